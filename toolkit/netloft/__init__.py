@@ -1,0 +1,61 @@
+"""Trace a PyTorch network into one graph, then draw, export, prove and measure it.
+
+>>> import netloft
+>>> module = netloft.load("alphago", k=192)
+>>> bundle = netloft.export(module, (torch.randn(2, 48, 19, 19),), "out/alphago")
+
+The names below are imported when first used, so `import netloft` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from netloft.errors import NetloftError
+
+if TYPE_CHECKING:
+    from netloft.bench import bench
+    from netloft.graph import Graph
+    from netloft.models import load
+    from netloft.trace import trace
+    from netloft.verify import verify
+    from netloft_diagrams import draw
+    from netloft_exporters import export, to_onnx
+
+__all__ = [
+    "Graph",
+    "NetloftError",
+    "__version__",
+    "bench",
+    "draw",
+    "export",
+    "load",
+    "to_onnx",
+    "trace",
+    "verify",
+]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Graph": "netloft.graph",
+    "bench": "netloft.bench",
+    "draw": "netloft_diagrams",
+    "export": "netloft_exporters",
+    "load": "netloft.models",
+    "to_onnx": "netloft_exporters",
+    "trace": "netloft.trace",
+    "verify": "netloft.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'netloft' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,81 @@
+"""The command line: one row a verb, and a verb's code is imported only when it runs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import cast
+
+import click
+
+from netloft.errors import NetloftError
+
+__all__ = ["VERBS", "main"]
+
+VERBS = {
+    "export": ("netloft_exporters.command:export", "Trace, draw, export, prove and measure MODEL."),
+    "draw": ("netloft_diagrams.command:draw", "Draw the structure of MODEL."),
+    "trace": ("netloft.cli.trace:trace", "Print the graph of MODEL."),
+    "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),
+    "bench": ("netloft.cli.bench:bench", "Measure bundles, .onnx files and models side by side."),
+    "show": ("netloft.cli.show:show", "Open a bundle or an .onnx file in Netron."),
+    "models": ("netloft.cli.models:models", "List the models that can be named."),
+    "doctor": ("netloft.cli.doctor:doctor", "Say what this machine can do, and what it cannot."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            if ctx.resilient_parsing or cmd_name.startswith("-"):
+                return None
+            raise click.exceptions.NoSuchCommand(cmd_name, possibilities=VERBS, ctx=ctx)
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        return cast(click.Command, getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, help_) for verb, (_, help_) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except NetloftError as error:
+            report_error(error)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; nothing was written", err=True)
+            ctx.exit(130)
+
+
+def report_error(error: NetloftError) -> None:
+    """Tell the user; with `--json` on the command line, as JSON on stdout too."""
+    click.echo(f"error: {error}", err=True)
+    if "--json" in sys.argv:
+        facts = {
+            "status": "fail" if error.exit_code == 1 else "error",
+            "exit_code": error.exit_code,
+            "error": type(error).__name__,
+            **{k: v for k, v in vars(error).items() if isinstance(v, str) and v},
+        }
+        click.echo(json.dumps(facts, indent=2))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="netloft", prog_name="netloft")
+def main() -> None:
+    """Trace, draw, export, prove and measure PyTorch networks from one graph.
+
+    \b
+    Examples:
+      netloft export resnet18
+      netloft draw myresnet -o myresnet.svg myresnet.png
+      netloft export net.py:Net --input 1x3x32x32 --weights net.safetensors
+
+    Exit codes: 0 all done and every check held; 1 a check failed; 2 the input or the
+    command line is wrong; 3 something asked for is missing on this machine.
+    """

@@ -1,0 +1,135 @@
+"""Multiply-adds, bytes and depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+from netloft.graph.annotation import Annotation, Dim, TensorInfo
+
+if TYPE_CHECKING:
+    from netloft.graph.graph import Graph, Totals
+
+__all__ = ["at_batch", "bytes_of", "macs_of", "totals"]
+
+
+def at_batch(shape: tuple[Dim, ...], batch: int) -> tuple[int, ...]:
+    """Return `shape` with its symbolic lengths worked out for a batch of `batch` items."""
+    return tuple(_dim_at(dim, batch) for dim in shape)
+
+
+def _dim_at(dim: Dim, batch: int) -> int:
+    if isinstance(dim, int):
+        return dim
+    factor, _, rest = dim.partition("*") if "*" in dim else ("1", "", dim)
+    _, sign, offset = rest.partition("+") if "+" in rest else rest.partition("-")
+    return int(factor) * batch + (int(sign + offset) if sign else 0)
+
+
+def tensors(value: TensorInfo | tuple[TensorInfo, ...] | None) -> tuple[TensorInfo, ...]:
+    """Return the tensors of a value as a tuple."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, TensorInfo) else value
+
+
+def bytes_of(info: TensorInfo) -> int:
+    """Return the bytes of a value for one item of the batch."""
+    itemsize = int(getattr(torch, info.dtype).itemsize)
+    return math.prod(at_batch(info.shape, 1)) * itemsize
+
+
+def macs_of(
+    op: str, operands: tuple[TensorInfo, ...], result: TensorInfo, attributes: Mapping[str, object]
+) -> int:
+    """Return the multiply-adds of one operation for one item of the batch.
+
+    Only matrix products and convolutions count, as in the literature; a bias, a norm or an
+    activation is a few per cent of them.
+
+    Args:
+        op: Canonical operation.
+        operands: The tensors read, weights after inputs.
+        result: The (first) tensor given.
+        attributes: Hyper-parameters; `weight_shape` where the operation has a weight.
+    """
+    out = math.prod(at_batch(result.shape, 1))
+    weight = attributes.get("weight_shape")
+    if op.startswith("conv_transpose") and isinstance(weight, tuple):
+        return math.prod(at_batch(operands[0].shape, 1)) * math.prod(weight[1:])
+    if op.startswith("conv") and isinstance(weight, tuple):
+        return out * math.prod(weight[1:])
+    if op == "linear" and isinstance(weight, tuple):
+        return out * int(weight[-1])
+    if op in ("matmul", "bmm", "mm", "baddbmm", "addmm") and operands:
+        inner = operands[-2] if op in ("addmm", "baddbmm") else operands[0]
+        return out * at_batch(inner.shape, 1)[-1]
+    if op == "multihead_attention" and operands:
+        return _attention_macs(operands[0])
+    if op == "scaled_dot_product_attention" and len(operands) >= 3:
+        query, key = at_batch(operands[0].shape, 1), at_batch(operands[1].shape, 1)
+        return math.prod(query) * key[-2] + out * key[-2]
+    return 0
+
+
+def _attention_macs(query: TensorInfo) -> int:
+    """Self-attention over `(batch, length, embedding)`: four projections and two products."""
+    *_, length, embedding = at_batch(query.shape, 1)
+    return 4 * length * embedding * embedding + 2 * length * length * embedding
+
+
+def totals(graph: Graph) -> Totals:
+    """Add up a graph; see `Totals` for the units."""
+    from netloft.graph.graph import Totals
+
+    records = [record for _, record in graph]
+    dead = sum(module.n_params for module in graph.dead_modules)
+    parameters = dict(graph.module.named_parameters())
+    dead += sum(parameters[name].numel() for name in graph.unused_parameters if name in parameters)
+    return Totals(
+        n_params=sum(record.n_params for record in records),
+        n_dead_params=dead,
+        macs=sum(record.macs for record in records),
+        peak_activation_bytes=_peak_bytes(graph),
+        depth=_depth(graph),
+    )
+
+
+def _peak_bytes(graph: Graph) -> int:
+    """Run the graph in order, freeing each value after its last reader."""
+    from netloft.graph.graph import annotation
+
+    nodes = list(graph.module.graph.nodes)
+    last_use = {}
+    for index, node in enumerate(nodes):
+        for operand in node.all_input_nodes:
+            last_use[operand] = index
+    alive, peak = 0, 0
+    for index, node in enumerate(nodes):
+        if node.op == "output":
+            break
+        alive += _own_bytes(annotation(node))
+        peak = max(peak, alive)
+        freed = [n for n in node.all_input_nodes if last_use[n] == index]
+        alive -= sum(_own_bytes(annotation(n)) for n in freed)
+    return peak
+
+
+def _own_bytes(record: Annotation) -> int:
+    # a view or an in-place result lives in its operand's memory
+    views = ("reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "getitem")
+    shared = record.op in views or record.attributes.get("inplace") is True
+    return 0 if shared or record.family == "parameter" else record.bytes_out
+
+
+def _depth(graph: Graph) -> int:
+    from netloft.graph.graph import annotation
+
+    depth: dict[object, int] = {}
+    for node in graph.module.graph.nodes:
+        own = 1 if annotation(node).macs else 0
+        depth[node] = own + max((depth[n] for n in node.all_input_nodes), default=0)
+    return max(depth.values(), default=0)

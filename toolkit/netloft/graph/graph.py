@@ -1,0 +1,129 @@
+"""The one graph: an fx.GraphModule whose nodes carry an `Annotation`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import fx
+
+from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
+
+__all__ = ["DeadModule", "Graph", "SideEffect", "Totals", "Value", "annotation"]
+
+KEY = "netloft"
+"""Where the annotation lives in `node.meta`."""
+
+
+def annotation(node: fx.Node) -> Annotation:
+    """Return what is known of `node`."""
+    record = node.meta[KEY]
+    assert isinstance(record, Annotation)
+    return record
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or an output of the whole graph.
+
+    Attributes:
+        name: As the exported file and the bundle call it.
+        info: Shape and element type.
+        node: Name of the fx node that stands for it or gives it.
+    """
+
+    name: str
+    info: TensorInfo
+    node: str
+
+
+@dataclass(frozen=True)
+class DeadModule:
+    """A module that the network owns and never calls."""
+
+    path: str
+    class_name: str
+    n_params: int
+
+
+@dataclass(frozen=True)
+class SideEffect:
+    """Something the forward pass does beside computing its result."""
+
+    what: str
+    source: Source | None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the whole graph, for one item of the batch.
+
+    Attributes:
+        n_params: Elements of all parameters that the graph reads, tied ones once.
+        n_dead_params: Elements of parameters that reach no output.
+        macs: Multiply-adds.
+        peak_activation_bytes: Most bytes of values alive at once, run in graph order.
+        depth: Number of convolutions and matrix products on the longest path.
+    """
+
+    n_params: int
+    n_dead_params: int
+    macs: int
+    peak_activation_bytes: int
+    depth: int
+
+
+@dataclass
+class Graph:
+    """A traced network.
+
+    Attributes:
+        module: The graph that runs; its parameters are shared with the traced module.
+        name: Short name of the model.
+        class_name: Class of the root module.
+        inputs: In the order of the forward signature.
+        outputs: Flattened, in order; names are kept from dicts.
+        batch: `dynamic`, or the one batch size that the graph is for.
+        modules: Every module call of the forward pass, in order, root first.
+        dead_modules: Modules that are owned and never called; a whole dead subtree is one entry.
+        unused_parameters: Names of parameters that reach no output and belong to no dead module.
+        side_effects: Prints and the like.
+    """
+
+    module: fx.GraphModule
+    name: str
+    class_name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    batch: str | int
+    modules: tuple[ModuleCall, ...] = ()
+    dead_modules: tuple[DeadModule, ...] = ()
+    unused_parameters: tuple[str, ...] = ()
+    side_effects: tuple[SideEffect, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[fx.Node, Annotation]]:
+        return ((node, annotation(node)) for node in self.module.graph.nodes)
+
+    def __len__(self) -> int:
+        return len(self.module.graph.nodes)
+
+    def node(self, name: str) -> fx.Node:
+        """Return the fx node called `name`."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, fx.Node]:
+        return {node.name: node for node in self.module.graph.nodes}
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Parameters, multiply-adds, memory and depth of the whole graph."""
+        from netloft.graph.cost import totals
+
+        return totals(self)
+
+    def __str__(self) -> str:
+        from netloft.graph.text import print_graph
+
+        return print_graph(self)

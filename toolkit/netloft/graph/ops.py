@@ -1,0 +1,271 @@
+"""One name an operation, whether it was written as a module, a function or a method."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+__all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of"]
+
+FAMILIES = (
+    "input",
+    "output",
+    "parameter",
+    "conv",
+    "linear",
+    "norm",
+    "activation",
+    "pool",
+    "merge",
+    "attention",
+    "recurrent",
+    "embedding",
+    "pad",
+    "resample",
+    "shape",
+    "reduce",
+    "identity",
+    "other",
+)
+"""Kinds of operation; a drawing gives each its own colour and form."""
+
+# Modules whose snake-case class name is not the name of their function.
+MODULE_OPS = {
+    "BatchNorm1d": "batch_norm",
+    "BatchNorm2d": "batch_norm",
+    "BatchNorm3d": "batch_norm",
+    "SyncBatchNorm": "batch_norm",
+    "InstanceNorm1d": "instance_norm",
+    "InstanceNorm2d": "instance_norm",
+    "InstanceNorm3d": "instance_norm",
+    "RMSNorm": "rms_norm",
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "PReLU": "prelu",
+    "LeakyReLU": "leaky_relu",
+    "ELU": "elu",
+    "CELU": "celu",
+    "SELU": "selu",
+    "GELU": "gelu",
+    "GLU": "glu",
+    "SiLU": "silu",
+    "LSTM": "lstm",
+    "GRU": "gru",
+    "RNN": "rnn",
+    "Dropout1d": "dropout",
+    "Dropout2d": "dropout",
+    "Dropout3d": "dropout",
+    "AlphaDropout": "dropout",
+    "FeatureAlphaDropout": "dropout",
+    "StochasticDepth": "stochastic_depth",
+    "Upsample": "interpolate",
+    "UpsamplingNearest2d": "interpolate",
+    "UpsamplingBilinear2d": "interpolate",
+    "Softmax2d": "softmax",
+    "Identity": "identity",
+    **{
+        f"{kind}Pad{n}d": "pad"
+        for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+        for n in (1, 2, 3)
+    },
+}
+
+# Functions and methods whose name is not the operation's.
+FUNCTION_OPS = {
+    "truediv": "div",
+    "itruediv": "div",
+    "true_divide": "div",
+    "divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "negative": "neg",
+    "concat": "cat",
+    "concatenate": "cat",
+    "_assert": "assert",
+    "view": "reshape",
+    "view_as": "reshape",
+    "contiguous": "identity",
+    "clone": "identity",
+    "detach": "identity",
+    "swish": "silu",
+    "dropout1d": "dropout",
+    "dropout2d": "dropout",
+    "dropout3d": "dropout",
+    "alpha_dropout": "dropout",
+    "upsample": "interpolate",
+    "arctan": "atan",
+    "pow": "pow",
+    "ipow": "pow",
+}
+
+_FAMILY_OPS: dict[str, str] = {
+    "conv": r"conv(_transpose)?[123]d|deform_conv2d",
+    "linear": r"linear|bilinear|matmul|bmm|mm|addmm|einsum|baddbmm",
+    "norm": r"(batch|layer|group|instance|rms|local_response)_norm|normalize|weight_norm",
+    "activation": (
+        r"relu6?|prelu|r?relu|leaky_relu|elu|celu|selu|gelu|glu|silu|mish|sigmoid|hard(sigmoid|swish|tanh|shrink)"
+        r"|tanh|softplus|softsign|softshrink|tanhshrink|threshold|log_?sigmoid|softmax|softmin|log_softmax"
+        r"|clamp(_min|_max)?|clip|exp|log|sqrt|rsqrt|abs|neg|pow|erf|sin|cos"
+    ),
+    "pool": r"(adaptive_)?(avg|max|lp)_pool[123]d|fractional_max_pool[23]d|max_unpool[123]d",
+    "merge": r"add|sub|rsub|mul|div|floordiv|mod|cat|stack|hstack|vstack|where|maximum|minimum|"
+    r"addcmul|addcdiv|lerp|and|or|xor",
+    "attention": r"multihead_attention|scaled_dot_product_attention|transformer.*|shifted_window_attention.*",
+    "recurrent": r"lstm|gru|rnn",
+    "embedding": r"embedding(_bag)?",
+    "pad": r"pad",
+    "resample": r"interpolate|grid_sample|pixel_shuffle|pixel_unshuffle|affine_grid|channel_shuffle|"
+    r"roi_align|roi_pool",
+    "shape": (
+        r"flatten|unflatten|reshape|permute|transpose|swapaxes|t|squeeze|unsqueeze|expand(_as)?|repeat|"
+        r"repeat_interleave|tile|split|chunk|unbind|narrow|select|getitem|getattr|index_select|gather|"
+        r"roll|flip|movedim|moveaxis|size|dim|numel|unfold|fold|setitem|slice_scatter"
+    ),
+    "reduce": r"mean|sum|amax|amin|max|min|prod|std|var|norm|argmax|argmin|topk|sort|cumsum|any|all|logsumexp",
+    "identity": r"identity|dropout|feature_dropout|stochastic_depth|to|float|double|half|type|type_as",
+    "input": "input",
+    "output": "output",
+    "parameter": "parameter|constant",
+}
+_FAMILY_PATTERNS = {family: re.compile(pattern) for family, pattern in _FAMILY_OPS.items()}
+
+
+def family_of(op: str) -> str:
+    """Return the family of a canonical operation; `other` where none fits."""
+    return next((f for f, pattern in _FAMILY_PATTERNS.items() if pattern.fullmatch(op)), "other")
+
+
+def snake_case(name: str) -> str:
+    """Return `AdaptiveAvgPool2d` as `adaptive_avg_pool2d`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
+    return words.lower()
+
+
+def module_op(module: nn.Module) -> str:
+    """Return the operation of a module, from the nearest class that torch.nn defines."""
+    for cls in type(module).__mro__:
+        if cls.__name__ in MODULE_OPS:
+            return MODULE_OPS[cls.__name__]
+        if cls.__module__.startswith(("torch.nn", "torchvision.ops")) and cls is not nn.Module:
+            return snake_case(cls.__name__)
+    return snake_case(type(module).__name__)
+
+
+def function_op(name: str) -> str:
+    """Return the operation of a function or a method called `name`."""
+    if name in FUNCTION_OPS:
+        return FUNCTION_OPS[name]
+    plain = name.rstrip("_") if not name.startswith("__") else name.strip("_")
+    if plain.startswith("i") and plain[1:] in ("add", "sub", "mul", "floordiv", "mod", "and", "or"):
+        plain = plain[1:]
+    plain = re.sub(r"^(adaptive_)?(max_pool\dd)_with_indices$", r"\1\2", plain)
+    return FUNCTION_OPS.get(plain, plain)
+
+
+def op_of(node: fx.Node, root: nn.Module) -> str:
+    """Return the canonical operation of an fx node."""
+    if node.op == "placeholder":
+        return "input"
+    if node.op == "output":
+        return "output"
+    if node.op == "get_attr":
+        return "parameter"
+    if node.op == "call_module":
+        return module_op(root.get_submodule(str(node.target)))
+    if node.op == "call_method":
+        return function_op(str(node.target))
+    return function_op(getattr(node.target, "__name__", str(node.target)))
+
+
+def is_inplace(node: fx.Node, root: nn.Module) -> bool:
+    """Tell whether the node overwrites its first operand."""
+    if node.op == "call_module":
+        return bool(getattr(root.get_submodule(str(node.target)), "inplace", False))
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
+    if node.kwargs.get("inplace") is True:
+        return True
+    if getattr(node.target, "__module__", "") == "_operator":
+        return name == "setitem" or (name.startswith("i") and hasattr(torch.Tensor, f"__{name}__"))
+    if name.endswith("_") and not name.startswith("_"):
+        return True
+    return bool(_bound(node).get("inplace", False))
+
+
+_MODULE_ATTRIBUTES = (
+    "in_channels out_channels kernel_size stride padding dilation groups padding_mode output_size "
+    "in_features out_features num_features num_channels num_groups normalized_shape eps ceil_mode "
+    "count_include_pad divisor_override negative_slope approximate dim p start_dim end_dim "
+    "num_embeddings embedding_dim embed_dim num_heads size scale_factor mode align_corners "
+    "output_padding value upscale_factor hidden_size num_layers bidirectional inplace"
+).split()
+
+
+def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:
+    """Return the hyper-parameters of a node by name; tensors and defaults of None are left out."""
+    found: Mapping[str, object]
+    if node.op == "call_module":
+        module = root.get_submodule(str(node.target))
+        found = {name: getattr(module, name, None) for name in _MODULE_ATTRIBUTES}
+        found = {**found, "bias": getattr(module, "bias", None) is not None}
+    elif node.op in ("call_function", "call_method"):
+        found = _bound(node)
+    else:
+        return {}
+    return {name: value for name, value in found.items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, bool | int | float | str)
+
+
+def _bound(node: fx.Node) -> dict[str, Any]:
+    """Bind a call's arguments to the function's parameter names, where Python can tell them."""
+    signature = _signature(node.target)
+    if signature is None:
+        return {f"arg{i}": a for i, a in enumerate(node.args) if _is_plain(a)} | dict(node.kwargs)
+    try:
+        bound = signature.bind(*node.args, **node.kwargs)
+    except TypeError:
+        return dict(node.kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+# Built-in functions hide their signature; these are the ones whose arguments a drawing needs.
+_BUILTIN_PARAMETERS: dict[str, str] = {
+    "conv1d": "input weight bias stride padding dilation groups",
+    "conv2d": "input weight bias stride padding dilation groups",
+    "conv3d": "input weight bias stride padding dilation groups",
+    "flatten": "input start_dim end_dim",
+    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "softmax": "input dim",
+    "cat": "tensors dim",
+    "mean": "input dim keepdim",
+    "sum": "input dim keepdim",
+    "transpose": "input dim0 dim1",
+    "linear": "input weight bias",
+}
+
+
+def _signature(target: object) -> inspect.Signature | None:
+    name = target if isinstance(target, str) else getattr(target, "__name__", "")
+    if name in _BUILTIN_PARAMETERS:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = _BUILTIN_PARAMETERS[name].split()
+        return inspect.Signature([inspect.Parameter(n, kind, default=None) for n in names])
+    if not callable(target) or isinstance(target, str):
+        return None
+    function: Callable[..., object] = target
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # a C function: it has no signature to read
+        return None

@@ -1,0 +1,57 @@
+"""What loading a MODEL spec gives: the module, and what is needed to run it sensibly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+__all__ = ["InputSpec", "LoadedModel"]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a model.
+
+    Attributes:
+        name: Parameter of `forward`; empty for the next one in order.
+        shape: Lengths for a batch of one, batch first, e.g. (1, 3, 224, 224).
+        dtype: Name without `torch.`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready to trace.
+
+    Attributes:
+        module: In eval mode, with its weights.
+        name: Short name, fit for a folder: `resnet18`, `alphago`, `net`.
+        spec: As the user wrote it, but never an absolute path.
+        inputs: What `forward` takes.
+        domain: What the inputs are: `photo`, `go`, `digit`, `speech`, or empty where unknown.
+        weights: Where the weights come from, as a sentence for the report.
+        arguments: Constructor arguments that were given.
+        preprocess: For photographs: `resize`, `crop` (pixels), `mean`, `std` (per channel).
+    """
+
+    module: nn.Module
+    name: str
+    spec: str
+    inputs: tuple[InputSpec, ...]
+    domain: str = ""
+    weights: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    preprocess: Mapping[str, object] = field(default_factory=dict)
+
+    def example(self, batch: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:
+        """Return inputs of the right shapes, drawn from N(0, 1) or small integers, by name."""
+        from netloft.models.domain import noise_inputs
+
+        return noise_inputs(self, batch, seed)

@@ -1,0 +1,107 @@
+"""Fill in each node's `Annotation`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from netloft.graph.annotation import Annotation, ModuleCall, TensorInfo
+from netloft.graph.cost import bytes_of, macs_of, tensors
+from netloft.graph.graph import KEY
+from netloft.graph.ops import attributes_of, family_of, is_inplace, op_of
+
+__all__ = ["annotate"]
+
+_Value = TensorInfo | tuple[TensorInfo, ...] | None
+
+
+class _Parameters:
+    """Hand out each parameter once, to the first node that reads it."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self._root = root
+        self._taken: set[int] = set()
+
+    def read_by(self, node: fx.Node) -> list[tuple[str, nn.Parameter]]:
+        """Return the node's parameters that no earlier node has read."""
+        fresh = [(name, p) for name, p in self._of(node) if id(p) not in self._taken]
+        self._taken.update(id(p) for _, p in fresh)
+        return fresh
+
+    def _of(self, node: fx.Node) -> list[tuple[str, nn.Parameter]]:
+        target = str(node.target)
+        if node.op == "call_module":
+            module = self._root.get_submodule(target)
+            return [(f"{target}.{name}", p) for name, p in module.named_parameters()]
+        if node.op == "get_attr":
+            path, _, name = target.rpartition(".")
+            found = getattr(self._root.get_submodule(path), name)
+            if isinstance(found, nn.Parameter):
+                return [(target, found)]
+        return []
+
+
+def annotate(module: fx.GraphModule, values: Mapping[str, _Value]) -> None:
+    """Write an `Annotation` into every node's meta.
+
+    Args:
+        module: A traced graph, whose nodes hold `netloft_calls` and `netloft_source`.
+        values: What each node gives, by node name.
+    """
+    parameters = _Parameters(module)
+    for node in module.graph.nodes:
+        node.meta[KEY] = _annotation(node, module, values, parameters.read_by(node))
+
+
+def _annotation(
+    node: fx.Node,
+    root: nn.Module,
+    values: Mapping[str, _Value],
+    parameters: list[tuple[str, nn.Parameter]],
+) -> Annotation:
+    op = op_of(node, root)
+    attributes = attributes_of(node, root)
+    weight = _weight_shape(node, root, values)
+    if weight:
+        attributes["weight_shape"] = weight
+    if is_inplace(node, root):
+        attributes["inplace"] = True
+    value = values.get(node.name)
+    results = tensors(value)
+    operands = tuple(t for n in node.all_input_nodes for t in tensors(values.get(n.name))[:1])
+    return Annotation(
+        op=op,
+        family=family_of(op),
+        attributes=attributes,
+        value=value,
+        calls=_calls(node),
+        source=node.meta.get("netloft_source"),
+        parameters=tuple(name for name, _ in parameters),
+        n_params=sum(p.numel() for _, p in parameters),
+        macs=macs_of(op, operands, results[0], attributes) if results else 0,
+        bytes_out=sum(bytes_of(t) for t in results) if node.op != "output" else 0,
+    )
+
+
+def _calls(node: fx.Node) -> tuple[ModuleCall, ...]:
+    calls: tuple[ModuleCall, ...] = node.meta.get("netloft_calls", ())
+    return calls
+
+
+def _weight_shape(
+    node: fx.Node, root: nn.Module, values: Mapping[str, _Value]
+) -> tuple[int, ...] | None:
+    if node.op == "call_module":
+        weight: Any = getattr(root.get_submodule(str(node.target)), "weight", None)
+        return tuple(weight.shape) if isinstance(weight, torch.Tensor) else None
+    if node.op != "call_function" or len(node.args) < 2 or not isinstance(node.args[1], fx.Node):
+        return None
+    info = values.get(node.args[1].name)
+    if not isinstance(info, TensorInfo) or not all(isinstance(d, int) for d in info.shape):
+        return None
+    shape = tuple(int(d) for d in info.shape)
+    return shape if math.prod(shape) else None

@@ -1,0 +1,266 @@
+"""Proof that the graph computes what the module computes, before anything else uses it.
+
+The module and its graph are run on fresh inputs at several batch sizes. When they disagree, or
+the module disagrees with itself, every torch function of both runs is fingerprinted and the first
+one that differs is named with its line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from netloft.errors import TraceError
+from netloft.graph.annotation import Source
+from netloft.trace.source import current_source, describe, raised_at
+
+__all__ = ["check_faithful", "flatten_outputs", "fresh_inputs", "silent"]
+
+BATCHES = (1, 2, 5)
+ROUNDING = 1e-6
+"""Scaled difference put down to rounding; a dropped cast to bfloat16 makes 4e-3."""
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep a module's prints off standard output, which is for data."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def fresh_inputs(
+    example: Mapping[str, torch.Tensor], batch: int | None, seed: int
+) -> dict[str, torch.Tensor]:
+    """Return inputs like the example, with new values and `batch` items (None: as many)."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: _fresh(tensor, batch, generator) for name, tensor in example.items()}
+
+
+def _fresh(tensor: torch.Tensor, batch: int | None, generator: torch.Generator) -> torch.Tensor:
+    shape = list(tensor.shape)
+    if batch is not None and shape:
+        shape[0] = batch
+    if tensor.dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(tensor.dtype)
+    if tensor.dtype is torch.bool:
+        return torch.rand(shape, generator=generator) > 0.5
+    high = int(tensor.max()) + 1 if tensor.numel() else 1
+    low = min(int(tensor.min()), 0) if tensor.numel() else 0
+    return torch.randint(low, max(high, low + 1), shape, generator=generator).to(tensor.dtype)
+
+
+def flatten_outputs(result: Any, name: str = "output") -> dict[str, torch.Tensor]:
+    """Return the tensors of a module's result by name; dict keys are kept."""
+    flat: dict[str, torch.Tensor] = {}
+    _flatten_into(flat, result, "")
+    if len(flat) == 1 and "" in flat:
+        return {name: flat[""]}
+    return {(key if not key[0].isdigit() else f"{name}_{key}"): flat[key] for key in flat}
+
+
+def _flatten_into(flat: dict[str, torch.Tensor], result: Any, prefix: str) -> None:
+    if isinstance(result, torch.Tensor):
+        flat[prefix] = result
+        return
+    items: Sequence[tuple[str, Any]] = ()
+    if isinstance(result, Mapping):
+        items = [(str(key), item) for key, item in result.items()]
+    elif hasattr(result, "_asdict"):
+        items = list(result._asdict().items())
+    elif isinstance(result, tuple | list):
+        items = [(str(i), item) for i, item in enumerate(result)]
+    for key, item in items:
+        _flatten_into(flat, item, f"{prefix}_{key}" if prefix else key)
+
+
+@dataclass
+class _Step:
+    function: str
+    print: tuple[Any, ...]
+    source: Source | None
+
+
+class _Steps(TorchFunctionMode):
+    """Write down a fingerprint of what each torch function gives, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[_Step] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [t for t in _leaves(result) if t.numel()]
+        if tensors:
+            prints = tuple(_fingerprint(t) for t in tensors)
+            name = resolve_name(func) or getattr(func, "__name__", "")
+            self.steps.append(_Step(name, prints, current_source()))
+        return result
+
+
+def _leaves(result: Any) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, tuple | list):
+        return [tensor for item in result for tensor in _leaves(item)]
+    return []
+
+
+def _fingerprint(tensor: torch.Tensor) -> tuple[tuple[int, ...], float, float]:
+    with torch._C.DisableTorchFunction():
+        values = tensor.detach().double()
+        return tuple(tensor.shape), float(values.sum()), float(values.abs().sum())
+
+
+def _run(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor], seed: int) -> Any:
+    arguments = {name: tensor.clone() for name, tensor in inputs.items()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), silent():
+        torch.manual_seed(seed)
+        return call(**arguments)
+
+
+def _steps(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor], seed: int) -> list[_Step]:
+    recorder = _Steps()
+    with recorder:
+        _run(call, inputs, seed)
+    return recorder.steps
+
+
+def _same(first: Any, second: Any) -> bool:
+    a, b = flatten_outputs(first), flatten_outputs(second)
+    return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if torch.equal(a, b) or not a.numel():
+        return True
+    if not a.dtype.is_floating_point:
+        return False
+    finite = torch.isfinite(a)
+    if not torch.equal(finite, torch.isfinite(b)):
+        return False
+    x, y = a[finite].double(), b[finite].double()
+    scale = float(x.abs().max()) if x.numel() else 0.0
+    return bool(((x - y).abs() <= ROUNDING * scale).all()) and torch.equal(
+        a[~finite].nan_to_num(), b[~finite].nan_to_num()
+    )
+
+
+def check_faithful(
+    module: nn.Module,
+    graph: fx.GraphModule,
+    example: Mapping[str, torch.Tensor],
+    batch: str | int,
+) -> None:
+    """Run module and graph side by side, and refuse the graph where they differ.
+
+    Args:
+        module: A copy of the network that may be run freely.
+        graph: What was traced from it.
+        example: Example inputs by name.
+        batch: `dynamic`, or the one size to check.
+
+    Raises:
+        TraceError: They differ, or the module is random or keeps state between calls.
+    """
+    sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
+    for seed, size in enumerate(sizes):
+        inputs = fresh_inputs(example, size, seed)
+        expected = _module_result(module, inputs, size)
+        if seed == 0:
+            _check_repeatable(module, inputs, expected)
+        actual = _graph_result(graph, inputs, size)
+        if not _same(expected, actual):
+            _refuse_difference(module, graph, inputs)
+
+
+def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
+    versions = _versions(module)
+    try:
+        result = _run(module, inputs, seed=0)
+    except Exception as error:  # noqa: BLE001 - user code may raise anything; all is reported
+        shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in inputs.items())
+        remedy = "give the right --input"
+        if size is not None:
+            remedy += ", or export with a fixed --batch N if the network is for one size only"
+        raise TraceError(
+            f"{type(module).__name__} fails on {shapes}: {str(error).splitlines()[0]}",
+            source=describe(raised_at(error)),
+            remedy=remedy,
+        ) from error
+    changed = [name for name, version in _versions(module).items() if versions[name] != version]
+    if changed:
+        raise TraceError(
+            f"the forward pass changes the state '{changed[0]}', which an exported file would not",
+            module=changed[0].rpartition(".")[0],
+            remedy="keep forward free of state: make the state an input and an output",
+        )
+    return result
+
+
+def _graph_result(graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
+    try:
+        return _run(graph, inputs, seed=0)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds; all is reported
+        raise TraceError(
+            f"the module runs at batch {size} and its graph does not: {str(error).splitlines()[0]}",
+            remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
+        ) from error
+
+
+def _versions(module: nn.Module) -> dict[str, tuple[int, int]]:
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: (id(tensor), tensor._version) for name, tensor in state.items()}
+
+
+def _check_repeatable(module: nn.Module, inputs: Mapping[str, torch.Tensor], expected: Any) -> None:
+    if not _same(expected, _run(module, inputs, seed=0)):
+        step = _first_difference(_steps(module, inputs, 0), _steps(module, inputs, 0))
+        raise TraceError(
+            "the module gives another result on its second call: it keeps state between calls",
+            node=step.function if step else "",
+            source=describe(step.source) if step else "",
+            remedy="keep forward free of state: make the state an input and an output",
+        )
+    if not _same(expected, _run(module, inputs, seed=1)):
+        step = _first_difference(_steps(module, inputs, 0), _steps(module, inputs, 1))
+        raise TraceError(
+            "the module is random: the same input gives another result with another seed",
+            node=step.function if step else "",
+            source=describe(step.source) if step else "",
+            remedy="pass training=self.training to F.dropout, and the noise as an input",
+        )
+
+
+def _refuse_difference(
+    module: nn.Module, graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor]
+) -> None:
+    step = _first_difference(_steps(module, inputs, 0), _steps(graph, inputs, 0))
+    raise TraceError(
+        "the graph computes another result than the module",
+        node=step.function if step else "",
+        source=describe(step.source) if step else "",
+        remedy="this line behaves in a way a graph cannot hold (a random constant, an autocast "
+        "region, a value kept from an earlier call); move it out of forward",
+    )
+
+
+def _first_difference(first: list[_Step], second: list[_Step]) -> _Step | None:
+    for a, b in zip(first, second, strict=False):
+        if a.print != b.print:
+            return a
+    return first[len(second)] if len(first) > len(second) else None

@@ -1,0 +1,87 @@
+"""Which line of the user's code is running, told without an absolute path."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from netloft.graph.annotation import Source
+
+__all__ = ["current_source", "raised_at", "relative_file"]
+
+# Frames of these packages are machinery between the user's line and the operation.
+_MACHINERY = ("torch", "netloft", "netloft_exporters", "netloft_diagrams")
+_MODELS = os.sep + os.path.join("netloft", "models") + os.sep
+
+
+def _package_roots() -> tuple[str, ...]:
+    import torch
+
+    here = Path(__file__).parents[1]
+    roots = [Path(torch.__file__).parent, here]
+    return tuple(str(root) + os.sep for root in roots)
+
+
+def is_user_file(filename: str) -> bool:
+    """Tell whether code in `filename` is a network's, and not the machinery around it."""
+    if filename.startswith("<"):
+        return False
+    if _MODELS in filename:
+        return True
+    if any(filename.startswith(root) for root in _package_roots()):
+        return False
+    return not _is_standard_library(filename)
+
+
+def _is_standard_library(filename: str) -> bool:
+    library = str(Path(os.__file__).parent) + os.sep
+    return filename.startswith(library) and "site-packages" not in filename[len(library) :]
+
+
+def relative_file(filename: str) -> str:
+    """Return `filename` below the working folder or its package; never an absolute path."""
+    path = Path(filename)
+    for root in sorted(
+        (Path(entry) for entry in sys.path if entry), key=lambda p: len(p.parts), reverse=True
+    ):
+        if "site-packages" in root.parts and path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    if _MODELS in filename:
+        return "netloft/models/" + filename.split(_MODELS, 1)[1].replace(os.sep, "/")
+    if path.is_relative_to(Path.cwd()):
+        return path.relative_to(Path.cwd()).as_posix()
+    return path.name
+
+
+def _source(filename: str, line: int) -> Source:
+    return Source(relative_file(filename), line, linecache.getline(filename, line).strip())
+
+
+def current_source() -> Source | None:
+    """Return the innermost line of the user's code on the stack; None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename):
+            return _source(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def raised_at(error: BaseException) -> Source | None:
+    """Return the innermost line of the user's code that `error` passed through."""
+    found: Source | None = None
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        filename = step.tb_frame.f_code.co_filename
+        if is_user_file(filename):
+            found = _source(filename, step.tb_lineno)
+        step = step.tb_next
+    return found
+
+
+def describe(source: Source | None) -> str:
+    """Return `model.py:42  y = relu(x)` for an error message."""
+    return f"{source}  {source.text}".rstrip() if source else ""

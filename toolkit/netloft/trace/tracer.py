@@ -1,0 +1,238 @@
+"""Symbolic tracing that keeps module calls, source lines and in-place writes."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import copy
+import inspect
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import fx, nn
+
+from netloft.errors import InputError, TraceError
+from netloft.graph.annotation import ModuleCall
+from netloft.graph.graph import SideEffect
+from netloft.graph.ops import is_inplace
+from netloft.trace.source import current_source, describe, raised_at
+
+__all__ = ["Tracer", "bind_inputs", "detached_copy"]
+
+_IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+
+
+class _Proxy(fx.Proxy):
+    """A proxy that records in-place operators as such.
+
+    fx's own turns `x += y` into `x = x + y`, which is another function where `x` has an alias.
+    """
+
+    def __setitem__(self, index: object, value: object) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+def _in_place(name: str) -> Callable[[_Proxy, object], fx.Proxy]:
+    target = getattr(operator, f"i{name}")
+
+    def method(self: _Proxy, other: object) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", target, (self, other), {})
+
+    return method
+
+
+for _name in _IN_PLACE:
+    setattr(_Proxy, f"__i{_name.rstrip('_')}__", _in_place({"and": "and", "or": "or"}.get(_name, _name)))
+
+
+def bind_inputs(
+    module: nn.Module, example_inputs: tuple[Any, ...] | Mapping[str, Any]
+) -> dict[str, Any]:
+    """Bind example inputs to the parameter names of `module.forward`.
+
+    Args:
+        module: The network.
+        example_inputs: In order, or by name.
+
+    Raises:
+        InputError: They do not fit the signature, or one is not a tensor.
+    """
+    signature = inspect.signature(module.forward)
+    try:
+        if isinstance(example_inputs, Mapping):
+            bound = signature.bind(**example_inputs)
+        else:
+            bound = signature.bind(*example_inputs)
+    except TypeError as error:
+        raise InputError(
+            f"the inputs do not fit {type(module).__name__}.forward{signature}: {error}",
+            remedy="give one --input for each required argument",
+        ) from error
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            named.update({f"{name}_{i}": item for i, item in enumerate(value)})
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        else:
+            named[name] = value
+    for name, value in named.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(
+                f"input '{name}' is a {type(value).__name__}, and a graph's inputs are tensors",
+                remedy="wrap the network in a module whose forward takes tensors only",
+            )
+    return named
+
+
+def detached_copy(module: nn.Module) -> nn.Module:
+    """Copy a module's structure and buffers and share its parameters.
+
+    A forward pass of the copy cannot change the original's state, and no weight is held twice.
+    """
+    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
+    try:
+        return copy.deepcopy(module, memo)
+    except RuntimeError as error:  # a computed tensor hangs in the module (old weight_norm)
+        raise TraceError(
+            f"{type(module).__name__} cannot be copied: {error}",
+            remedy="use torch.nn.utils.parametrizations in place of torch.nn.utils.weight_norm, "
+            "or remove the parametrisation before the export",
+        ) from error
+
+
+class Tracer(fx.Tracer):
+    """Trace a module into an fx graph.
+
+    Every node carries `netloft_calls` (the module calls around it) and `netloft_source` in its
+    meta. Prints are recorded and not carried out.
+    """
+
+    def __init__(self, inputs: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self._inputs = inputs
+        self._calls: list[ModuleCall] = []
+        self._count: Counter[str] = Counter()
+        self.called: list[ModuleCall] = []
+        self.side_effects: list[SideEffect] = []
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Wrap a node in the proxy that sees in-place operators."""
+        return _Proxy(node, self)
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Make a placeholder for each given input; the rest keep their defaults."""
+        proxies = {
+            name: self.create_proxy("placeholder", name, (), {}, type_expr=torch.Tensor)
+            for name in self._inputs
+        }
+        signature = inspect.signature(inspect.unwrap(root_fn))
+
+        def call(module: nn.Module) -> Any:
+            args: list[Any] = [module]
+            kwargs: dict[str, Any] = {}
+            rest = dict(proxies)
+            for parameter in list(signature.parameters.values())[1:]:
+                if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                    args += [rest.pop(n) for n in list(rest) if n.startswith(f"{parameter.name}_")]
+                elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                    kwargs.update(rest)
+                elif parameter.name in rest:
+                    value = rest.pop(parameter.name)
+                    if parameter.kind is inspect.Parameter.KEYWORD_ONLY or kwargs:
+                        kwargs[parameter.name] = value
+                    else:
+                        args.append(value)
+                elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                    args.append(parameter.default)
+                elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                    kwargs[parameter.name] = parameter.default
+            return root_fn(*args, **kwargs)
+
+        return call, [self.root]
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Keep the stack of module calls while fx traces or records `m`."""
+        path = self.path_of_module(m)
+        call = ModuleCall(path, type(m).__name__, self._count[path])
+        self._count[path] += 1
+        self.called.append(call)
+        self._calls.append(call)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        finally:
+            self._calls.pop()
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """Give the node its module calls and its line."""
+        node = super().create_node(*args, **kwargs)
+        node.meta["netloft_calls"] = tuple(self._calls)
+        node.meta["netloft_source"] = current_source()
+        return node
+
+    @contextlib.contextmanager
+    def _recorded_prints(self) -> Iterator[None]:
+        def record(*_: object, **__: object) -> None:
+            self.side_effects.append(SideEffect("print", current_source()))
+
+        with mock.patch.object(builtins, "print", record):
+            yield
+
+    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
+        """Trace, and turn whatever stops it into a `TraceError` with the user's line."""
+        self._calls = [ModuleCall("", type(root).__name__)]
+        try:
+            with self._recorded_prints():
+                graph = super().trace(root, concrete_args)
+        except TraceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - user code may raise anything; all is reported
+            raise TraceError(
+                f"{type(root).__name__} cannot be traced: {_reason(error)}",
+                source=describe(raised_at(error)),
+                remedy=_remedy(error),
+            ) from error
+        return graph
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, fx.proxy.TraceError) and "control flow" in text:
+        return "the path taken depends on the values or the size of a tensor"
+    return text
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, fx.proxy.TraceError) and "control flow" in str(error):
+        return (
+            "write the choice with torch.where, or move it out of forward; "
+            "a graph has one path for every input"
+        )
+    if "Proxy" in str(error):
+        return (
+            "keep this line to tensor operations: "
+            "int(), len(), float(), numpy and loops over a tensor need its value at trace time"
+        )
+    return "the module itself must run on the example input; check its shape with --input"
+
+
+def remove_dead(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
+    """Erase nodes that nothing reads, but for in-place writes; return what was erased."""
+    erased = []
+    for node in reversed(graph.nodes):
+        if node.op in ("placeholder", "output") or node.users:
+            continue
+        if is_inplace(node, root):
+            continue
+        graph.erase_node(node)
+        erased.append(node)
+    return erased
