@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from netloft.graph import Graph
     from netloft.models import load
     from netloft.trace import trace
-    from netloft.verify import verify
+    from netloft.verification import verify
     from netloft_diagrams import draw
-    from netloft_exporters import export, to_onnx
+    from netloft.exporting import export
+    from netloft_exporters import to_onnx
 
 __all__ = [
     "Graph",
@@ -41,11 +42,11 @@ _HOMES = {
     "Graph": "netloft.graph",
     "bench": "netloft.bench",
     "draw": "netloft_diagrams",
-    "export": "netloft_exporters",
+    "export": "netloft.exporting",
     "load": "netloft.models",
     "to_onnx": "netloft_exporters",
     "trace": "netloft.trace",
-    "verify": "netloft.verify",
+    "verify": "netloft.verification",
 }
 
 

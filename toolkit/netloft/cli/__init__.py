@@ -14,7 +14,7 @@ from netloft.errors import NetloftError
 __all__ = ["VERBS", "main"]
 
 VERBS = {
-    "export": ("netloft_exporters.command:export", "Trace, draw, export, prove and measure MODEL."),
+    "export": ("netloft.cli.export:export", "Trace, draw, export, prove and measure MODEL."),
     "draw": ("netloft_diagrams.command:draw", "Draw the structure of MODEL."),
     "trace": ("netloft.cli.trace:trace", "Print the graph of MODEL."),
     "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),

@@ -1,0 +1,61 @@
+"""Exporters: graph in, checked file out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+__all__ = ["to_onnx"]
+
+
+def to_onnx(
+    module: nn.Module,
+    example_inputs: tuple[Any, ...] | Mapping[str, Any],
+    path: str | Path,
+    *,
+    batch: str | int = "dynamic",
+    opset: int = 20,
+) -> Path:
+    """Write a module as an ONNX file: traced, lowered and structurally checked, with no report.
+
+    Args:
+        module: In eval mode; it is not changed.
+        example_inputs: Tensors in order or by name, batch first.
+        path: The file; it appears whole or not at all.
+        batch: `dynamic`, or the one batch size that the file takes.
+        opset: ONNX operator set.
+
+    Returns:
+        The path.
+
+    Raises:
+        TraceError: The module has no faithful graph.
+        ExportError: The graph cannot be written as ONNX.
+        OutputError: The file cannot be written.
+    """
+    from netloft.errors import OutputError
+    from netloft.trace import trace
+    from netloft.trace.tracer import bind_inputs
+    from netloft_exporters.onnx import write_onnx
+
+    target = Path(path)
+    if not target.parent.is_dir() or target.is_dir():
+        raise OutputError(f"{target} is not a file in an existing folder", remedy="make its folder")
+    graph = trace(module, example_inputs, batch)
+    inputs = bind_inputs(module, example_inputs)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
+            staged = Path(folder) / target.name
+            write_onnx(graph, module, inputs, staged, opset)
+            # the weights first: a header must never point at data that is not there yet
+            for file in sorted(Path(folder).iterdir(), key=lambda p: p == staged):
+                file.replace(target.parent / file.name)
+    except OSError as error:
+        raise OutputError(
+            f"{target} could not be written: {error.strerror or error}", remedy="name another file"
+        ) from error
+    return target

@@ -1,0 +1,97 @@
+"""Graph in, checked ONNX file out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from netloft.graph.graph import Graph
+from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
+from netloft_exporters.onnx.lowered import PassRow
+from netloft_exporters.onnx.naming import name_model
+from netloft_exporters.onnx.torch_route import lower_with_torch
+
+__all__ = ["DEFAULT_OPSET", "Written", "write_onnx"]
+
+DEFAULT_OPSET = 20
+"""What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
+
+INLINE_LIMIT = 1_900_000_000
+"""Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A model file that passed the structural checks.
+
+    Attributes:
+        path: The `.onnx` file; past the protobuf limit its weights lie beside it.
+        opset: Operator set read back from the file.
+        ir_version: Format version read back from the file.
+        nodes: Number of ONNX nodes.
+        route: How the graph was lowered.
+        passes: What was done on the way.
+    """
+
+    path: Path
+    opset: int
+    ir_version: int
+    nodes: int
+    route: str
+    passes: tuple[PassRow, ...]
+
+
+def write_onnx(
+    graph: Graph,
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    path: Path,
+    opset: int = DEFAULT_OPSET,
+) -> Written:
+    """Lower a graph, write it and check what was written.
+
+    Args:
+        graph: The proven graph.
+        module: The network it was traced from.
+        inputs: Example inputs by parameter name of `forward`.
+        path: A file in a folder of our own: a failure leaves what was written so far.
+        opset: ONNX operator set.
+
+    Raises:
+        ExportError: The graph cannot be written.
+        CheckError: What was written is not right.
+    """
+    check_opset(opset)
+    lowered = lower_with_torch(graph, module, inputs, opset)
+    model = name_model(lowered, graph)
+    model.ir_version = IR_VERSION
+    save(model, path)
+    proto = check_model(str(path), graph, opset)
+    return Written(
+        path, opset, proto.ir_version, len(proto.graph.node), lowered.route, lowered.passes
+    )
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Write a model; one file where it fits, else with its weights in `NAME.data` beside it."""
+    weights = sum(
+        value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+    )
+    if weights > INLINE_LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+    else:
+        path.write_bytes(serialise(ir.to_proto(model)))
+
+
+def serialise(proto: onnx.ModelProto) -> bytes:
+    """Return the bytes of a model, the same for the same model."""
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data

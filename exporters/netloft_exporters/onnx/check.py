@@ -1,0 +1,85 @@
+"""Structural checks of a finished model, before anything is written under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+
+from netloft.errors import CheckError, ExportError
+from netloft.graph.graph import Graph, Value
+
+__all__ = ["IR_VERSION", "OPSETS", "check_model"]
+
+IR_VERSION = 10
+"""What ONNX Runtime 1.18 and later read; onnx's own default is ahead of every runtime."""
+
+OPSETS = range(18, 27)
+"""Operator sets that torch.onnx writes and ONNX Runtime supports officially."""
+
+
+def check_opset(opset: int) -> None:
+    """Refuse an opset that cannot be written or will not be read.
+
+    Raises:
+        ExportError: It lies outside `OPSETS`.
+    """
+    if opset not in OPSETS:
+        raise ExportError(
+            f"opset {opset} cannot be exported",
+            remedy=f"give --opset {OPSETS.start} to {OPSETS.stop - 1}",
+        )
+
+
+def check_model(path: str, graph: Graph, opset: int) -> onnx.ModelProto:
+    """Read a written file back and check it: checker, strict shapes, versions, names, leaks.
+
+    Args:
+        path: The file, checked by path because that is how external data is found.
+        graph: What it was made from.
+        opset: What it has to declare.
+
+    Returns:
+        The model as read back.
+
+    Raises:
+        CheckError: The file is not what it should be.
+    """
+    try:
+        onnx.checker.check_model(path, full_check=True)
+        model = onnx.load(path)
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckError(f"the exported model is not valid ONNX: {error}") from error
+    _expect("opset", [i.version for i in model.opset_import if not i.domain], [opset])
+    _expect("IR version", model.ir_version, IR_VERSION)
+    _check_values("input", model.graph.input, graph.inputs)
+    _check_values("output", model.graph.output, graph.outputs)
+    _check_no_paths(model)
+    return model
+
+
+def _expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise CheckError(f"the exported model has {what} {found} instead of {wanted}")
+
+
+def _check_values(
+    kind: str, found: Iterable[onnx.ValueInfoProto], wanted: tuple[Value, ...]
+) -> None:
+    for proto, value in zip(found, wanted, strict=True):
+        shape = tuple(d.dim_param or d.dim_value for d in proto.type.tensor_type.shape.dim)
+        _expect(f"{kind} name", proto.name, value.name)
+        if kind == "input" or all(isinstance(d, int) for d in value.info.shape):
+            _expect(f"{kind} shape of '{value.name}'", shape, value.info.shape)
+        elif shape[:1] != value.info.shape[:1]:  # the batch must not be baked in
+            _expect(f"{kind} shape of '{value.name}'", shape, value.info.shape)
+
+
+def _check_no_paths(model: onnx.ModelProto) -> None:
+    """Metadata must not tell where the file was made."""
+    texts = [p.value for node in model.graph.node for p in node.metadata_props]
+    texts += [p.value for p in (*model.metadata_props, *model.graph.metadata_props)]
+    leaked = [text for text in texts if text.startswith(("/", "\\")) or ":\\" in text]
+    if leaked:
+        raise CheckError(f"the exported model holds an absolute path: {leaked[0]}")

@@ -1,0 +1,68 @@
+"""What every route from graph to ONNX gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from netloft.graph.annotation import Source
+from netloft.graph.graph import Graph
+
+__all__ = ["Lowered", "Lowering", "Origin", "PassRow"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an ONNX node comes from.
+
+    Attributes:
+        module: Path of the module call; empty for the root.
+        class_name: Class of that module.
+        source: Line of the user's code.
+    """
+
+    module: str
+    class_name: str
+    source: Source | None
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """What one pass did, for the report.
+
+    Attributes:
+        name: The pass.
+        nodes_before: Nodes that it was given.
+        nodes_after: Nodes that it left.
+        proof: What shows that the function is still the same.
+    """
+
+    name: str
+    nodes_before: int
+    nodes_after: int
+    proof: str
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An ONNX model that still lacks its final names.
+
+    Attributes:
+        model: As the route made it.
+        route: Which route that was, for the report.
+        origins: Where each node comes from, by `id(node)`.
+        passes: What was done to the graph on the way.
+    """
+
+    model: ir.Model
+    route: str
+    origins: Mapping[int, Origin]
+    passes: tuple[PassRow, ...]
+
+
+Lowering = Callable[[Graph, nn.Module, Mapping[str, torch.Tensor], int], Lowered]
+"""Every route has this signature: graph, module, example inputs by name, opset."""

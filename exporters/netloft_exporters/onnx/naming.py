@@ -1,0 +1,68 @@
+"""Names that carry the module path, and metadata that carries no path of the builder's."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx_ir as ir
+
+from netloft import __version__
+from netloft.graph.graph import Graph
+from netloft_exporters.onnx.lowered import Lowered, Origin
+
+__all__ = ["name_model"]
+
+
+def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
+    """Name every node after its module call and rewrite all metadata.
+
+    Given:
+        node_Conv_293: metadata with absolute paths and whole stack traces
+
+    Result:
+        layer1.0.conv1/Conv: netloft.module, netloft.class, netloft.source (relative)
+
+    Two exports of one network give the same names, whatever the folder they were made in.
+    """
+    model = lowered.model
+    used: Counter[str] = Counter()
+    keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
+    keep |= {name for name, value in model.graph.initializers.items() if value.name == name}
+    for node in model.graph:
+        origin = lowered.origins.get(id(node), Origin("", "", None))
+        node.name = _unique(f"{origin.module}/{node.op_type}".lstrip("/"), used)
+        for index, output in enumerate(node.outputs):
+            if output.name not in keep and output.name:
+                output.name = f"{node.name}:{index}"
+            output.metadata_props.clear()
+        _describe(node, origin)
+    _strip(model)
+    model.graph.name = graph.name
+    model.producer_name, model.producer_version = "netloft", __version__
+    return model
+
+
+def _unique(name: str, used: Counter[str]) -> str:
+    used[name] += 1
+    return name if used[name] == 1 else f"{name}@{used[name] - 1}"
+
+
+def _describe(node: ir.Node, origin: Origin) -> None:
+    node.metadata_props.clear()
+    node.doc_string = None
+    facts = {
+        "netloft.module": origin.module,
+        "netloft.class": origin.class_name,
+        "netloft.source": str(origin.source or ""),
+    }
+    node.metadata_props.update({key: value for key, value in facts.items() if value})
+
+
+def _strip(model: ir.Model) -> None:
+    model.metadata_props.clear()
+    model.doc_string = None
+    model.graph.metadata_props.clear()
+    model.graph.doc_string = None
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+        value.doc_string = None

@@ -1,0 +1,154 @@
+"""Graph to ONNX through `torch.onnx.export(dynamo=True)`."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from netloft.errors import ExportError
+from netloft.graph.annotation import Source
+from netloft.graph.graph import Graph
+from netloft.trace.faithful import silent
+from netloft.trace.shapes import BATCH, resized
+from netloft.trace.source import is_user_file, relative_file
+from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow
+from netloft_exporters.onnx.origins import OriginFinder
+
+__all__ = ["lower_with_torch"]
+
+_PREFIX = "pkg.torch.onnx."
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)')
+
+
+def lower_with_torch(
+    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
+) -> Lowered:
+    """Lower a network with PyTorch's own exporter.
+
+    Args:
+        graph: The proven graph; it names the inputs and outputs.
+        module: The network it was traced from, in eval mode.
+        inputs: Example inputs by parameter name of `forward`.
+        opset: ONNX operator set to write.
+
+    Raises:
+        ExportError: The exporter refuses the network, or writes another opset than asked for.
+    """
+    program = _export(graph, module, inputs, opset)
+    model = program.model
+    before = len(model.graph)
+    with _quiet():
+        program.optimize()
+    written = model.opset_imports.get("", 0)
+    if written != opset:
+        raise ExportError(
+            f"opset {opset} was asked for and torch.onnx writes opset {written}",
+            remedy=f"export with --opset {max(written, 18)} or later",
+        )
+    finder = OriginFinder(graph)
+    origins = {id(node): _origin(node, finder) for node in model.graph}
+    rule = "torch.onnx optimiser: constants folded, conv+BN and pad+conv merged, dead nodes dropped"
+    row = PassRow(rule, before, len(model.graph), "parity of the written file")
+    return Lowered(model, "torch.onnx", origins, (row,))
+
+
+def _export(
+    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
+) -> Any:
+    # an example of one item would make the exporter specialise on it
+    size = graph.batch if isinstance(graph.batch, int) else 2
+    kwargs = {name: resized(t, size) if t.dim() else t for name, t in inputs.items()}
+    dynamic = None
+    if graph.batch == "dynamic":
+        batch = torch.export.Dim(BATCH)
+        dynamic = {name: {0: batch} if t.dim() else {} for name, t in kwargs.items()}
+    try:
+        with _quiet():
+            return torch.onnx.export(
+                module,
+                kwargs=kwargs,
+                dynamo=True,
+                opset_version=opset,
+                dynamic_shapes=dynamic,
+                input_names=[value.name for value in graph.inputs],
+                output_names=[value.name for value in graph.outputs],
+                optimize=False,
+                verify=False,
+                verbose=False,
+            )
+    except Exception as error:  # noqa: BLE001 - the exporter raises many kinds; all is reported
+        raise ExportError(
+            f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",
+            source=_blamed_line(error),
+            remedy="change that line to operators that ONNX has, or export with a fixed --batch N",
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress, warnings and logs to itself; errors are raised anyway."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), silent(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line for line in str(_innermost(error)).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
+
+
+def _blamed_line(error: BaseException) -> str:
+    source = _last_user_frame(str(_innermost(error)))
+    return f"{source}  {source.text}" if source else ""
+
+
+def _last_user_frame(text: str) -> Source | None:
+    frames = [f for f in _FRAME.findall(text) if is_user_file(f[0])]
+    if not frames:
+        return None
+    filename, line, code = frames[-1]
+    return Source(relative_file(filename), int(line), code.strip())
+
+
+def _origin(node: ir.Node, finder: OriginFinder) -> Origin:
+    """Match a node by the module path that the exporter left in its metadata."""
+    scopes = _names(node, "name_scopes")
+    path = scopes[-2] if len(scopes) > 1 else ""
+    source = _last_user_frame(node.metadata_props.get(f"{_PREFIX}stack_trace", ""))
+    return finder.find(_weight_path(node) or path, node.op_type, source)
+
+
+def _names(node: ir.Node, key: str) -> list[str]:
+    text = node.metadata_props.get(_PREFIX + key)
+    return [str(item) for item in ast.literal_eval(text)] if text else []
+
+
+def _weight_path(node: ir.Node) -> str:
+    """A convolution fused with its norm is named after the convolution, whose weight it holds."""
+    for value in list(node.inputs)[1:]:
+        if value is not None and value.is_initializer() and value.name is not None:
+            path, _, leaf = value.name.rpartition(".")
+            if leaf == "weight":
+                return path
+    return ""

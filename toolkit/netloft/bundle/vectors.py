@@ -1,0 +1,53 @@
+"""Test vectors in ONNX's own layout: `test_data_set_0/input_0.pb`, `output_0.pb` …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from netloft.errors import IntegrityError
+
+__all__ = ["read_vectors", "write_vectors"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def write_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> None:
+    """Write one test data set; names are kept inside the tensors.
+
+    Args:
+        folder: `test_data_set_0`, which is made.
+        inputs: By input name, in order.
+        outputs: By output name, in order; what the source module gave.
+    """
+    folder.mkdir()
+    for kind, arrays in (("input", inputs), ("output", outputs)):
+        for index, (name, array) in enumerate(arrays.items()):
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            (folder / f"{kind}_{index}.pb").write_bytes(
+                tensor.SerializeToString(deterministic=True)
+            )
+
+
+def read_vectors(folder: Path, kind: str) -> dict[str, npt.NDArray[Any]]:
+    """Read the `input` or `output` tensors of a test data set, by name.
+
+    Raises:
+        IntegrityError: A file is not a tensor.
+    """
+    found = {}
+    paths = sorted(folder.glob(f"{kind}_*.pb"), key=lambda p: int(p.stem.rpartition("_")[2]))
+    for path in paths:
+        tensor = onnx.TensorProto()
+        try:
+            tensor.ParseFromString(path.read_bytes())
+            found[tensor.name] = numpy_helper.to_array(tensor)
+        except Exception as error:  # noqa: BLE001 - protobuf's and numpy's kinds vary
+            raise IntegrityError(f"{path.name} is not a tensor: {error}") from error
+    return found

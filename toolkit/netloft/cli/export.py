@@ -1,0 +1,68 @@
+"""`netloft export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netloft.cli.options import ModelRequest, model_options, output_options, provider_options
+
+__all__ = ["export"]
+
+
+@click.command(short_help="Trace, draw, export, prove and measure MODEL.")
+@model_options
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of the bundle; out/NAME by default.")  # fmt: skip
+@click.option("--opset", default=20, show_default=True, type=int, help="ONNX operator set.")
+@provider_options
+@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32"]),
+              help="Element type of the weights.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
+@output_options
+def export(
+    request: ModelRequest,
+    out: Path | None,
+    opset: int,
+    providers: tuple[str, ...],
+    threads: int | None,
+    precision: str,
+    quick: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Trace MODEL, draw it, export it to ONNX, prove that the file computes the same function,
+    measure how fast it runs, and write all of it as one bundle.
+
+    MODEL is a built-in or torchvision name, torchvision:NAME, package.module:attribute or
+    path/to/file.py:attribute (which runs that file's code).
+
+    \b
+    Examples:
+      netloft export resnet18
+      netloft export resnet18 --weights DEFAULT --provider cuda
+      netloft export alphago --arg k=384 -o build/alphago
+      netloft export net.py:Net --input 1x3x32x32 --weights net.safetensors
+    """  # noqa: D205 - click shows the first paragraph as one sentence
+    import json
+
+    from netloft.bundle import check_target
+    from netloft.exporting import ExportOptions, export_model
+    from netloft.report.progress import progress
+    from netloft.report.summary import print_summary
+    from netloft.runtime.providers import available
+
+    if out is not None:
+        check_target(out)  # before the minutes of work
+    available(providers)
+    with progress(quiet=quiet) as tell:
+        tell(f"loading {request.spec}")
+        model = request.load()
+        options = ExportOptions(request.batch, opset, providers, request.seed, threads, quick)
+        bundle = export_model(model, out, options, progress=tell)
+    report = bundle.report.to_dict()
+    if as_json:
+        click.echo(json.dumps({"bundle": str(bundle.path), **report}, indent=2))
+    elif not quiet:
+        print_summary(bundle.path, report)

@@ -1,0 +1,313 @@
+"""The main job, whole: trace, draw, export, prove, measure, and write the bundle.
+
+With the command line this is the one place that knows the toolkit, the exporters and the diagrams.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from netloft import __version__
+from netloft.bundle import FORMAT, Manifest, TensorSpec, check_target, hash_files, staged_bundle
+from netloft.bundle.vectors import write_vectors
+from netloft.graph.graph import Graph, Value
+from netloft.models.domain import domain_inputs
+from netloft.models.loaded import InputSpec, LoadedModel
+from netloft.parity import ParityResult, check_parity, require_parity
+from netloft.parity.inputs import cases, parity_batches
+from netloft.report.html import to_html
+from netloft.report.report import NotRun, Report, describe_model
+from netloft.runtime.providers import available
+from netloft.trace import trace
+from netloft.trace.faithful import flatten_outputs, silent
+from netloft.trace.tracer import bind_inputs
+
+__all__ = ["Bundle", "ExportOptions", "export", "export_model"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        batch: `dynamic`, or the one batch size that the file takes.
+        opset: ONNX operator set.
+        providers: Execution providers to prove and measure on; empty for CPU, and CUDA where it
+            starts.
+        seed: Of the inputs.
+        threads: For one operation; None for the machine's cores.
+        quick: Fewer repetitions, and no `torch.compile`.
+    """
+
+    batch: str | int = "dynamic"
+    opset: int = 20
+    providers: tuple[str, ...] = ()
+    seed: int = 0
+    threads: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk and what was measured while it was made."""
+
+    path: Path
+    report: Report
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def export(
+    module: nn.Module,
+    example_inputs: tuple[Any, ...] | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    name: str = "",
+    batch: str | int = "dynamic",
+    opset: int = 20,
+    providers: Sequence[str] = (),
+    seed: int = 0,
+    threads: int | None = None,
+    quick: bool = False,
+) -> Bundle:
+    """Export a module of your own.
+
+    Args:
+        module: In eval mode; it is not changed.
+        example_inputs: Tensors in order or by name, batch first.
+        out: The bundle's folder; `out/NAME` by default.
+        name: Short name; the class in lower case by default.
+        batch: `dynamic`, or the one batch size that the file takes.
+        opset: ONNX operator set.
+        providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
+        seed: Of the inputs that the file is checked on.
+        threads: For one operation; None for the machine's cores.
+        quick: Measure with fewer repetitions and without `torch.compile`.
+
+    Raises:
+        TraceError: The module has no faithful graph.
+        ExportError: The graph cannot be written as ONNX.
+        ParityError: The file computes another function; nothing was written.
+        ProviderError: A provider that was asked for does not start here.
+        OutputError: The folder is not ours to write.
+    """
+    example = bind_inputs(module, example_inputs)
+    specs = tuple(
+        InputSpec(key, (1, *t.shape[1:]), str(t.dtype).removeprefix("torch."))
+        for key, t in example.items()
+    )
+    model = LoadedModel(
+        module=module,
+        name=name or type(module).__name__.lower(),
+        spec=type(module).__name__,
+        inputs=specs,
+        weights="as the module held them",
+    )
+    options = ExportOptions(batch, opset, tuple(providers), seed, threads, quick)
+    return export_model(model, out, options, example=example)
+
+
+def export_model(
+    model: LoadedModel,
+    out: str | Path | None = None,
+    options: ExportOptions = ExportOptions(),  # noqa: B008 - frozen
+    *,
+    example: Mapping[str, torch.Tensor] | None = None,
+    progress: Progress = lambda _: None,
+) -> Bundle:
+    """Export a loaded model; see `export` for the errors.
+
+    Args:
+        model: What `netloft.models.load_model` gave.
+        out: The bundle's folder; `out/NAME` by default.
+        options: How to export.
+        example: Inputs to trace with; the model's own by default.
+        progress: Told what is being done.
+    """
+    target = Path(out) if out is not None else Path("out") / model.name
+    check_target(target)
+    running, missing = available(options.providers)
+    report = Report(not_run=[NotRun(m.what, m.reason) for m in missing])
+    inputs = dict(example) if example is not None else model.example(seed=options.seed)
+    progress("tracing")
+    with report.stage("trace"):
+        graph = trace(model.module, inputs, options.batch, name=model.name)
+    report.model = describe_model(model, graph)
+    with staged_bundle(target) as folder:
+        _draw(graph, folder, report, progress)
+        _lower(graph, model, inputs, folder, options, report, progress)
+        parity = _prove(graph, model, inputs, folder, running, options, report, progress)
+        _measure(graph, model, inputs, folder, running, options, report, progress)
+        _write_vectors(graph, model, inputs, folder, options)
+        report.status = "pass"
+        (folder / "report.json").write_bytes(report.to_json())
+        (folder / "report.html").write_bytes(to_html(report))
+        manifest = _manifest(model, graph, folder, options, report, parity)
+        (folder / "manifest.json").write_bytes(manifest.to_json())
+    return Bundle(target, report)
+
+
+def _draw(graph: Graph, folder: Path, report: Report, progress: Progress) -> None:
+    from netloft_diagrams import draw
+
+    progress("drawing")
+    with report.stage("draw"):
+        draw(graph, folder / "diagram.svg", folder / "diagram.html")
+
+
+def _lower(
+    graph: Graph,
+    model: LoadedModel,
+    inputs: Mapping[str, torch.Tensor],
+    folder: Path,
+    options: ExportOptions,
+    report: Report,
+    progress: Progress,
+) -> None:
+    from netloft_exporters.onnx import write_onnx
+
+    progress("exporting to ONNX")
+    with report.stage("export"):
+        written = write_onnx(graph, model.module, inputs, folder / "model.onnx", options.opset)
+    report.export = {
+        "route": written.route,
+        "opset": written.opset,
+        "ir_version": written.ir_version,
+        "nodes": written.nodes,
+        "bytes": sum(path.stat().st_size for path in folder.glob("model.onnx*")),
+    }
+    report.passes = [dataclasses.asdict(row) for row in written.passes]
+
+
+def _prove(
+    graph: Graph,
+    model: LoadedModel,
+    inputs: Mapping[str, torch.Tensor],
+    folder: Path,
+    running: Sequence[str],
+    options: ExportOptions,
+    report: Report,
+    progress: Progress,
+) -> ParityResult:
+    def real(batch: int, seed: int) -> tuple[dict[str, torch.Tensor], str] | None:
+        return domain_inputs(model, batch, seed)
+
+    with report.stage("parity"):
+        result = check_parity(
+            graph,
+            model.module,
+            folder / "model.onnx",
+            cases(inputs, parity_batches(options.batch), options.seed, real),
+            running,
+            threads=options.threads,
+            progress=lambda what: progress(f"proving parity: {what}"),
+        )
+    report.parity = [dataclasses.asdict(row) for row in result.rows]
+    report.notes += result.notes
+    require_parity(result)
+    return result
+
+
+def _measure(
+    graph: Graph,
+    model: LoadedModel,
+    inputs: Mapping[str, torch.Tensor],
+    folder: Path,
+    running: Sequence[str],
+    options: ExportOptions,
+    report: Report,
+    progress: Progress,
+) -> None:
+    from netloft.bench import bench_model
+
+    def make_inputs(batch: int) -> dict[str, torch.Tensor]:
+        from netloft.trace.faithful import fresh_inputs
+
+        real = domain_inputs(model, batch, options.seed)
+        return real[0] if real else fresh_inputs(inputs, batch, options.seed)
+
+    with report.stage("speed"):
+        result = bench_model(
+            model.module,
+            folder / "model.onnx",
+            make_inputs,
+            input_names=[value.name for value in graph.inputs],
+            providers=running,
+            batches=(options.batch,) if isinstance(options.batch, int) else (1, 8),
+            threads=options.threads,
+            quick=options.quick,
+            compile=not options.quick,
+            progress=lambda what: progress(f"measuring speed: {what}"),
+        )
+    report.speed = [dataclasses.asdict(row) for row in result.rows]
+    report.not_run += [NotRun(row.what, row.reason) for row in result.not_run]
+    report.environment = dict(result.environment)
+
+
+def _write_vectors(
+    graph: Graph,
+    model: LoadedModel,
+    inputs: Mapping[str, torch.Tensor],
+    folder: Path,
+    options: ExportOptions,
+) -> None:
+    batch = options.batch if isinstance(options.batch, int) else 2
+    real = domain_inputs(model, batch, options.seed)
+    chosen = real[0] if real else {n: t[:batch] if t.dim() else t for n, t in inputs.items()}
+    with torch.inference_mode(), silent():
+        given = model.module(**{name: tensor.clone() for name, tensor in chosen.items()})
+    arrays = {
+        value.name: _array(tensor)
+        for value, tensor in zip(graph.inputs, chosen.values(), strict=True)
+    }
+    outputs = {name: _array(tensor) for name, tensor in flatten_outputs(given).items()}
+    write_vectors(folder / "test_data_set_0", arrays, outputs)
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(tensor.numpy())
+
+
+def _manifest(
+    model: LoadedModel,
+    graph: Graph,
+    folder: Path,
+    options: ExportOptions,
+    report: Report,
+    parity: ParityResult,
+) -> Manifest:
+    return Manifest(
+        netloft=__version__,
+        format=FORMAT,
+        name=model.name,
+        class_name=graph.class_name,
+        model=model.spec,
+        arguments=dict(model.arguments),
+        weights=model.weights,
+        seed=options.seed,
+        graph_hash=hashlib.sha256(str(graph).encode()).hexdigest(),
+        opset=report.export["opset"],
+        ir_version=report.export["ir_version"],
+        batch=options.batch,
+        inputs=[_spec(value) for value in graph.inputs],
+        outputs=[_spec(value) for value in graph.outputs],
+        tolerances={name: float(f"{t:.6g}") for name, t in parity.tolerances.items()},
+        files=hash_files(folder),
+    )
+
+
+def _spec(value: Value) -> TensorSpec:
+    return TensorSpec(value.name, value.info.dtype, list(value.info.shape))

@@ -1,0 +1,78 @@
+"""The inputs that a file is checked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from netloft.trace.faithful import fresh_inputs
+from netloft.trace.shapes import resized
+
+__all__ = ["Case", "DomainInputs", "cases", "parity_batches"]
+
+DomainInputs = Callable[[int, int], tuple[dict[str, torch.Tensor], str] | None]
+"""Batch and seed to real-looking inputs by name and what they are; None where there are none."""
+
+EXTREME = 100.0
+"""Factor on N(0, 1) for the extreme inputs: large, and far from overflow in float32."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs.
+
+    Attributes:
+        kind: What they are: `noise`, `extreme`, `zeros`, `2 photographs` …
+        batch: Items in the batch.
+        inputs: By parameter name of `forward`.
+    """
+
+    kind: str
+    batch: int
+    inputs: Mapping[str, torch.Tensor]
+
+
+def parity_batches(batch: str | int) -> tuple[int, ...]:
+    """Return the batch sizes to check: one, two and an odd one, or the fixed one."""
+    return (batch,) if isinstance(batch, int) else (1, 2, 7)
+
+
+def cases(
+    example: Mapping[str, torch.Tensor],
+    batches: Sequence[int],
+    seed: int,
+    domain: DomainInputs | None = None,
+) -> Iterator[Case]:
+    """Make the inputs of a parity check, the same for the same seed.
+
+    Args:
+        example: Inputs of the right shapes, by name.
+        batches: Batch sizes.
+        seed: Of the noise.
+        domain: Real-looking inputs; without them the example itself is used.
+    """
+    for index, batch in enumerate(batches):
+        noise = fresh_inputs(example, batch, seed + index)
+        yield Case("noise", batch, noise)
+        real = domain(batch, seed + index) if domain else None
+        if real:
+            yield Case(real[1], batch, real[0])
+        else:
+            yield Case("example", batch, {n: _sized(t, batch) for n, t in example.items()})
+        yield Case("extreme", batch, {name: _extreme(t) for name, t in noise.items()})
+    zeros = {n: torch.zeros_like(t) for n, t in fresh_inputs(example, batches[0], seed).items()}
+    yield Case("zeros", batches[0], zeros)
+
+
+def _sized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
+    return resized(tensor, batch) if tensor.dim() else tensor
+
+
+def _extreme(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dtype.is_floating_point:
+        return tensor * EXTREME
+    if tensor.dtype is torch.bool:
+        return torch.ones_like(tensor)
+    return torch.full_like(tensor, int(tensor.max()))

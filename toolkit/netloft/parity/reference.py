@@ -1,0 +1,80 @@
+"""What the source module gives: in float64, the reference, and in float32, whose error is noise."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from netloft.graph.graph import Graph
+from netloft.parity.inputs import Case
+from netloft.parity.taps import Tap, tapped_module
+from netloft.trace.faithful import flatten_outputs, silent
+from netloft.trace.tracer import detached_copy
+
+__all__ = ["Reference", "ReferenceRun"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """Outputs of the source module, tapped values among them, by name."""
+
+    float32: Arrays
+    float64: Arrays
+
+
+class Reference:
+    """Run a module in float32 and float64 on the same inputs.
+
+    Where the module has no float64 run (it fixes a dtype inside), `float64_missing` says why, and
+    float32 stands in for the reference.
+    """
+
+    def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
+        self._float32 = detached_copy(module)
+        self._float64 = copy.deepcopy(module).double()
+        self._taps32 = tapped_module(graph, taps) if taps else None
+        self._taps64 = tapped_module(graph, taps).double() if taps else None
+        self.float64_missing = ""
+
+    def run(self, case: Case) -> ReferenceRun:
+        """Run both; the case's tensors are not changed."""
+        single = self._outputs(self._float32, self._taps32, case.inputs)
+        double = single
+        if not self.float64_missing:
+            widened = {name: _widened(t) for name, t in case.inputs.items()}
+            try:
+                double = self._outputs(self._float64, self._taps64, widened)
+            except (RuntimeError, TypeError) as error:
+                self.float64_missing = str(error).splitlines()[0]
+        return ReferenceRun(single, double)
+
+    def _outputs(
+        self,
+        module: nn.Module,
+        taps: nn.Module | None,
+        inputs: Mapping[str, torch.Tensor],
+    ) -> Arrays:
+        with torch.inference_mode(), silent():
+            values = flatten_outputs(module(**{name: t.clone() for name, t in inputs.items()}))
+            if taps is not None:
+                values |= taps(*(t.clone() for t in inputs.values()))
+        return {name: _array(value) for name, value in values.items()}
+
+
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.double() if tensor.dtype.is_floating_point else tensor
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    if tensor.dtype is torch.bfloat16:  # numpy has no such type
+        tensor = tensor.float()
+    return np.asarray(tensor.detach().cpu().numpy())

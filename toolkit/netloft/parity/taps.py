@@ -1,0 +1,92 @@
+"""Values before a saturating head: softmax and sigmoid hide faults, so look in front of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+from torch import fx
+
+from netloft.graph.graph import Graph, annotation
+
+__all__ = ["Tap", "find_taps", "tapped_module", "tapped_onnx"]
+
+SATURATING = {
+    "softmax": "Softmax",
+    "log_softmax": "LogSoftmax",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+}
+_PASSING = {"reshape", "flatten", "squeeze", "unsqueeze", "identity", "dropout", "permute"}
+_PASSING_ONNX = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Dropout"}
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A value in front of a saturating head.
+
+    Attributes:
+        name: For the report, e.g. `output before softmax`.
+        output: Name of the output that the head gives.
+        node: Name of the graph node that gives the value.
+        value: Name of the same value in the ONNX file.
+    """
+
+    name: str
+    output: str
+    node: str
+    value: str
+
+
+def find_taps(graph: Graph, model: onnx.ModelProto) -> tuple[Tap, ...]:
+    """Find the heads that both the graph and the file have."""
+    found = []
+    for output in graph.outputs:
+        head = _graph_head(graph.node(output.node))
+        value = _onnx_head(model, output.name, SATURATING[annotation(head).op]) if head else None
+        if head is not None and value is not None:
+            operand = head.all_input_nodes[0]
+            op = annotation(head).op
+            found.append(Tap(f"{output.name} before {op}", output.name, operand.name, value))
+    return tuple(found)
+
+
+def _graph_head(node: fx.Node) -> fx.Node | None:
+    while annotation(node).op in _PASSING and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    return node if annotation(node).op in SATURATING and node.all_input_nodes else None
+
+
+def _onnx_head(model: onnx.ModelProto, output: str, op_type: str) -> str | None:
+    producers = {name: node for node in model.graph.node for name in node.output}
+    node = producers.get(output)
+    while node is not None and node.op_type in _PASSING_ONNX:
+        node = producers.get(node.input[0])
+    if node is None or node.op_type != op_type or node.input[0] not in producers:
+        return None
+    return str(node.input[0])
+
+
+def tapped_module(graph: Graph, taps: Sequence[Tap]) -> fx.GraphModule:
+    """Return a copy of the graph that gives a dict of the tapped values."""
+    copied = copy.deepcopy(graph.module)
+    nodes = {node.name: node for node in copied.graph.nodes}
+    (output,) = (node for node in copied.graph.nodes if node.op == "output")
+    output.args = ({tap.name: nodes[tap.node] for tap in taps},)
+    copied.graph.lint()
+    copied.recompile()
+    return copied
+
+
+def tapped_onnx(model: onnx.ModelProto, taps: Sequence[Tap]) -> bytes:
+    """Return the file's bytes with the tapped values as further outputs."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    element = copied.graph.output[0].type.tensor_type.elem_type
+    for tap in taps:
+        copied.graph.output.append(onnx.helper.make_tensor_value_info(tap.value, element, None))
+    data: bytes = copied.SerializeToString()
+    return data
+

@@ -1,0 +1,105 @@
+"""A report as a person reads it on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netloft.report.table import print_table
+
+__all__ = ["print_parity", "print_speed", "print_summary"]
+
+
+def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
+    """Print where the files are, the model's facts and the parity and speed tables."""
+    model, export = report["model"], report["export"]
+    unused = f", {model['unused_parameters']:,} unused" if model["unused_parameters"] else ""
+    click.echo(f"{model['name']}: {model['parameters']:,} parameters{unused}, "
+               f"{model['multiply_adds'] / 1e9:.3g} G multiply-adds")  # fmt: skip
+    click.echo(f"weights: {model['weights']}")
+    for module in model["dead_modules"]:
+        click.echo(f"never called: {module['path']} ({module['class']}, "
+                   f"{module['parameters']:,} parameters)")  # fmt: skip
+    for effect in model["side_effects"]:
+        click.echo(f"side effect, not in the file: {effect['what']} at {effect['source']}")
+    click.echo(f"opset {export['opset']}, {export['nodes']} nodes, "
+               f"{export['bytes'] / 1e6:.1f} MB, lowered by {export['route']}\n")  # fmt: skip
+    print_parity(report["parity"])
+    print_speed(report["speed"])
+    for row in report["not_run"]:
+        click.echo(f"not run: {row['what']}: {row['reason']}")
+    for note in report["notes"]:
+        click.echo(f"note: {note}")
+    click.echo(f"\n{report['status']}: {folder}")
+    for name, what in _FILES.items():
+        click.echo(f"  {folder / name}  {what}")
+
+
+_FILES = {
+    "model.onnx": "the checked network",
+    "diagram.svg": "its structure",
+    "diagram.html": "the same, to explore",
+    "report.html": "every number, for people",
+    "report.json": "every number, for programs",
+    "manifest.json": "versions, tolerances and SHA-256 of every file",
+    "test_data_set_0": "inputs and outputs to verify with",
+}
+
+
+def print_parity(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the parity table."""
+    columns = ["provider", "batch", "input", "output", "max abs", "max rel", "noise floor",
+               "ratio", "tolerance", "status"]  # fmt: skip
+    print_table(
+        "parity: errors against the module in float64; ratio = scaled error over the noise floor",
+        columns,
+        [
+            (
+                row["provider"],
+                row["batch"],
+                row["input"],
+                row["output"],
+                _scientific(row["max_abs"]),
+                _scientific(row["max_rel"]),
+                _scientific(row["noise_floor"]),
+                f"{float(row['ratio']):.2f}",
+                _scientific(row["tolerance"]),
+                row["status"],
+            )
+            for row in rows
+        ],
+    )
+    click.echo()
+
+
+def _scientific(value: float | str) -> str:
+    return f"{float(value):.1e}"
+
+
+def print_speed(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the speed table."""
+    columns = ["engine", "provider", "batch", "threads", "runs", "p50 ms", "p95 ms", "items/s",
+               "ratio to eager", "95 % interval"]  # fmt: skip
+    print_table(
+        "speed: ratio = time over PyTorch eager's, below 1 is faster",
+        columns,
+        [
+            (
+                row["engine"],
+                row["provider"],
+                row["batch"],
+                row["threads"],
+                row["n"],
+                f"{row['p50_ms']:.2f}",
+                f"{row['p95_ms']:.2f}",
+                f"{row['items_per_s']:.1f}",
+                f"{row['ratio_to_eager']:.3f}",
+                f"{row['ratio_low']:.3f} to {row['ratio_high']:.3f}",
+            )
+            for row in rows
+        ],
+    )
+    click.echo()
