@@ -23,7 +23,7 @@ from netloft.bundle.vectors import write_vectors
 from netloft.graph.graph import Graph, Value
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import InputSpec, LoadedModel
-from netloft.parity import ParityResult, check_parity, require_parity
+from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases, parity_batches
 from netloft.report.html import to_html
 from netloft.report.report import NotRun, Report, describe_model
@@ -123,7 +123,7 @@ def export(
 def export_model(
     model: LoadedModel,
     out: str | Path | None = None,
-    options: ExportOptions = ExportOptions(),  # noqa: B008 - frozen
+    options: ExportOptions = ExportOptions(),
     *,
     example: Mapping[str, torch.Tensor] | None = None,
     progress: Progress = lambda _: None,

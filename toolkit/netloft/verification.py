@@ -98,7 +98,7 @@ def _check_structure(model: Path) -> None:
         onnx.checker.check_model(str(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise IntegrityError(f"{model.name} is not valid ONNX: {error}") from error
-    except Exception as error:  # noqa: BLE001 - protobuf's parse errors have no public class
+    except Exception as error:
         raise IntegrityError(f"{model.name} is not an ONNX file: {error}") from error
 
 
@@ -156,7 +156,7 @@ def _compare(
     providers: Sequence[str],
     threads: int | None,
 ) -> list[dict[str, Any]]:
-    from netloft.parity import check_parity
+    from netloft.parity.check import check_parity
     from netloft.parity.inputs import cases, parity_batches
     from netloft.trace import trace
     from netloft.trace.tracer import bind_inputs

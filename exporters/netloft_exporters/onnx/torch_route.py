@@ -62,9 +62,7 @@ def lower_with_torch(
     return Lowered(model, "torch.onnx", origins, (row,))
 
 
-def _export(
-    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
-) -> Any:
+def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int) -> Any:
     # an example of one item would make the exporter specialise on it
     size = graph.batch if isinstance(graph.batch, int) else 2
     kwargs = {name: resized(t, size) if t.dim() else t for name, t in inputs.items()}
@@ -86,7 +84,7 @@ def _export(
                 verify=False,
                 verbose=False,
             )
-    except Exception as error:  # noqa: BLE001 - the exporter raises many kinds; all is reported
+    except Exception as error:
         raise ExportError(
             f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",
             source=_blamed_line(error),

@@ -1,4 +1,4 @@
-"""Test vectors in ONNX's own layout: `test_data_set_0/input_0.pb`, `output_0.pb` …"""
+"""Test vectors in ONNX's own layout: `test_data_set_0/input_0.pb` and so on."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def read_vectors(folder: Path, kind: str) -> dict[str, npt.NDArray[Any]]:
         try:
             tensor.ParseFromString(path.read_bytes())
             found[tensor.name] = numpy_helper.to_array(tensor)
-        except Exception as error:  # noqa: BLE001 - protobuf's and numpy's kinds vary
+        except Exception as error:
             raise IntegrityError(f"{path.name} is not a tensor: {error}") from error
     return found

@@ -105,7 +105,7 @@ def _make_parents(parent: Path) -> list[Path]:
 
 
 def _replace(staging: Path, target: Path) -> None:
-    """Put `staging` at `target`; a bundle that stands there moves aside first, and back on error."""
+    """Put `staging` at `target`; a bundle there moves aside first, and back on error."""
     if not target.exists():
         staging.rename(target)
     else:

@@ -32,8 +32,7 @@ def export(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Trace MODEL, draw it, export it to ONNX, prove that the file computes the same function,
-    measure how fast it runs, and write all of it as one bundle.
+    r"""Trace MODEL, draw it, export it, prove the file right, measure it, write the bundle.
 
     MODEL is a built-in or torchvision name, torchvision:NAME, package.module:attribute or
     path/to/file.py:attribute (which runs that file's code).
@@ -44,7 +43,7 @@ def export(
       netloft export resnet18 --weights DEFAULT --provider cuda
       netloft export alphago --arg k=384 -o build/alphago
       netloft export net.py:Net --input 1x3x32x32 --weights net.safetensors
-    """  # noqa: D205 - click shows the first paragraph as one sentence
+    """
     import json
 
     from netloft.bundle import check_target

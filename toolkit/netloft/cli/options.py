@@ -113,7 +113,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE",
                   help="Constructor argument; repeat for more.")  # fmt: skip
     @click.option("--weights", metavar="FILE|NAME",
-                  help="safetensors or state-dict file, or a torchvision weights name.")  # fmt: skip
+                  help="safetensors or state-dict file, or torchvision weights name.")  # fmt: skip
     @click.option("--input", "inputs", multiple=True, metavar="[NAME=]SHAPE[:DTYPE]",
                   help="Input such as 1x3x224x224; repeat for more.")  # fmt: skip
     @click.option("--batch", default="dynamic", show_default=True, callback=_batch,

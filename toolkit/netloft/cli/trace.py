@@ -43,7 +43,7 @@ def trace(request: ModelRequest, text: bool, as_json: bool) -> None:
 def _facts(graph: Graph) -> dict[str, object]:
     import dataclasses
 
-    from netloft.report.report import plain
+    from netloft.report.plain import plain
 
     nodes = [{"name": node.name, **dataclasses.asdict(record)} for node, record in graph]
     facts = {
@@ -79,10 +79,15 @@ def _print(graph: Graph) -> None:
     columns = ["module", "operation", "output", "parameters", "multiply-adds", "source"]
     print_table(f"{graph.class_name}, shapes without the batch", columns, rows)
     totals = graph.totals
-    click.echo(f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
-               f"{totals.peak_activation_bytes / 2**20:.1f} MiB of activations at most")  # fmt: skip
+    peak = totals.peak_activation_bytes / 2**20
+    click.echo(
+        f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
+        f"{peak:.1f} MiB of activations at most"
+    )
     for module in graph.dead_modules:
-        click.echo(f"never called: {module.path} ({module.class_name}, {module.n_params:,} parameters)")
+        click.echo(
+            f"never called: {module.path} ({module.class_name}, {module.n_params:,} parameters)"
+        )
     for name in graph.unused_parameters:
         click.echo(f"unused parameter: {name}")
     for effect in graph.side_effects:

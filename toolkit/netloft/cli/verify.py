@@ -45,7 +45,7 @@ def verify(
     import dataclasses
     import json
 
-    from netloft.report.report import plain
+    from netloft.report.plain import plain
     from netloft.report.summary import print_parity
     from netloft.verification import verify as run
 
@@ -61,7 +61,9 @@ def verify(
             seed=seed,
         )
         module, example = model.module, model.example(seed=seed)
-    found = run(target, providers=providers, against=module, example_inputs=example, threads=threads)
+    found = run(
+        target, providers=providers, against=module, example_inputs=example, threads=threads
+    )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:

@@ -87,8 +87,7 @@ def totals(graph: Graph) -> Totals:
 
     records = [record for _, record in graph]
     dead = sum(module.n_params for module in graph.dead_modules)
-    parameters = dict(graph.module.named_parameters())
-    dead += sum(parameters[name].numel() for name in graph.unused_parameters if name in parameters)
+    dead += sum(graph.unused_parameters.values())
     return Totals(
         n_params=sum(record.n_params for record in records),
         n_dead_params=dead,

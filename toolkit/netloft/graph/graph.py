@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import fx
@@ -87,7 +87,8 @@ class Graph:
         batch: `dynamic`, or the one batch size that the graph is for.
         modules: Every module call of the forward pass, in order, root first.
         dead_modules: Modules that are owned and never called; a whole dead subtree is one entry.
-        unused_parameters: Names of parameters that reach no output and belong to no dead module.
+        unused_parameters: Parameters that reach no output and belong to no dead module, by name,
+            with their number of elements.
         side_effects: Prints and the like.
     """
 
@@ -99,7 +100,7 @@ class Graph:
     batch: str | int
     modules: tuple[ModuleCall, ...] = ()
     dead_modules: tuple[DeadModule, ...] = ()
-    unused_parameters: tuple[str, ...] = ()
+    unused_parameters: Mapping[str, int] = field(default_factory=dict)
     side_effects: tuple[SideEffect, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[fx.Node, Annotation]]:

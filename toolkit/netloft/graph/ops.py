@@ -115,19 +115,22 @@ _FAMILY_OPS: dict[str, str] = {
     "pool": r"(adaptive_)?(avg|max|lp)_pool[123]d|fractional_max_pool[23]d|max_unpool[123]d",
     "merge": r"add|sub|rsub|mul|div|floordiv|mod|cat|stack|hstack|vstack|where|maximum|minimum|"
     r"addcmul|addcdiv|lerp|and|or|xor",
-    "attention": r"multihead_attention|scaled_dot_product_attention|transformer.*|shifted_window_attention.*",
+    "attention": (
+        r"multihead_attention|scaled_dot_product_attention|transformer.*|shifted_window_attention.*"
+    ),
     "recurrent": r"lstm|gru|rnn",
     "embedding": r"embedding(_bag)?",
     "pad": r"pad",
-    "resample": r"interpolate|grid_sample|pixel_shuffle|pixel_unshuffle|affine_grid|channel_shuffle|"
+    "resample": r"interpolate|grid_sample|pixel_(un)?shuffle|affine_grid|channel_shuffle|"
     r"roi_align|roi_pool",
     "shape": (
         r"flatten|unflatten|reshape|permute|transpose|swapaxes|t|squeeze|unsqueeze|expand(_as)?|repeat|"
         r"repeat_interleave|tile|split|chunk|unbind|narrow|select|getitem|getattr|index_select|gather|"
         r"roll|flip|movedim|moveaxis|size|dim|numel|unfold|fold|setitem|slice_scatter"
     ),
-    "reduce": r"mean|sum|amax|amin|max|min|prod|std|var|norm|argmax|argmin|topk|sort|cumsum|any|all|logsumexp",
-    "identity": r"identity|dropout|feature_dropout|stochastic_depth|to|float|double|half|type|type_as",
+    "reduce": r"mean|sum|a?max|a?min|prod|std|var|norm|arg(max|min)|topk|sort|cumsum|any|all"
+    r"|logsumexp",
+    "identity": r"identity|(feature_)?dropout|stochastic_depth|to|float|double|half|type(_as)?",
     "input": "input",
     "output": "output",
     "parameter": "parameter|constant",
@@ -198,13 +201,13 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     return bool(_bound(node).get("inplace", False))
 
 
-_MODULE_ATTRIBUTES = (
-    "in_channels out_channels kernel_size stride padding dilation groups padding_mode output_size "
-    "in_features out_features num_features num_channels num_groups normalized_shape eps ceil_mode "
-    "count_include_pad divisor_override negative_slope approximate dim p start_dim end_dim "
-    "num_embeddings embedding_dim embed_dim num_heads size scale_factor mode align_corners "
-    "output_padding value upscale_factor hidden_size num_layers bidirectional inplace"
-).split()
+_MODULE_ATTRIBUTES = """
+    in_channels out_channels kernel_size stride padding dilation groups padding_mode output_size
+    in_features out_features num_features num_channels num_groups normalized_shape eps ceil_mode
+    count_include_pad divisor_override negative_slope approximate dim p start_dim end_dim
+    num_embeddings embedding_dim embed_dim num_heads size scale_factor mode align_corners
+    output_padding value upscale_factor hidden_size num_layers bidirectional inplace
+""".split()  # noqa: SIM905 - forty quoted names would hide the list
 
 
 def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:

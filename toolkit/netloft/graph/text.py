@@ -1,4 +1,4 @@
-"""The graph as text: what tests compare, what `netloft trace --text` prints, what a report quotes."""
+"""The graph as text: what tests compare and `netloft trace --text` prints."""
 
 from __future__ import annotations
 

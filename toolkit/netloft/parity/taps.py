@@ -89,4 +89,3 @@ def tapped_onnx(model: onnx.ModelProto, taps: Sequence[Tap]) -> bytes:
         copied.graph.output.append(onnx.helper.make_tensor_value_info(tap.value, element, None))
     data: bytes = copied.SerializeToString()
     return data
-

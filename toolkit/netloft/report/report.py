@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from netloft.graph.graph import Graph
 from netloft.models.loaded import LoadedModel
+from netloft.report.plain import plain
 
-__all__ = ["NotRun", "Report", "describe_model", "plain"]
+__all__ = ["NotRun", "Report", "describe_model"]
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,6 @@ class Report:
     def to_json(self) -> bytes:
         """Return `report.json`."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False).encode() + b"\n"
-
-
-def plain(value: Any) -> Any:
-    """Return JSON-safe data: infinities as text, floats to six digits, the rest as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    return str(value)
 
 
 def describe_model(model: LoadedModel, graph: Graph) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _inside_leaf(path: str, used: set[str]) -> bool:
 
 def _unused_parameters(
     module: nn.Module, calls: list[ModuleCall], graph: fx.Graph, erased: list[fx.Node]
-) -> tuple[str, ...]:
+) -> dict[str, int]:
     dead = [m.path for m in _dead_modules(module, calls, graph, erased)]
     leaves = {str(n.target) for n in graph.nodes if n.op == "call_module"}
     read = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
@@ -182,8 +182,8 @@ def _unused_parameters(
         for name, p in names.items()
         if name in read or any(name.startswith(f"{leaf}.") for leaf in leaves)
     }
-    return tuple(
-        name
+    return {
+        name: p.numel()
         for name, p in names.items()
         if id(p) not in live_ids and not any(name.startswith(f"{path}.") for path in dead)
-    )
+    }

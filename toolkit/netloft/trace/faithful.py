@@ -192,7 +192,7 @@ def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: 
     versions = _versions(module)
     try:
         result = _run(module, inputs, seed=0)
-    except Exception as error:  # noqa: BLE001 - user code may raise anything; all is reported
+    except Exception as error:
         shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in inputs.items())
         remedy = "give the right --input"
         if size is not None:
@@ -212,10 +212,12 @@ def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: 
     return result
 
 
-def _graph_result(graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
+def _graph_result(
+    graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int | None
+) -> Any:
     try:
         return _run(graph, inputs, seed=0)
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds; all is reported
+    except Exception as error:
         raise TraceError(
             f"the module runs at batch {size} and its graph does not: {str(error).splitlines()[0]}",
             remedy="write sizes in terms of x.shape, or export with a fixed --batch N",

@@ -18,7 +18,10 @@ __all__ = ["BATCH", "propagate_shapes", "resized"]
 BATCH = "batch"
 """Name of the symbolic first axis, in the graph, the file and the manifest."""
 
-_SIZES = (4, 7)  # neither is 0 or 1, which PyTorch may treat apart, and no net is likely to have both
+_SIZES = (
+    4,
+    7,
+)  # neither is 0 or 1, which PyTorch may treat apart, and no net is likely to have both
 _Shapes = dict[str, tuple[tuple[tuple[int, ...], str], ...] | None]
 
 
@@ -83,7 +86,9 @@ def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) 
     recorder = _Recorder(module)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
         fakes = [
-            mode.from_tensor(tensor.new_empty((size, *tensor.shape[1:])) if tensor.dim() else tensor)
+            mode.from_tensor(
+                tensor.new_empty((size, *tensor.shape[1:])) if tensor.dim() else tensor
+            )
             for tensor in inputs.values()
         ]
         recorder.run(*fakes)

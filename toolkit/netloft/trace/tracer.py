@@ -46,7 +46,8 @@ def _in_place(name: str) -> Callable[[_Proxy, object], fx.Proxy]:
 
 
 for _name in _IN_PLACE:
-    setattr(_Proxy, f"__i{_name.rstrip('_')}__", _in_place({"and": "and", "or": "or"}.get(_name, _name)))
+    setattr(_Proxy, f"__i{_name}__", _in_place(_name))
+
 
 
 def bind_inputs(
@@ -195,7 +196,7 @@ class Tracer(fx.Tracer):
                 graph = super().trace(root, concrete_args)
         except TraceError:
             raise
-        except Exception as error:  # noqa: BLE001 - user code may raise anything; all is reported
+        except Exception as error:
             raise TraceError(
                 f"{type(root).__name__} cannot be traced: {_reason(error)}",
                 source=describe(raised_at(error)),

@@ -1,0 +1,45 @@
+"""Files and functions small enough to read at once."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path for folder in ("toolkit", "exporters", "diagrams") for path in (ROOT / folder).rglob("*.py")
+)
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, FUNCTION)]
+
+
+def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its signature and docstring."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    if not body or body[-1].end_lineno is None:
+        return 0
+    return body[-1].end_lineno - body[0].lineno + 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_file_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_are_short_and_annotated(path: Path) -> None:
+    for node in functions(path):
+        assert code_lines(node) <= 40, f"{node.name} has {code_lines(node)} lines"
+        assert node.returns is not None, f"{node.name} does not say what it returns"
+
+
+def test_the_median_function_is_short() -> None:
+    sizes = [code_lines(node) for path in SOURCES for node in functions(path)]
+    assert statistics.median(sizes) <= 8

@@ -1,0 +1,160 @@
+"""What a graph knows: shapes, modules, sources, costs, dead weight."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from netloft.errors import InputError
+from netloft.graph import annotation
+from netloft.graph.text import print_graph
+from netloft.trace import trace
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn(self.conv(x)))
+        out += x
+        return self.relu(out)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.blocks = nn.Sequential(Block(), Block())
+        self.fc = nn.Linear(4, 2)
+        self.spare = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+        self.scale = nn.Parameter(torch.ones(2))
+        self.lost = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(x))
+        return self.fc(x.mean((2, 3))) * self.scale
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def test_text_of_the_graph(net: Net) -> None:
+    text = print_graph(trace(net, (torch.randn(2, 3, 8, 8),)))
+    assert text == dedent(
+        """\
+        %x: float32[batch, 3, 8, 8] = input()
+        %stem: float32[batch, 4, 4, 4] = conv2d(%x)  # stem
+        %blocks_0_conv: float32[batch, 4, 4, 4] = conv2d(%stem)  # blocks.0.conv
+        %blocks_0_bn: float32[batch, 4, 4, 4] = batch_norm(%blocks_0_conv)  # blocks.0.bn
+        %blocks_0_relu: float32[batch, 4, 4, 4] = relu(%blocks_0_bn)  # blocks.0.relu
+        %iadd: float32[batch, 4, 4, 4] = add(%blocks_0_relu, %stem)  # blocks.0
+        %blocks_0_relu_1: float32[batch, 4, 4, 4] = relu(%iadd)  # blocks.0.relu@1
+        %blocks_1_conv: float32[batch, 4, 4, 4] = conv2d(%blocks_0_relu_1)  # blocks.1.conv
+        %blocks_1_bn: float32[batch, 4, 4, 4] = batch_norm(%blocks_1_conv)  # blocks.1.bn
+        %blocks_1_relu: float32[batch, 4, 4, 4] = relu(%blocks_1_bn)  # blocks.1.relu
+        %iadd_1: float32[batch, 4, 4, 4] = add(%blocks_1_relu, %blocks_0_relu_1)  # blocks.1
+        %blocks_1_relu_1: float32[batch, 4, 4, 4] = relu(%iadd_1)  # blocks.1.relu@1
+        %mean: float32[batch, 4] = mean(%blocks_1_relu_1)
+        %fc: float32[batch, 2] = linear(%mean)  # fc
+        %scale: float32[2] = parameter()
+        %mul: float32[batch, 2] = mul(%fc, %scale)
+        %output: float32[batch, 2] = output(%mul)
+        """
+    )
+
+
+def test_dead_modules_and_unused_parameters_are_named(net: Net) -> None:
+    graph = trace(net, (torch.randn(2, 3, 8, 8),))
+    assert [(m.path, m.class_name, m.n_params) for m in graph.dead_modules] == [
+        ("spare", "Sequential", 10)
+    ]
+    assert graph.unused_parameters == {"lost": 3}
+    assert graph.totals.n_dead_params == 13
+
+
+def test_every_parameter_counts_once(net: Net) -> None:
+    totals = trace(net, (torch.randn(2, 3, 8, 8),)).totals
+    assert totals.n_params + totals.n_dead_params == sum(p.numel() for p in net.parameters())
+
+
+def test_costs_are_for_one_item(net: Net) -> None:
+    graph = trace(net, (torch.randn(5, 3, 8, 8),))
+    stem = annotation(graph.node("stem"))
+    assert stem.macs == 4 * 4 * 4 * 27
+    assert stem.bytes_out == 4 * 4 * 4 * 4
+    assert annotation(graph.node("fc")).macs == 8
+    assert graph.totals.depth == 4
+
+
+def test_every_node_knows_its_line(net: Net) -> None:
+    graph = trace(net, (torch.randn(2, 3, 8, 8),))
+    source = annotation(graph.node("iadd")).source
+    assert source is not None
+    assert source.text == "out += x"
+    assert source.file.endswith("test_trace.py")
+    assert not source.file.startswith("/")
+
+
+def test_a_fixed_batch_is_a_number(net: Net) -> None:
+    graph = trace(net, (torch.randn(2, 3, 8, 8),), batch=4)
+    assert graph.inputs[0].info.shape == (4, 3, 8, 8)
+
+
+class Doubles(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x[:1]])
+
+
+def test_a_length_that_follows_the_batch_is_an_expression() -> None:
+    graph = trace(Doubles().eval(), (torch.randn(2, 3),))
+    assert graph.outputs[0].info.shape == ("batch+1", 3)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, a: Tensor, b: Tensor, scale: float = 2.0) -> tuple[Tensor, Tensor]:
+        return a + b, a * scale
+
+
+def test_inputs_and_outputs_keep_their_names() -> None:
+    graph = trace(TwoInputs().eval(), {"a": torch.randn(2, 3), "b": torch.randn(2, 3)})
+    assert [v.name for v in graph.inputs] == ["a", "b"]
+    assert [v.name for v in graph.outputs] == ["output_0", "output_1"]
+
+
+def test_wrong_inputs_are_explained() -> None:
+    module = TwoInputs().eval()
+    with pytest.raises(InputError, match="missing a required argument: 'b'"):
+        trace(module, (torch.randn(2, 3),))
+    with pytest.raises(InputError, match="different batch sizes"):
+        trace(module, (torch.randn(2, 3), torch.randn(1, 3)))
+    with pytest.raises(InputError, match="input 'b' is a list"):
+        trace(module, (torch.randn(2, 3), [1]))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x))
+
+
+def test_a_tied_parameter_counts_once_and_at_its_first_reader() -> None:
+    graph = trace(Tied().eval(), (torch.randn(2, 4),))
+    assert annotation(graph.node("a")).parameters == ("a.weight", "a.bias")
+    assert annotation(graph.node("b")).parameters == ("b.bias",)
+    assert graph.totals.n_params == 24
+    assert graph.unused_parameters == {}
