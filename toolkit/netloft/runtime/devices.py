@@ -1,0 +1,85 @@
+"""NVIDIA GPUs as the driver sees them, asked without torch and without CUDA's own libraries."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+
+__all__ = ["driver_cuda_version", "driver_version", "gpu_names", "no_gpu_reason"]
+
+# Source: cuda.h, enum cudaError_enum.
+_REASONS = {
+    3: "the NVIDIA driver is shutting down",
+    34: "libcuda.so.1 is a stub without a driver behind it",
+    100: "the NVIDIA driver is present, but it shows no GPU (is CUDA_VISIBLE_DEVICES empty?)",
+    101: "the NVIDIA driver refuses the device that CUDA_VISIBLE_DEVICES names",
+    802: "the GPU's system software is not ready",
+    803: "the NVIDIA driver and its user library are of different versions",
+    804: "the NVIDIA driver's compatibility library does not support this GPU",
+}
+
+
+@functools.cache
+def no_gpu_reason() -> str:
+    """Return why no NVIDIA GPU can be used here; empty where one can."""
+    driver = _driver()
+    if driver is None:
+        return f"no NVIDIA driver: {_DRIVER_NAME} is not on this machine"
+    status = int(driver.cuInit(0))
+    if status:
+        return _REASONS.get(status, f"the NVIDIA driver does not start (CUDA error {status})")
+    count = ctypes.c_int(0)
+    status = int(driver.cuDeviceGetCount(ctypes.byref(count)))
+    if status or not count.value:
+        return _REASONS[100]
+    return ""
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Return the names of the GPUs this process may use."""
+    driver = _driver()
+    if driver is None or no_gpu_reason():
+        return ()
+    count = ctypes.c_int(0)
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    names = []
+    for index in range(count.value):
+        text = ctypes.create_string_buffer(128)
+        if driver.cuDeviceGetName(text, len(text), index) == 0:
+            names.append(text.value.decode(errors="replace"))
+    return tuple(names)
+
+
+def driver_cuda_version() -> tuple[int, int] | None:
+    """Return the newest CUDA version that the driver can run, such as (13, 0)."""
+    driver = _driver()
+    version = ctypes.c_int(0)
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) or not version.value:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
+
+
+def driver_version() -> str:
+    """Return the version of the NVIDIA driver, such as `580.65.06`; empty where there is none."""
+    management = _library("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+    if management is None or management.nvmlInit_v2():
+        return ""
+    text = ctypes.create_string_buffer(80)
+    status = management.nvmlSystemGetDriverVersion(text, len(text))
+    management.nvmlShutdown()
+    return "" if status else text.value.decode(errors="replace")
+
+
+_DRIVER_NAME = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def _driver() -> ctypes.CDLL | None:
+    return _library(_DRIVER_NAME)
+
+
+def _library(name: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except OSError:  # absent is an answer here, and `no_gpu_reason` says it
+        return None

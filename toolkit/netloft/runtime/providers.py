@@ -1,0 +1,298 @@
+"""Start ONNX Runtime on the provider that was asked for, or say why it does not start.
+
+ONNX Runtime itself goes on with the CPU where a provider fails, and says so in a log line. Here the
+provider that was asked for runs, or `ProviderError` gives the loader's own reason and the remedy.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from netloft.errors import ProviderError, UsageError
+from netloft.runtime.capture import captured_output
+from netloft.runtime.reasons import Diagnosis, diagnose, first_line
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = [
+    "PROVIDERS",
+    "NotRun",
+    "ProbeResult",
+    "available",
+    "probe",
+    "process_cpus",
+    "start_session",
+]
+
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+"""Our names, and ONNX Runtime's."""
+
+OPTIMISATIONS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+
+# y = Conv(x, w) with w = 2, all of shape (1, 1, 1, 1), opset 13, IR 7: `onnx.helper.make_model`,
+# serialised. A convolution, because it is what loads cuDNN; a test builds it again and compares.
+TINY_MODEL = bytes.fromhex(
+    "08073a630a0f0a01780a01771201792204436f6e761201672a13080108010801080110014201774a04000000405a"
+    "1b0a017812160a14080112100a0208010a0208010a0208010a020801621b0a017912160a14080112100a0208010a"
+    "0208010a0208010a02080142040a00100d"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class NotRun(NamedTuple):
+    """Something that was asked for or is usual, and did not run."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Whether a provider starts on this machine.
+
+    Attributes:
+        name: Such as `cuda`.
+        starts: A small model ran on it and gave the right result.
+        reason: Why it does not start; empty where it does.
+        remedy: What to install or to change; empty where it starts.
+    """
+
+    name: str
+    starts: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    session: ort.InferenceSession | None
+    said: str
+    error: Exception | None
+
+
+def process_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def start_session(
+    model: bytes | Path | str,
+    provider: str = "cpu",
+    *,
+    threads: int | None = None,
+    spinning: bool = True,
+    optimisation: str = "all",
+    use_tf32: bool = False,
+    provider_options: Mapping[str, str] | None = None,
+) -> ort.InferenceSession:
+    """Start a session in which the provider asked for runs.
+
+    Args:
+        model: An `.onnx` file, or its bytes.
+        provider: `cpu`, `cuda`, `tensorrt` or `openvino`.
+        threads: For one operation; None for ONNX Runtime's own choice.
+        spinning: Let idle threads wait in a loop, which is faster alone and slows down neighbours.
+        optimisation: `none`, `basic`, `extended` or `all`.
+        use_tf32: Let CUDA round factors to TensorFloat-32: faster, and off by a thousandth.
+        provider_options: More options in the provider's own words.
+
+    Raises:
+        ProviderError: The provider does not start here; nothing else runs in its place.
+        UsageError: There is no such model, or ONNX Runtime cannot load it.
+    """
+    _check_name(provider)
+    source = _source(model)
+    options = _session_options(threads, spinning, optimisation)
+    own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
+    attempt = _attempt(source, options, provider, own)
+    if attempt.session is not None:
+        return attempt.session
+    if attempt.error is not None and (provider == "cpu" or probe(provider).starts):
+        raise UsageError(
+            f"ONNX Runtime cannot load {_describe(model)} on {provider}: "
+            f"{first_line(attempt.error)}",
+            remedy="check the file with onnx.checker.check_model, or try another provider",
+        ) from attempt.error
+    found = _diagnose(provider, attempt)
+    raise ProviderError(
+        f"provider '{provider}' does not start: {found.reason}", remedy=found.remedy
+    ) from attempt.error
+
+
+@functools.cache
+def probe(provider: str) -> ProbeResult:
+    """Run a model of one operation on a provider; the answer is kept for this process.
+
+    Raises:
+        UsageError: There is no provider of this name.
+    """
+    _check_name(provider)
+    options = _session_options(1, True, "all")
+    attempt = _attempt(TINY_MODEL, options, provider, _default_options(provider, use_tf32=False))
+    if attempt.session is not None:
+        attempt = _run_tiny(attempt.session)
+    if attempt.session is not None:
+        return ProbeResult(provider, True)
+    found = _diagnose(provider, attempt)
+    return ProbeResult(provider, False, found.reason, found.remedy)
+
+
+def available(requested: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[NotRun, ...]]:
+    """Return the providers to run, and what is usual and cannot run here.
+
+    Args:
+        requested: Providers that were asked for; with none, the CPU, and CUDA where it starts.
+
+    Raises:
+        ProviderError: One that was asked for does not start.
+    """
+    for name in dict.fromkeys(requested):
+        result = probe(name)
+        if not result.starts:
+            raise ProviderError(
+                f"provider '{name}' does not start: {result.reason}", remedy=result.remedy
+            )
+    if requested:
+        return tuple(dict.fromkeys(requested)), ()
+    cuda = probe("cuda")
+    if cuda.starts:
+        return ("cpu", "cuda"), ()
+    return ("cpu",), (NotRun("provider cuda", cuda.reason),)
+
+
+def _check_name(provider: str) -> None:
+    if provider not in PROVIDERS:
+        raise UsageError(
+            f"there is no provider '{provider}'", remedy=f"use one of {', '.join(PROVIDERS)}"
+        )
+
+
+def _source(model: bytes | Path | str) -> bytes | str:
+    if isinstance(model, bytes):
+        return model
+    if not Path(model).is_file():
+        raise UsageError(f"there is no file {model}", remedy="name an .onnx file")
+    return str(model)
+
+
+def _describe(model: bytes | Path | str) -> str:
+    return "the model" if isinstance(model, bytes) else Path(model).name
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(
+            f"onnxruntime cannot be imported: {error}",
+            remedy="pip install onnxruntime, or onnxruntime-gpu for CUDA",
+        ) from error
+    return onnxruntime
+
+
+def _session_options(threads: int | None, spinning: bool, optimisation: str) -> ort.SessionOptions:
+    runtime = _runtime()
+    if optimisation not in OPTIMISATIONS:
+        raise UsageError(
+            f"there is no optimisation level '{optimisation}'",
+            remedy=f"use one of {', '.join(OPTIMISATIONS)}",
+        )
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    level = OPTIMISATIONS[optimisation]
+    options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return options
+
+
+def _default_options(provider: str, *, use_tf32: bool) -> dict[str, str]:
+    if provider == "cuda":
+        return {"use_tf32": str(int(use_tf32))}
+    if provider == "openvino":  # on CPUs that have bfloat16 its default rounds to it, unasked
+        return {"device_type": "CPU", "precision": "FP32"}
+    return {}
+
+
+def _attempt(
+    source: bytes | str, options: ort.SessionOptions, provider: str, own: Mapping[str, str]
+) -> _Attempt:
+    """Create a session; its absence, with what was printed, is the answer where it falls back."""
+    runtime, wanted = _runtime(), PROVIDERS[provider]
+    if wanted not in runtime.get_available_providers():
+        return _Attempt(None, "", None)
+    session, failure = None, None
+    with captured_output() as captured, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if provider in ("cuda", "tensorrt"):
+            _preload()
+        try:
+            session = runtime.InferenceSession(
+                source, options, providers=[(wanted, dict(own))], enable_fallback=0
+            )
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
+            failure = error
+    _log.debug("starting %s: %s", provider, captured.text)
+    if session is not None and session.get_providers()[0] != wanted:
+        session = None
+    return _Attempt(session, captured.text, failure)
+
+
+@functools.cache
+def _preload() -> None:
+    # Loads the CUDA libraries that pip installed; ONNX Runtime 1.21 brought it. What is missing it
+    # prints, and the loader names it again when the provider starts.
+    load = getattr(_runtime(), "preload_dlls", None)
+    if load is not None:
+        load()
+
+
+def _run_tiny(session: ort.InferenceSession) -> _Attempt:
+    x = np.full((1, 1, 1, 1), 3.0, np.float32)
+    with captured_output() as captured:
+        try:
+            (y,) = session.run(None, {"x": x})
+        except Exception as error:  # noqa: BLE001 - as above
+            return _Attempt(None, captured.text, error)
+    if float(y.item()) != 6.0:
+        wrong = ArithmeticError(f"2 x 3 gave {float(y.item())}")
+        return _Attempt(None, captured.text, wrong)
+    return _Attempt(session, captured.text, None)
+
+
+def _diagnose(provider: str, attempt: _Attempt) -> Diagnosis:
+    runtime = _runtime()
+    text = "\n".join([attempt.said, str(attempt.error or "")])
+    return diagnose(
+        provider,
+        text,
+        in_build=PROVIDERS[provider] in runtime.get_available_providers(),
+        package=str(getattr(runtime, "package_name", "onnxruntime")),
+        version=str(runtime.__version__),
+        cuda_version=str(getattr(runtime, "cuda_version", "") or ""),
+    )
