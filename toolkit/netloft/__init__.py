@@ -16,12 +16,12 @@ from netloft.errors import NetloftError
 
 if TYPE_CHECKING:
     from netloft.bench import bench
+    from netloft.exporting import export
     from netloft.graph import Graph
     from netloft.models import load
     from netloft.trace import trace
     from netloft.verification import verify
     from netloft_diagrams import draw
-    from netloft.exporting import export
     from netloft_exporters import to_onnx
 
 __all__ = [

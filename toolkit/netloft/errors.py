@@ -1,19 +1,19 @@
 """Errors a person can act on: what is wrong, at which node, from which line, what to do.
 
-    NetloftError
-    ├── UsageError          exit code 2: the input or the command line is wrong
-    │   ├── SpecError       MODEL names nothing that can be loaded
-    │   ├── InputError      an input's shape, type or name does not fit the model
-    │   ├── CheckpointError a weights file cannot be read or does not fit
-    │   ├── TraceError      the module has no faithful graph
-    │   ├── ExportError     the graph cannot be written in the target's format
-    │   └── OutputError     the place to write to is not ours to write
-    ├── CheckError          exit code 1: a check failed
-    │   ├── ParityError     the exported file computes another function
-    │   └── IntegrityError  a bundle is incomplete or was changed
-    └── MissingError        exit code 3: something asked for is missing on this machine
-        ├── ProviderError   an execution provider does not start
-        └── DownloadError   weights have to be fetched and cannot be
+NetloftError
+├── UsageError          exit code 2: the input or the command line is wrong
+│   ├── SpecError       MODEL names nothing that can be loaded
+│   ├── InputError      an input's shape, type or name does not fit the model
+│   ├── CheckpointError a weights file cannot be read or does not fit
+│   ├── TraceError      the module has no faithful graph
+│   ├── ExportError     the graph cannot be written in the target's format
+│   └── OutputError     the place to write to is not ours to write
+├── CheckError          exit code 1: a check failed
+│   ├── ParityError     the exported file computes another function
+│   └── IntegrityError  a bundle is incomplete or was changed
+└── MissingError        exit code 3: something asked for is missing on this machine
+    ├── ProviderError   an execution provider does not start
+    └── DownloadError   weights have to be fetched and cannot be
 """
 
 from __future__ import annotations
