@@ -20,13 +20,14 @@ from netloft.graph.annotation import Source
 from netloft.graph.graph import Graph
 from netloft.trace.faithful import silent
 from netloft.trace.shapes import BATCH, resized
-from netloft.trace.source import is_user_file, relative_file
+from netloft.trace.source import describe, is_user_file, relative_file
 from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow
 from netloft_exporters.onnx.origins import OriginFinder
 
 __all__ = ["lower_with_torch"]
 
 _PREFIX = "pkg.torch.onnx."
+_MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)')
 
 
@@ -87,7 +88,7 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
     except Exception as error:
         raise ExportError(
             f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",
-            source=_blamed_line(error),
+            source=_blamed_line(error, graph),
             remedy="change that line to operators that ONNX has, or export with a fixed --batch N",
         ) from error
 
@@ -105,20 +106,34 @@ def _quiet() -> Iterator[None]:
         logging.disable(previous)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and its causes, the innermost first."""
+    chain = [error]
+    while (cause := chain[0].__cause__) is not None:
+        chain.insert(0, cause)
+    return chain
 
 
 def _reason(error: BaseException) -> str:
-    lines = [line for line in str(_innermost(error)).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+    innermost = _chain(error)[0]
+    missing = _MISSING.search(str(innermost))
+    if missing:
+        return f"{missing[1]} has no ONNX counterpart"
+    lines = [line for line in str(innermost).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(innermost).__name__
 
 
-def _blamed_line(error: BaseException) -> str:
-    source = _last_user_frame(str(_innermost(error)))
-    return f"{source}  {source.text}" if source else ""
+def _blamed_line(error: BaseException, graph: Graph) -> str:
+    """Find the user's line: in the exporter's words, or by the operator that it lacks."""
+    chain = _chain(error)
+    sources = (_last_user_frame(str(link)) for link in chain)
+    source = next((source for source in sources if source), None)
+    missing = _MISSING.search(str(chain[0]))
+    if source is None and missing:
+        name = missing[1].rpartition(".")[2].strip("_")
+        records = (record for _, record in graph if record.op.startswith(name))
+        source = next((record.source for record in records), None)
+    return describe(source)
 
 
 def _last_user_frame(text: str) -> Source | None:
