@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(
-    path for folder in ("toolkit", "exporters", "diagrams") for path in (ROOT / folder).rglob("*.py")
-)
+FOLDERS = ("toolkit", "exporters", "diagrams")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
