@@ -25,6 +25,7 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
     Two exports of one network give the same names, whatever the folder they were made in.
     """
     model = lowered.model
+    _name_values(model, graph)
     used: Counter[str] = Counter()
     keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     keep |= {name for name, value in model.graph.initializers.items() if value.name == name}
@@ -40,6 +41,22 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
     model.graph.name = graph.name
     model.producer_name, model.producer_version = "netloft", __version__
     return model
+
+
+def _name_values(model: ir.Model, graph: Graph) -> None:
+    """Give inputs and outputs the graph's names; each output gets a value of its own."""
+    for found, wanted in zip(model.graph.inputs, graph.inputs, strict=True):
+        found.name = wanted.name
+    taken = {id(value) for value in model.graph.inputs}
+    for index, (value, wanted) in enumerate(zip(model.graph.outputs, graph.outputs, strict=True)):
+        if id(value) in taken or value.is_initializer():
+            # an input handed through, or one value returned twice
+            node = ir.node("Identity", [value])
+            node.outputs[0].shape, node.outputs[0].type = value.shape, value.type
+            model.graph.append(node)
+            model.graph.outputs[index] = value = node.outputs[0]
+        value.name = wanted.name
+        taken.add(id(value))
 
 
 def _unique(name: str, used: Counter[str]) -> str:

@@ -27,11 +27,14 @@ class Case:
         kind: What they are: `noise`, `extreme`, `zeros`, `2 photographs` …
         batch: Items in the batch.
         inputs: By parameter name of `forward`.
+        usual: What the network is made for; it may refuse the others, and ties make the indices
+            that it gives for them arbitrary.
     """
 
     kind: str
     batch: int
     inputs: Mapping[str, torch.Tensor]
+    usual: bool = True
 
 
 def parity_batches(batch: str | int) -> tuple[int, ...]:
@@ -61,9 +64,9 @@ def cases(
             yield Case(real[1], batch, real[0])
         else:
             yield Case("example", batch, {n: _sized(t, batch) for n, t in example.items()})
-        yield Case("extreme", batch, {name: _extreme(t) for name, t in noise.items()})
+        yield Case("extreme", batch, {name: _extreme(t) for name, t in noise.items()}, usual=False)
     zeros = {n: torch.zeros_like(t) for n, t in fresh_inputs(example, batches[0], seed).items()}
-    yield Case("zeros", batches[0], zeros)
+    yield Case("zeros", batches[0], zeros, usual=False)
 
 
 def _sized(tensor: torch.Tensor, batch: int) -> torch.Tensor:

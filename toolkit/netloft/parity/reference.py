@@ -22,6 +22,9 @@ __all__ = ["Reference", "ReferenceRun"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+ROUNDED_RUNS = 5
+"""Runs that show how far PyTorch's own error spreads, where one run is not enough."""
+
 
 @dataclass(frozen=True)
 class ReferenceRun:
@@ -57,6 +60,15 @@ class Reference:
                 self.float64_missing = str(error).splitlines()[0]
         return ReferenceRun(single, double)
 
+    def rounded_runs(self, case: Case) -> list[Arrays]:
+        """Run in float32 on inputs that differ from the case's by one rounding."""
+        generator = torch.Generator().manual_seed(0)
+        runs = []
+        for _ in range(ROUNDED_RUNS):
+            inputs = {name: _rounded(t, generator) for name, t in case.inputs.items()}
+            runs.append(self._outputs(self._float32, self._taps32, inputs))
+        return runs
+
     def _outputs(
         self,
         module: nn.Module,
@@ -68,6 +80,16 @@ class Reference:
             if taps is not None:
                 values |= taps(*(t.clone() for t in inputs.values()))
         return {name: _array(value) for name, value in values.items()}
+
+
+def _rounded(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Move each element by half a unit in its last place, up or down, before it is rounded."""
+    if not tensor.dtype.is_floating_point:
+        return tensor
+    signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
+    half = torch.finfo(tensor.dtype).eps / 2
+    moved: torch.Tensor = tensor.double() * (1 + 1.01 * half * signs)
+    return moved.to(tensor.dtype)
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:

@@ -49,7 +49,6 @@ for _name in _IN_PLACE:
     setattr(_Proxy, f"__i{_name}__", _in_place(_name))
 
 
-
 def bind_inputs(
     module: nn.Module, example_inputs: tuple[Any, ...] | Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -101,7 +100,8 @@ def detached_copy(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:  # a computed tensor hangs in the module (old weight_norm)
         raise TraceError(
-            f"{type(module).__name__} cannot be copied: {error}",
+            f"{type(module).__name__} cannot be copied: it holds a tensor that is computed, "
+            "not a parameter",
             remedy="use torch.nn.utils.parametrizations in place of torch.nn.utils.weight_norm, "
             "or remove the parametrisation before the export",
         ) from error
