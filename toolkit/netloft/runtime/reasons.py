@@ -41,8 +41,9 @@ class Diagnosis:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error, without the folders of this machine."""
-    return _clean(str(error)) or type(error).__name__
+    """Return the first line of an error that says something, without this machine's folders."""
+    lines = [line for line in str(error).splitlines() if not line.rstrip().endswith(":")]
+    return _clean("\n".join(lines)) or type(error).__name__
 
 
 def diagnose(

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+from pathlib import Path
+
+from netloft.bench.environment import describe_environment
+
+
+def test_what_a_number_needs_beside_it_and_nothing_private() -> None:
+    found = describe_environment(2).to_dict()
+    assert found["threads"] == 2
+    assert found["python"] == platform.python_version()
+    assert all(found[key] for key in ("cpu", "cpus", "os", "torch", "onnxruntime", "onnx"))
+    text = json.dumps(found)
+    host = platform.node()
+    for private in (host if len(host) > 3 else "", str(Path.home()), str(Path.cwd())):
+        assert not private or private == "/" or private not in text
+    assert f"/{getpass.getuser()}" not in text

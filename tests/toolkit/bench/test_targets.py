@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from netloft.bench import bench
+from netloft.bench.measure import Plan
+from netloft.errors import InputError, IntegrityError, UsageError
+
+
+def relu_file(path: Path, *shape: int | str, kind: int = TensorProto.FLOAT) -> Path:
+    values = [helper.make_tensor_value_info(name, kind, shape) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+
+
+def test_files_and_modules_side_by_side(tmp_path: Path) -> None:
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    module = (nn.ReLU().eval(), (torch.randn(2, 3),))
+    result = bench(file, module, batches=[1, 2], providers=["cpu"], threads=1, quick=True)
+    assert [(r.target, r.engine, r.batch) for r in result.rows] == [
+        (str(file), "ONNX Runtime", 1), ("ReLU", "PyTorch eager", 1),
+        (str(file), "ONNX Runtime", 2), ("ReLU", "PyTorch eager", 2),
+    ]  # fmt: skip
+    first, second = result.rows[:2]
+    assert (first.ratio_to_first, first.verdict) == (1, "")
+    assert second.ratio_to_first is not None
+    assert second.verdict in ("faster", "slower", "cannot tell")
+    assert set(result.to_dict()) == {"speed", "not_run", "environment"}
+    assert result.not_run == ()
+
+
+def test_a_fixed_batch_has_its_own_row(tmp_path: Path) -> None:
+    fixed = relu_file(tmp_path / "fixed.onnx", 4, 3)
+    free = relu_file(tmp_path / "free.onnx", "batch", 3)
+    result = bench(free, fixed, batches=[1], providers=["cpu"], threads=1, quick=True)
+    assert [(Path(r.target).stem, r.batch) for r in result.rows] == [
+        ("free", 1), ("free", 4), ("fixed", 4)
+    ]  # fmt: skip
+    ((what, reason),) = result.not_run
+    assert (what, reason) == (f"{fixed} on cpu at batch 1", "it has a fixed batch of 4")
+
+
+def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:
+    numbers = relu_file(tmp_path / "int.onnx", "n", "n", kind=TensorProto.INT64)
+    result = bench(numbers, batches=[2], providers=["cpu"], threads=1, quick=True)
+    assert result.rows[0].batch == 2
+    unknown = relu_file(tmp_path / "unknown.onnx", "batch", "height")
+    with pytest.raises(InputError, match="the length of 'height' is not known"):
+        bench(unknown, batches=[2], providers=["cpu"], threads=1, quick=True)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to measure"):
+        bench()
+    with pytest.raises(IntegrityError, match=r"has no manifest.json"):
+        bench(tmp_path, providers=["cpu"])
+    with pytest.raises(UsageError, match="there is no file"):
+        bench(tmp_path / "absent.onnx", providers=["cpu"])
+
+
+def test_files_are_measured_without_torch(tmp_path: Path) -> None:
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    code = (
+        "import sys\n"
+        "from netloft.bench import bench\n"
+        f"rows = bench({str(file)!r}, batches=[1], providers=['cpu'], quick=True).rows\n"
+        "assert len(rows) == 1\n"
+        "assert not {'torch', 'onnx'} & set(sys.modules), 'imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,136 @@
+"""What takes part: an engine with a network and inputs, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netloft.errors import InputError
+from netloft.runtime.capture import captured_output
+from netloft.runtime.providers import NotRun, start_session
+from netloft.runtime.reasons import first_line
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = [
+    "ONNXRUNTIME",
+    "Contestant",
+    "on_gpu",
+    "onnxruntime_contestant",
+    "start",
+    "timed_session",
+]
+
+ONNXRUNTIME = "ONNX Runtime"
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One engine with one network, batch and number of threads.
+
+    Attributes:
+        engine: `PyTorch eager`, `torch.compile` or `ONNX Runtime`.
+        provider: Where it runs, such as `cpu` or `cuda`.
+        batch: Items in one run.
+        threads: For one operation.
+        run: Runs once, and returns when the result is there.
+        target: What is measured, where several networks are.
+    """
+
+    engine: str
+    provider: str
+    batch: int
+    threads: int
+    run: Callable[[], object]
+    target: str = ""
+
+
+def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:
+    """Make a contestant and run it once; where it fails, that is a result and not the end.
+
+    Args:
+        what: Its name in the list of what did not run.
+        make: Makes it.
+
+    Raises:
+        InputError: No inputs can be made for it; that is the caller's to mend.
+    """
+    try:
+        with captured_output():  # compilers report on the terminal, and modules print
+            contestant = make()
+            contestant.run()
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - engines raise anything; the reason is reported
+        return NotRun(what, f"{type(error).__name__}: {first_line(error)}")
+    return contestant
+
+
+def on_gpu(provider: str) -> bool:
+    """Tell whether a provider's inputs and outputs live on an NVIDIA GPU."""
+    return provider in ("cuda", "tensorrt")
+
+
+def timed_session(model: Path | bytes, provider: str, threads: int) -> ort.InferenceSession:
+    """Start a session that does not disturb the others.
+
+    Its idle threads sleep: when they wait in a loop, as is ONNX Runtime's habit, they take the
+    processor from whoever runs next.
+
+    Raises:
+        ProviderError: The provider does not start.
+    """
+    return start_session(model, provider, threads=threads, spinning=False)
+
+
+def onnxruntime_contestant(
+    session: ort.InferenceSession,
+    feeds: Arrays,
+    *,
+    provider: str,
+    batch: int,
+    threads: int,
+    target: str = "",
+) -> Contestant:
+    """Return ONNX Runtime as a contestant; on a GPU its inputs and outputs stay there.
+
+    Args:
+        session: From `timed_session`.
+        feeds: Inputs by the file's names.
+        provider: The session's.
+        batch: Items in the inputs.
+        threads: The session's.
+        target: What the file is, where several are measured.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+    run = _bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
+    return Contestant(ONNXRUNTIME, provider, batch, threads, run, target)
+
+
+def _plain(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]:
+    names = [output.name for output in session.get_outputs()]
+    return lambda: session.run(names, feeds)
+
+
+def _bound(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]:
+    import onnxruntime
+
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+        binding.bind_ortvalue_input(name, value)
+    for output in session.get_outputs():
+        binding.bind_output(output.name, "cuda")
+
+    def run() -> None:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return run

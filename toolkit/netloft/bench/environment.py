@@ -1,0 +1,105 @@
+"""What a measured time needs beside it; nothing here names the host, the user or a folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from netloft.runtime.devices import driver_version, gpu_names
+from netloft.runtime.providers import process_cpus
+
+__all__ = ["Environment", "cpu_model", "describe_environment", "installed_version"]
+
+_ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-directml")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the versions, as found before the first sample.
+
+    Attributes:
+        cpu: Model name.
+        cpus: CPUs that this process may use.
+        threads: That each contestant was given for one operation.
+        spinning: Whether ONNX Runtime's idle threads wait in a loop.
+        tf32: Whether a GPU may round factors to TensorFloat-32.
+        load_average: Of the last minute, before the first sample; None where the system has none.
+        os: Name and release.
+        python: Version.
+        torch: Version; empty where it is not installed.
+        onnxruntime: Package and version.
+        onnx: Version; empty where it is not installed.
+        gpu: Name of each GPU that this process may use.
+        driver: Version of the NVIDIA driver; empty where there is none.
+    """
+
+    cpu: str
+    cpus: int
+    threads: int
+    spinning: bool
+    tf32: bool
+    load_average: float | None
+    os: str
+    python: str
+    torch: str
+    onnxruntime: str
+    onnx: str
+    gpu: tuple[str, ...]
+    driver: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields, ready for JSON."""
+        return {**asdict(self), "gpu": list(self.gpu)}
+
+
+def describe_environment(threads: int) -> Environment:
+    """Return this machine as it is now."""
+    return Environment(
+        cpu=cpu_model(),
+        cpus=process_cpus(),
+        threads=threads,
+        spinning=False,
+        tf32=False,
+        load_average=_load_average(),
+        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        torch=installed_version("torch"),
+        onnxruntime=_onnxruntime(),
+        onnx=installed_version("onnx"),
+        gpu=gpu_names(),
+        driver=driver_version(),
+    )
+
+
+def cpu_model() -> str:
+    """Return the CPU's model name, or its architecture where the system does not say."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def installed_version(package: str) -> str:
+    """Return the version of an installed package without importing it; empty where it is absent."""
+    module = sys.modules.get(package)
+    if module is not None and isinstance(getattr(module, "__version__", None), str):
+        return str(module.__version__)  # torch tells its CUDA build only here
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _onnxruntime() -> str:
+    found = [f"{name} {v}" for name in _ONNXRUNTIME if (v := installed_version(name))]
+    return ", ".join(found)
+
+
+def _load_average() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -1,0 +1,151 @@
+"""Take samples: warm up, then interleaved rounds in random order."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Clock", "Plan", "Samples", "measure"]
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where times come from; tests bring their own.
+
+    Attributes:
+        wall: Nanoseconds on a monotonic clock.
+        cpu: Nanoseconds that all threads of this process have run.
+    """
+
+    wall: Callable[[], int] = time.perf_counter_ns
+    cpu: Callable[[], int] = time.process_time_ns
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure.
+
+    Attributes:
+        budget_s: Seconds of rounds after which sampling stops, once there are `rounds`.
+        rounds: Samples of each contestant to take even past the budget.
+        most_rounds: Samples of each contestant that are enough in any case.
+        patience: Budgets after which sampling stops with fewer rounds, for very slow networks.
+        warmup_s: Seconds of warm-up of one contestant after which it counts as warm.
+        seed: Of the order in each round.
+    """
+
+    budget_s: float = 4.0
+    rounds: int = 20
+    most_rounds: int = 1000
+    patience: float = 8.0
+    warmup_s: float = 1.0
+    seed: int = 0
+
+    @classmethod
+    def quick(cls) -> Plan:
+        """Return a plan for a look: a second, and at least 8 samples."""
+        return cls(budget_s=1.0, rounds=8, warmup_s=0.3)
+
+
+FEWEST = 5
+"""Samples below which a median is not worth printing; taken whatever they cost."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Times of one contestant, one of each round.
+
+    Attributes:
+        wall_ns: Wall time.
+        cpu_ns: CPU time of all threads of the process during the sample.
+    """
+
+    wall_ns: tuple[int, ...]
+    cpu_ns: tuple[int, ...]
+
+
+def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list[Samples]:
+    """Time several contestants side by side.
+
+    In each round every contestant has one turn, in an order drawn anew: an untimed run, which
+    brings its weights and threads back, then a timed one. What slows the machine down for a while
+    thus falls on all. Garbage collection waits meanwhile, and what modules print is dropped.
+
+    Args:
+        runs: The contestants; each returns when its work is done.
+        plan: How long to measure.
+        clock: Of the machine by default.
+
+    Returns:
+        Samples in the order of `runs`, as many for each.
+    """
+    clock = clock or Clock()
+    taken: list[list[tuple[int, int]]] = [[] for _ in runs]
+    if not runs:
+        return []
+    with _quiet(), _no_collection():
+        for run in runs:
+            _warm_up(run, plan, clock)
+        generator = np.random.default_rng(plan.seed)
+        start, rounds = clock.wall(), 0
+        while not _enough(rounds, (clock.wall() - start) / 1e9, plan):
+            for index in generator.permutation(len(runs)):
+                taken[index].append(_sample(runs[index], clock))
+            rounds += 1
+    return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
+
+
+def _enough(rounds: int, seconds: float, plan: Plan) -> bool:
+    if rounds < FEWEST:
+        return False
+    if rounds >= plan.most_rounds or seconds >= plan.budget_s * plan.patience:
+        return True
+    return rounds >= plan.rounds and seconds >= plan.budget_s
+
+
+def _warm_up(run: Run, plan: Plan, clock: Clock) -> None:
+    """Run until three times in a row are within a tenth of the best, or time is up."""
+    start, recent = clock.wall(), list[int]()
+    while True:
+        before = clock.wall()
+        run()
+        now = clock.wall()
+        recent = [*recent[-2:], now - before]
+        if len(recent) == 3 and max(recent) <= 1.1 * min(recent):
+            return
+        if len(recent) == 3 and now - start >= plan.warmup_s * 1e9:
+            return
+
+
+def _sample(run: Run, clock: Clock) -> tuple[int, int]:
+    run()
+    cpu, wall = clock.cpu(), clock.wall()
+    run()
+    return clock.wall() - wall, clock.cpu() - cpu
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what modules print: around the whole loop, so that no sample pays for it."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield

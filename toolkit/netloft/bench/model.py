@@ -1,0 +1,144 @@
+"""One network in every engine: what an export's report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netloft.bench.contestants import (
+    ONNXRUNTIME,
+    Contestant,
+    on_gpu,
+    onnxruntime_contestant,
+    start,
+    timed_session,
+)
+from netloft.bench.environment import describe_environment
+from netloft.bench.measure import Plan, measure
+from netloft.bench.rows import BenchResult, SpeedRow, baseline_of, speed_row
+from netloft.runtime.providers import NotRun, process_cpus
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+    import torch
+    from torch import nn
+
+__all__ = ["bench_model"]
+
+Inputs = Mapping[str, "torch.Tensor"]
+Entry = Contestant | NotRun
+
+
+@dataclass(frozen=True)
+class _Setup:
+    module: nn.Module
+    sessions: Mapping[str, ort.InferenceSession]
+    make_inputs: Callable[[int], Inputs]
+    input_names: Sequence[str]
+    threads: int
+    compile: bool
+
+
+def bench_model(
+    module: nn.Module,
+    onnx_model: Path | bytes,
+    make_inputs: Callable[[int], Mapping[str, torch.Tensor]],
+    *,
+    input_names: Sequence[str],
+    providers: Sequence[str],
+    batches: Sequence[int] = (1, 8),
+    threads: int | None = None,
+    quick: bool = False,
+    compile: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> BenchResult:
+    """Measure a module in PyTorch and its file in ONNX Runtime, side by side.
+
+    Args:
+        module: In eval mode; it is not changed.
+        onnx_model: The exported file, or its bytes.
+        make_inputs: Gives inputs for a batch size, by parameter of `forward`.
+        input_names: The file's inputs, in the same order.
+        providers: For ONNX Runtime; they have to start here.
+        batches: Batch sizes; for a file with a fixed batch that one alone.
+        threads: For one operation, for every engine; by default the CPUs of this process.
+        quick: Take about a second for each batch and device in place of four.
+        compile: Let `torch.compile` take part.
+        progress: Told what is measured next.
+
+    Raises:
+        ProviderError: A provider does not start after all.
+    """
+    from netloft.bench.torch_contestants import torch_settings
+
+    threads, tell = threads or process_cpus(), progress or (lambda _: None)
+    environment = describe_environment(threads)
+    sessions = {p: timed_session(onnx_model, p, threads) for p in dict.fromkeys(providers)}
+    setup = _Setup(module, sessions, make_inputs, input_names, threads, compile)
+    plan = Plan.quick() if quick else Plan()
+    rows, not_run = list[SpeedRow](), list[NotRun]()
+    with torch_settings(threads):
+        for batch in dict.fromkeys(batches):
+            for device in ("cpu", "cuda"):
+                if any(on_gpu(p) == (device == "cuda") for p in sessions):
+                    tell(f"speed at batch {batch} on {device}")
+                    found, missing = _measured(setup, batch, device, plan)
+                    rows, not_run = [*rows, *found], [*not_run, *missing]
+    return BenchResult(tuple(rows), tuple(not_run), environment.to_dict())
+
+
+def _measured(
+    setup: _Setup, batch: int, device: str, plan: Plan
+) -> tuple[list[SpeedRow], list[NotRun]]:
+    from netloft.bench.torch_contestants import EAGER, forget_compiled
+
+    entries = list(_entries(setup, batch, device))
+    contestants = [entry for entry in entries if isinstance(entry, Contestant)]
+    samples = measure([contestant.run for contestant in contestants], plan)
+    baseline = baseline_of(contestants, samples, EAGER)
+    if setup.compile:
+        forget_compiled()
+    rows = [speed_row(c, s, baseline) for c, s in zip(contestants, samples, strict=True)]
+    return rows, [entry for entry in entries if isinstance(entry, NotRun)]
+
+
+def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:
+    inputs = setup.make_inputs(batch)
+    yield from _torch_entries(setup, inputs, batch, device)
+    feeds = _feeds(setup.input_names, inputs)
+    for provider, session in setup.sessions.items():
+        if on_gpu(provider) == (device == "cuda"):
+            yield start(
+                f"{ONNXRUNTIME} on {provider} at batch {batch}",
+                lambda p=provider, s=session: onnxruntime_contestant(  # type: ignore[misc]
+                    s, feeds, provider=p, batch=batch, threads=setup.threads
+                ),
+            )
+
+
+def _torch_entries(setup: _Setup, inputs: Inputs, batch: int, device: str) -> Iterator[Entry]:
+    from netloft.bench import torch_contestants as engines
+
+    facts: dict[str, Any] = {"device": device, "batch": batch, "threads": setup.threads}
+    no_device = engines.no_device_reason(device)
+    makers: dict[str, tuple[Callable[..., Contestant], str]] = {
+        engines.EAGER: (engines.torch_eager, no_device)
+    }
+    if setup.compile:
+        reason = no_device or engines.not_compilable()
+        makers[engines.COMPILED] = (engines.torch_compiled, reason)
+    for engine, (make, reason) in makers.items():
+        what = f"{engine} on {device} at batch {batch}"
+        if reason:
+            yield NotRun(what, reason)
+        else:
+            yield start(what, lambda make=make: make(setup.module, inputs, **facts))  # type: ignore[misc]
+
+
+def _feeds(names: Sequence[str], inputs: Inputs) -> dict[str, Any]:
+    return {
+        name: tensor.detach().cpu().numpy()
+        for name, tensor in zip(names, inputs.values(), strict=True)
+    }
