@@ -1,0 +1,175 @@
+"""Give a randomly initialised network statistics and heads with which its output means something.
+
+Fresh BatchNorm statistics are mean 0 and variance 1, whatever comes in: signals then grow or
+vanish through the depth of the network. Some of torchvision's heads start at zero. On such a
+network a parity check compares rounding noise, or zero with zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from netloft.models.build import seeded
+from netloft.models.domain import domain_inputs, noise_inputs
+from netloft.models.loaded import LoadedModel
+from netloft.trace.faithful import flatten_outputs, silent
+
+__all__ = ["calibrate", "one_thread", "wake_zeros"]
+
+_log = logging.getLogger(__name__)
+
+ITEMS = 8
+ITEMS_LARGE = 2
+LARGE_PIXELS = 320 * 320
+"""Pictures above this many pixels are costly: they are calibrated on fewer items."""
+SMALLEST_VARIANCE = 1e-3
+"""Of the layer's mean: a channel that was dead on a few items must not be amplified on others."""
+SAME_OUTPUT = 1e-6
+"""Relative difference of two items' outputs below which the network ignores its input."""
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread, so that sums are rounded the same on any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def calibrate(model: LoadedModel, seed: int) -> str:
+    """Set fresh BatchNorm statistics from inputs of the model's domain, in place.
+
+    Args:
+        model: With a module that was built here with random weights.
+        seed: Of the inputs.
+
+    Returns:
+        What was done, as part of a sentence; empty where there is nothing to do.
+    """
+    norms = _fresh_norms(model.module)
+    if not norms:
+        return ""
+    inputs, what = _inputs(model, seed)
+    try:
+        with _untouched_state(model.module, norms), one_thread(), seeded(seed):
+            _collect(model.module, norms, inputs)
+    except Exception as error:  # noqa: BLE001 - the inputs may not fit: tracing says where
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        _log.warning("BatchNorm not calibrated: the forward pass failed: %s", reason)
+        for norm in norms:
+            norm.reset_running_stats()
+        return f"{_layers(len(norms))} not calibrated, for the forward pass failed"
+    # an auxiliary head that runs in training alone keeps its fresh statistics
+    ran = sum(not _is_fresh(norm) for norm in norms)
+    return f"{_layers(ran)} calibrated on {what}" + _ignores_input(model, inputs, seed)
+
+
+def _layers(count: int) -> str:
+    return f"{count} BatchNorm layer{'' if count == 1 else 's'}"
+
+
+def _fresh_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm layers with statistics; none if any of them has seen data."""
+    found = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [m for m in found if m.running_mean is not None and m.running_var is not None]
+    return norms if all(_is_fresh(norm) for norm in norms) else []
+
+
+def _is_fresh(norm: _BatchNorm) -> bool:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    counted = norm.num_batches_tracked is not None and bool(norm.num_batches_tracked != 0)
+    moved = bool((norm.running_mean != 0).any()) or bool((norm.running_var != 1).any())
+    return not counted and not moved
+
+
+def _inputs(model: LoadedModel, seed: int) -> tuple[dict[str, torch.Tensor], str]:
+    pixels = max((math.prod(spec.shape[2:]) for spec in model.inputs), default=0)
+    items = ITEMS if pixels <= LARGE_PIXELS else ITEMS_LARGE
+    real = domain_inputs(model, items, seed)
+    return real if real else (noise_inputs(model, items, seed), f"{items} items of noise")
+
+
+@contextlib.contextmanager
+def _untouched_state(module: nn.Module, norms: list[_BatchNorm]) -> Iterator[None]:
+    """Keep every buffer but the statistics: a forward pass may change its module's state."""
+    ours = {id(buffer) for norm in norms for buffer in norm.buffers()}
+    kept = {name: b.clone() for name, b in module.named_buffers() if id(b) not in ours}
+    try:
+        yield
+    finally:
+        buffers = dict(module.named_buffers())
+        for name, before in kept.items():
+            if name in buffers and buffers[name].shape == before.shape:
+                buffers[name].copy_(before)
+
+
+def _collect(
+    module: nn.Module, norms: list[_BatchNorm], inputs: Mapping[str, torch.Tensor]
+) -> None:
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = None  # the plain average of the passes
+            norm.train()
+        with torch.no_grad(), silent():
+            module(**inputs)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+    for norm in norms:
+        variance = cast(torch.Tensor, norm.running_var)
+        variance.clamp_(min=SMALLEST_VARIANCE * float(variance.mean()))
+
+
+def _ignores_input(model: LoadedModel, inputs: Mapping[str, torch.Tensor], seed: int) -> str:
+    with one_thread(), seeded(seed), torch.no_grad(), silent():
+        outputs = flatten_outputs(model.module(**{n: t[:2] for n, t in inputs.items()}))
+    for tensor in outputs.values():
+        if tensor.dim() and tensor.shape[0] == 2 and tensor.dtype.is_floating_point:
+            first, second = tensor.double()
+            scale = float(torch.maximum(first.abs(), second.abs()).max())
+            if float((first - second).abs().max()) > SAME_OUTPUT * scale:
+                return ""
+    _log.warning("the output of %s does not depend on its input", model.name)
+    return "; its output does not depend on its input"
+
+
+def wake_zeros(module: nn.Module, seed: int) -> str:
+    """Give weights that start at zero, or nearly, values that let a signal through.
+
+    Heads of torchvision's vision transformers are zero; ConvNeXt's layer scales are 1e-6, which
+    hides all of its blocks behind their shortcuts.
+
+    Returns:
+        What was done, as part of a sentence; empty where there is nothing to do.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    heads = scales = 0
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                weight = layer.weight
+                if weight.numel() and not bool(weight.any()):
+                    fan_in = weight[0].numel()
+                    weight.normal_(0, 1 / math.sqrt(fan_in), generator=generator)
+                    heads += 1
+        for name, parameter in module.named_parameters():
+            if name.endswith("layer_scale") and float(parameter.abs().max()) < 1e-4:
+                parameter.fill_(1)
+                scales += 1
+    done = [f"{heads} zero weight{'s' if heads > 1 else ''} set to random values"] if heads else []
+    done += [f"{scales} layer scale{'s' if scales > 1 else ''} set to 1"] if scales else []
+    return "; ".join(done)
