@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from netloft import __version__
-from netloft.bundle import FORMAT, Manifest, TensorSpec, check_target, hash_files, staged_bundle
+from netloft.bundle import Manifest, TensorSpec, check_target, hash_files, staged_bundle
 from netloft.bundle.vectors import write_vectors
 from netloft.graph.graph import Graph, Value
 from netloft.models.domain import domain_inputs
@@ -26,7 +26,7 @@ from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases, parity_batches
 from netloft.report.html import to_html
-from netloft.report.report import NotRun, Report, describe_model
+from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import available
 from netloft.trace import trace
 from netloft.trace.faithful import flatten_outputs, silent
@@ -140,7 +140,7 @@ def export_model(
     target = Path(out) if out is not None else Path("out") / model.name
     check_target(target)
     running, missing = available(options.providers)
-    report = Report(not_run=[NotRun(m.what, m.reason) for m in missing])
+    report = Report(not_run=list(missing))
     inputs = dict(example) if example is not None else model.example(seed=options.seed)
     progress("tracing")
     with report.stage("trace"):
@@ -253,7 +253,7 @@ def _measure(
             progress=lambda what: progress(f"measuring speed: {what}"),
         )
     report.speed = [dataclasses.asdict(row) for row in result.rows]
-    report.not_run += [NotRun(row.what, row.reason) for row in result.not_run]
+    report.not_run += result.not_run
     report.environment = dict(result.environment)
 
 
@@ -291,7 +291,6 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         netloft=__version__,
-        format=FORMAT,
         name=model.name,
         class_name=graph.class_name,
         model=model.spec,
@@ -302,12 +301,12 @@ def _manifest(
         opset=report.export["opset"],
         ir_version=report.export["ir_version"],
         batch=options.batch,
-        inputs=[_spec(value) for value in graph.inputs],
-        outputs=[_spec(value) for value in graph.outputs],
+        inputs=tuple(_spec(value) for value in graph.inputs),
+        outputs=tuple(_spec(value) for value in graph.outputs),
         tolerances={name: float(f"{t:.6g}") for name, t in parity.tolerances.items()},
         files=hash_files(folder),
     )
 
 
 def _spec(value: Value) -> TensorSpec:
-    return TensorSpec(value.name, value.info.dtype, list(value.info.shape))
+    return TensorSpec(value.name, value.info.dtype, value.info.shape)

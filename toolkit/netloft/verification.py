@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from netloft.bundle.manifest import Manifest
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
-from netloft.runtime.load import check_files
+from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
 
 if TYPE_CHECKING:
@@ -69,12 +68,13 @@ def verify(
     """
     path = Path(target)
     running, missing = available(providers)
-    not_run = [{"what": m.what, "reason": m.reason} for m in missing]
+    not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
     checks, rows = [], list[Mapping[str, Any]]()
     model = path
     if path.is_dir():
-        manifest = check_files(path)
-        checks.append(f"{len(manifest.files)} files are what the manifest says")
+        manifest = read_manifest(path)
+        check_files(path, manifest["files"])
+        checks.append(f"{len(manifest['files'])} files are what the manifest says")
         model = path / "model.onnx"
         rows += _replay(path, manifest, running, threads)
     elif not path.is_file():
@@ -103,7 +103,7 @@ def _check_structure(model: Path) -> None:
 
 
 def _replay(
-    folder: Path, manifest: Manifest, providers: Sequence[str], threads: int | None
+    folder: Path, manifest: Mapping[str, Any], providers: Sequence[str], threads: int | None
 ) -> list[dict[str, Any]]:
     vectors = folder / "test_data_set_0"
     inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
@@ -115,7 +115,7 @@ def _replay(
         names = list(outputs)
         actual = dict(zip(names, session.run(names, inputs), strict=True))
         rows += [
-            _row(provider, name, actual[name], outputs[name], manifest.tolerances[name])
+            _row(provider, name, actual[name], outputs[name], float(manifest["tolerances"][name]))
             for name in names
         ]
     return rows

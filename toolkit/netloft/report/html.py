@@ -28,6 +28,8 @@ def to_html(report: Report) -> bytes:
 
 def number(value: Any) -> str:
     """Return a number as a reader wants it: `11,689,512`, `4.5e-07`, `3.21`."""
+    if value is None:
+        return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

@@ -13,16 +13,9 @@ from typing import Any
 from netloft.graph.graph import Graph
 from netloft.models.loaded import LoadedModel
 from netloft.report.plain import plain
+from netloft.runtime.providers import NotRun
 
-__all__ = ["NotRun", "Report", "describe_model"]
-
-
-@dataclass(frozen=True)
-class NotRun:
-    """Something asked for or usual that did not run."""
-
-    what: str
-    reason: str
+__all__ = ["Report", "describe_model"]
 
 
 @dataclass
@@ -62,7 +55,9 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, with no NaN or infinity, which JSON lacks."""
-        result: dict[str, Any] = plain(dataclasses.asdict(self))
+        facts = dataclasses.asdict(self)
+        facts["not_run"] = [row._asdict() for row in self.not_run]
+        result: dict[str, Any] = plain(facts)
         return result
 
     def to_json(self) -> bytes:

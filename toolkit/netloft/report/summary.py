@@ -96,10 +96,14 @@ def print_speed(rows: Iterable[Mapping[str, Any]]) -> None:
                 f"{row['p50_ms']:.2f}",
                 f"{row['p95_ms']:.2f}",
                 f"{row['items_per_s']:.1f}",
-                f"{row['ratio_to_eager']:.3f}",
-                f"{row['ratio_low']:.3f} to {row['ratio_high']:.3f}",
+                _ratio(row["ratio_to_eager"]),
+                " to ".join(filter(None, map(_ratio, (row["ratio_low"], row["ratio_high"])))),
             )
             for row in rows
         ],
     )
     click.echo()
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

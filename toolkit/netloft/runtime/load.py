@@ -20,7 +20,7 @@ from netloft.runtime.reasons import first_line
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Net", "Tensor", "check_files", "load", "read_manifest"]
+__all__ = ["FORMAT", "Net", "Tensor", "check_files", "load", "read_manifest", "sha256_of"]
 
 FORMAT = 1
 _CHUNK = 1 << 20
@@ -192,7 +192,7 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         raise IntegrityError(f"{name} is missing", remedy=_AGAIN)
     for name, facts in files.items():
         path = folder / name
-        if path.stat().st_size != facts["bytes"] or _sha256(path) != facts["sha256"]:
+        if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
             raise IntegrityError(f"{name} was changed after the export", remedy=_AGAIN)
 
 
@@ -208,7 +208,8 @@ def _files_below(folder: Path) -> Iterator[str]:
                 yield relative
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
