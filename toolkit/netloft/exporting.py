@@ -250,7 +250,7 @@ def _measure(
             threads=options.threads,
             quick=options.quick,
             compile=not options.quick,
-            progress=lambda what: progress(f"measuring speed: {what}"),
+            progress=lambda what: progress(f"measuring {what}"),
         )
     report.speed = [dataclasses.asdict(row) for row in result.rows]
     report.not_run += result.not_run

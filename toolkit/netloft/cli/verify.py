@@ -70,7 +70,8 @@ def verify(
         for check in found.checks:
             click.echo(check)
         if found.parity:
-            print_parity(found.parity)
+            stored = "the module's stored results"
+            print_parity(found.parity, "the module in float64" if against else stored)
         for row in found.not_run:
             click.echo(f"not run: {row['what']}: {row['reason']}")
         click.echo(f"{found.status}: {target}")

@@ -49,12 +49,19 @@ _FILES = {
 }
 
 
-def print_parity(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print the parity table."""
+def print_parity(
+    rows: Iterable[Mapping[str, Any]], reference: str = "the module in float64"
+) -> None:
+    """Print the parity table.
+
+    Args:
+        rows: As in `report.json`.
+        reference: What the errors are against.
+    """
     columns = ["provider", "batch", "input", "output", "max abs", "max rel", "noise floor",
                "ratio", "tolerance", "status"]  # fmt: skip
     print_table(
-        "parity: errors against the module in float64; ratio = scaled error over the noise floor",
+        f"parity: errors against {reference}; ratio = scaled error over the noise floor",
         columns,
         [
             (
