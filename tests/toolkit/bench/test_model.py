@@ -11,6 +11,7 @@ from torch import nn
 
 from netloft.bench import ONNXRUNTIME, bench_model, torch_contestants
 from netloft.bench import model as bench_of_model
+from netloft.bench.contestants import cpp_compiler
 from netloft.bench.measure import Plan
 from netloft.bench.rows import SpeedRow
 from netloft.runtime.providers import NotRun, probe
@@ -161,7 +162,7 @@ def test_a_plan_is_quick_only_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch_contestants.cpp_compiler(), reason="no C++ compiler")
+@pytest.mark.skipif(not cpp_compiler(), reason="no C++ compiler")
 @pytest.mark.usefixtures("fast")
 def test_torch_compile_takes_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = exported(tmp_path)

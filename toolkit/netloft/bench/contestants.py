@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ONNXRUNTIME",
     "Contestant",
+    "cpp_compiler",
     "on_gpu",
     "onnxruntime_contestant",
     "start",
@@ -134,3 +138,10 @@ def _bound(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]
         binding.synchronize_outputs()
 
     return run
+
+
+def cpp_compiler() -> str:
+    """Return the C++ compiler that `torch.compile` would find; empty where there is none."""
+    usual = ("cl", "g++", "clang++") if sys.platform == "win32" else ("g++", "clang++")
+    names = [name for name in (os.environ.get("CXX", ""), *usual) if name]
+    return next(filter(None, map(shutil.which, names)), "")

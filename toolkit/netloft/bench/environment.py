@@ -90,6 +90,10 @@ def installed_version(package: str) -> str:
     module = sys.modules.get(package)
     if module is not None and isinstance(getattr(module, "__version__", None), str):
         return str(module.__version__)  # torch tells its CUDA build only here
+    return _distribution_version(package)
+
+
+def _distribution_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -97,7 +101,8 @@ def installed_version(package: str) -> str:
 
 
 def _onnxruntime() -> str:
-    found = [f"{name} {v}" for name in _ONNXRUNTIME if (v := installed_version(name))]
+    """Name the package too: the builds for CPU, CUDA and OpenVINO have one module's name."""
+    found = [f"{name} {v}" for name in _ONNXRUNTIME if (v := _distribution_version(name))]
     return ", ".join(found)
 
 

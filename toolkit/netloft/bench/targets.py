@@ -84,8 +84,8 @@ def bench(
         raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
     running, missing = available(providers)
-    environment = describe_environment(threads)
     sources = [_source(target, running, threads) for target in targets]
+    environment = describe_environment(threads)
     fixed = [source.fixed_batch for source in sources if source.fixed_batch is not None]
     plan, rows, not_run = Plan.quick() if quick else Plan(), list[TargetRow](), list(missing)
     with _torch_settings(sources, threads):

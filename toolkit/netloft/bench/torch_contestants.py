@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
 
-from netloft.bench.contestants import Contestant
+from netloft.bench.contestants import Contestant, cpp_compiler
 from netloft.trace.tracer import detached_copy
 
 __all__ = [
     "COMPILED",
     "EAGER",
-    "cpp_compiler",
     "forget_compiled",
     "no_device_reason",
     "not_compilable",
@@ -61,13 +57,6 @@ def torch_compiled(
 def not_compilable() -> str:
     """Return why `torch.compile` cannot work here at all; empty where it may."""
     return "" if cpp_compiler() else "no C++ compiler is on PATH, and CXX names none"
-
-
-def cpp_compiler() -> str:
-    """Return the C++ compiler that `torch.compile` would find; empty where there is none."""
-    usual = ("cl", "g++", "clang++") if sys.platform == "win32" else ("g++", "clang++")
-    names = [name for name in (os.environ.get("CXX", ""), *usual) if name]
-    return next(filter(None, map(shutil.which, names)), "")
 
 
 def no_device_reason(device: str) -> str:

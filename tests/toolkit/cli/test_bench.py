@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper
+
+from netloft.bench.measure import Plan
+from netloft.cli import main
+from netloft.runtime.providers import probe
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3]) for n in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
+    path = tmp_path / "relu.onnx"
+    path.write_bytes(model.SerializeToString())
+    return str(path)
+
+
+def test_json_on_stdout_and_progress_on_stderr(file: str) -> None:
+    arguments = [file, file, "--quick", "--provider", "cpu", "--threads", "1", "--batches", "1,2"]
+    result = CliRunner().invoke(main, ["bench", *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["batch"] for row in found["speed"]] == [1, 1, 2, 2]
+    assert found["speed"][0]["ratio_to_first"] == 1
+    assert found["environment"]["threads"] == 1
+    assert result.stderr.splitlines() == ["measuring batch 1 on cpu", "measuring batch 2 on cpu"]
+
+
+def test_table_and_what_did_not_run(file: str) -> None:
+    result = CliRunner().invoke(main, ["bench", file, "--quick", "--batch-size", "4"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[:4] == ["target", "engine", "provider", "batch"]
+    assert lines[1].startswith(file)
+    cuda = probe("cuda")
+    assert cuda.starts or f"not run: provider cuda: {cuda.reason}" in lines
+    assert lines[-1].startswith("load average before the first sample: ")
+
+
+def test_quiet_prints_errors_only(file: str) -> None:
+    result = CliRunner().invoke(main, ["bench", file, "--quick", "--quiet", "--batches", "1"])
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Missing argument 'TARGET...'"),
+        (["absent.onnx"], 2, "there is no file absent.onnx"),
+        (["x.onnx", "--batches", "1,zero"], 2, "give numbers of 1 or more, such as 1,8"),
+        (["x.onnx", "--batch-size", "0"], 2, "0 is not in the range"),
+        (["no-such-model-here", "--provider", "cpu"], 2, "no-such-model-here"),
+    ],
+)
+def test_mistakes(arguments: list[str], code: int, said: str) -> None:
+    result = CliRunner().invoke(main, ["bench", *arguments])
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+@pytest.mark.skipif(probe("cuda").starts, reason="CUDA starts here")
+def test_a_provider_that_does_not_start_is_exit_code_3(file: str) -> None:
+    result = CliRunner().invoke(main, ["bench", file, "--provider", "cuda"])
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert "provider 'cuda' does not start" in result.stderr
+    assert "remedy: " in result.stderr
