@@ -105,6 +105,11 @@ def test_every_node_knows_its_line(net: Net) -> None:
     assert not source.file.startswith("/")
 
 
+def test_a_line_outside_of_the_network_is_no_source() -> None:
+    graph = trace(nn.Sequential(nn.Linear(3, 2)).eval(), (torch.randn(2, 3),))
+    assert [record.source for _, record in graph] == [None, None, None]
+
+
 def test_a_fixed_batch_is_a_number(net: Net) -> None:
     graph = trace(net, (torch.randn(2, 3, 8, 8),), batch=4)
     assert graph.inputs[0].info.shape == (4, 3, 8, 8)

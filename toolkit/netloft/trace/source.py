@@ -61,13 +61,19 @@ def _source(filename: str, line: int) -> Source:
 
 
 def current_source() -> Source | None:
-    """Return the innermost line of the user's code on the stack; None where there is none."""
+    """Return the innermost line of the network's code on the stack; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and not _starts_the_network(frame):
         if is_user_file(frame.f_code.co_filename):
             return _source(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def _starts_the_network(frame: FrameType) -> bool:
+    """Tell whether a frame is ours that called the network; above it is whoever called us."""
+    ours = Path(frame.f_code.co_filename).parent == Path(__file__).parent
+    return ours and frame.f_code.co_name in ("trace", "_run")
 
 
 def raised_at(error: BaseException) -> Source | None:
