@@ -73,6 +73,14 @@ def test_mistakes(tmp_path: Path) -> None:
         bench(tmp_path / "absent.onnx", providers=["cpu"])
 
 
+def test_the_front_door_stays_callable(tmp_path: Path) -> None:
+    import netloft
+    import netloft.bench.stats
+
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    assert len(netloft.bench(file, batches=[1], providers=["cpu"], quick=True).rows) == 1
+
+
 def test_files_are_measured_without_torch(tmp_path: Path) -> None:
     file = relu_file(tmp_path / "relu.onnx", "batch", 3)
     code = (

@@ -176,6 +176,13 @@ def test_inputs_that_do_not_fit(bundle: Path, inputs: dict[str, Any], problem: s
     assert caught.value.problem == problem
 
 
+def test_what_only_the_file_refuses_is_an_input_error(bundle: Path) -> None:
+    loose = [IMAGE | {"shape": ["batch", "any"]}, MASK]
+    write_manifest(bundle, inputs=loose)
+    with pytest.raises(InputError, match="adder refuses these inputs"):
+        load(bundle).run({"image": F[:, :2], "mask": F})
+
+
 def test_strided_inputs_are_taken(bundle: Path) -> None:
     x = np.arange(6, dtype=np.float32).reshape(3, 2).T
     np.testing.assert_array_equal(load(bundle).run({"image": x, "mask": x})["sum"], 2 * x)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import IO
 
 __all__ = ["Captured", "captured_output"]
 
@@ -33,7 +34,7 @@ def captured_output() -> Iterator[Captured]:
     whatever happens. What other threads write to standard error meanwhile is caught as well.
     """
     captured, printed = Captured(), io.StringIO()
-    with _LOCK, tempfile.TemporaryFile() as file:
+    with _LOCK, _scratch() as file:
         saved = _redirect(file.fileno())
         try:
             with contextlib.redirect_stdout(printed):
@@ -42,6 +43,13 @@ def captured_output() -> Iterator[Captured]:
             _restore(saved)
             file.seek(0)
             captured.text = file.read().decode(errors="replace") + printed.getvalue()
+
+
+def _scratch() -> IO[bytes]:
+    # in memory where that exists: a server's file system may be read-only
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("netloft"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _redirect(target: int) -> int | None:

@@ -94,6 +94,10 @@ class Net:
         try:
             values = self._session.run(names, feeds)
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
+            if type(error).__name__ == "InvalidArgument":  # a shape that only the file knows about
+                raise InputError(
+                    f"{self.name} refuses these inputs: {first_line(error)}"
+                ) from error
             raise ProviderError(
                 f"{self.name} fails on {self.provider}: {first_line(error)}",
                 remedy="try a smaller batch, or provider='cpu'",

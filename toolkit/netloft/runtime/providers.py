@@ -253,7 +253,7 @@ def _attempt(
             _preload()
         try:
             session = runtime.InferenceSession(
-                source, options, providers=[(wanted, dict(own))], enable_fallback=0
+                source, options, providers=_chain(provider, own), enable_fallback=0
             )
         except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
             failure = error
@@ -261,6 +261,14 @@ def _attempt(
     if session is not None and session.get_providers()[0] != wanted:
         session = None
     return _Attempt(session, captured.text, failure)
+
+
+def _chain(provider: str, own: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """Return the provider, and behind TensorRT CUDA, which takes the operations it lacks."""
+    chain = [(PROVIDERS[provider], dict(own))]
+    if provider == "tensorrt":
+        chain.append((PROVIDERS["cuda"], _default_options("cuda", use_tf32=False)))
+    return chain
 
 
 @functools.cache
