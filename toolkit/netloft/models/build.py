@@ -72,16 +72,21 @@ def build(
     elif target.origin != "timm":
         _check_arguments(target, make, chosen)
     with seeded(seed), prints_to_stderr():
-        module = _call(target, make, chosen)
+        module = _call(target, make, chosen, arguments)
     if not isinstance(module, nn.Module):
         raise SpecError(
-            f"{target.spec} returned a {type(module).__name__}, not a torch.nn.Module",
+            f"{target.spec} returned a value of type {type(module).__name__}, not a network",
             remedy="name a function that returns the network",
         )
     return module.eval()
 
 
-def _call(target: Target, make: Callable[..., Any], arguments: Mapping[str, object]) -> object:
+def _call(
+    target: Target,
+    make: Callable[..., Any],
+    arguments: Mapping[str, object],
+    given: Mapping[str, object],
+) -> object:
     try:
         return make(**arguments)
     except NetloftError:
@@ -98,13 +103,14 @@ def _call(target: Target, make: Callable[..., Any], arguments: Mapping[str, obje
         raise SpecError(
             f"{target.spec} cannot be built: {kind}{said[0]}",
             source=blame(error),
-            remedy=_value_remedy(arguments),
+            remedy=_value_remedy(given),
         ) from error
 
 
-def _value_remedy(arguments: Mapping[str, object]) -> str:
-    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
-    return f"check --arg {given}" if given else "mend the constructor, or give it --arg NAME=VALUE"
+def _value_remedy(given: Mapping[str, object]) -> str:
+    if not given:
+        return "mend the constructor, or give it --arg NAME=VALUE"
+    return "check " + " ".join(f"--arg {name}={value}" for name, value in given.items())
 
 
 def _torchvision_arguments(

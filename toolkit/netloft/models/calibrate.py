@@ -21,6 +21,7 @@ from netloft.models.build import seeded
 from netloft.models.domain import domain_inputs, noise_inputs
 from netloft.models.loaded import LoadedModel
 from netloft.trace.faithful import flatten_outputs, silent
+from netloft.trace.tracer import detached_copy
 
 __all__ = ["calibrate", "one_thread", "wake_zeros"]
 
@@ -62,17 +63,25 @@ def calibrate(model: LoadedModel, seed: int) -> str:
         return ""
     inputs, what = _inputs(model, seed)
     try:
-        with _untouched_state(model.module, norms), one_thread(), seeded(seed):
-            _collect(model.module, norms, inputs)
+        with one_thread(), seeded(seed), torch.no_grad(), silent():
+            # a forward pass may change other state of its module, so a copy makes it
+            work = detached_copy(model.module)
+            seen = _fresh_norms(work)
+            _collect(work, seen, inputs)
+            outputs = flatten_outputs(work(**{name: t[:2] for name, t in inputs.items()}))
     except Exception as error:  # noqa: BLE001 - the inputs may not fit: tracing says where
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         _log.warning("BatchNorm not calibrated: the forward pass failed: %s", reason)
-        for norm in norms:
-            norm.reset_running_stats()
         return f"{_layers(len(norms))} not calibrated, for the forward pass failed"
+    for norm, source in zip(norms, seen, strict=True):
+        norm.load_state_dict(source.state_dict())
     # an auxiliary head that runs in training alone keeps its fresh statistics
     ran = sum(not _is_fresh(norm) for norm in norms)
-    return f"{_layers(ran)} calibrated on {what}" + _ignores_input(model, inputs, seed)
+    done = f"{_layers(ran)} calibrated on {what}"
+    if _varies(outputs):
+        return done
+    _log.warning("the output of %s does not depend on its input", model.name)
+    return f"{done}; its output does not depend on its input"
 
 
 def _layers(count: int) -> str:
@@ -101,50 +110,28 @@ def _inputs(model: LoadedModel, seed: int) -> tuple[dict[str, torch.Tensor], str
     return real if real else (noise_inputs(model, items, seed), f"{items} items of noise")
 
 
-@contextlib.contextmanager
-def _untouched_state(module: nn.Module, norms: list[_BatchNorm]) -> Iterator[None]:
-    """Keep every buffer but the statistics: a forward pass may change its module's state."""
-    ours = {id(buffer) for norm in norms for buffer in norm.buffers()}
-    kept = {name: b.clone() for name, b in module.named_buffers() if id(b) not in ours}
-    try:
-        yield
-    finally:
-        buffers = dict(module.named_buffers())
-        for name, before in kept.items():
-            if name in buffers and buffers[name].shape == before.shape:
-                buffers[name].copy_(before)
-
-
 def _collect(
     module: nn.Module, norms: list[_BatchNorm], inputs: Mapping[str, torch.Tensor]
 ) -> None:
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.momentum = None  # the plain average of the passes
-            norm.train()
-        with torch.no_grad(), silent():
-            module(**inputs)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
     for norm in norms:
+        norm.momentum = None  # the plain average of the passes
+        norm.train()
+    module(**inputs)
+    for norm in norms:
+        norm.eval()
         variance = cast(torch.Tensor, norm.running_var)
         variance.clamp_(min=SMALLEST_VARIANCE * float(variance.mean()))
 
 
-def _ignores_input(model: LoadedModel, inputs: Mapping[str, torch.Tensor], seed: int) -> str:
-    with one_thread(), seeded(seed), torch.no_grad(), silent():
-        outputs = flatten_outputs(model.module(**{n: t[:2] for n, t in inputs.items()}))
+def _varies(outputs: Mapping[str, torch.Tensor]) -> bool:
+    """Tell whether the outputs of two items differ by more than rounding."""
     for tensor in outputs.values():
         if tensor.dim() and tensor.shape[0] == 2 and tensor.dtype.is_floating_point:
             first, second = tensor.double()
             scale = float(torch.maximum(first.abs(), second.abs()).max())
             if float((first - second).abs().max()) > SAME_OUTPUT * scale:
-                return ""
-    _log.warning("the output of %s does not depend on its input", model.name)
-    return "; its output does not depend on its input"
+                return True
+    return False
 
 
 def wake_zeros(module: nn.Module, seed: int) -> str:

@@ -165,6 +165,10 @@ class MyResNet(nn.Module):
         layers += [block(self.inplanes, planes, verbose=self.verbose) for _ in range(1, blocks)]
         return nn.Sequential(*layers)
 
+    def __repr__(self) -> str:
+        """Return the lecture's listing; later versions of PyTorch add BatchNorm's bias to it."""
+        return super().__repr__().replace("affine=True, bias=True", "affine=True")
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map photographs (batch, 3, height, width) to logits (batch, num_classes)."""
         x = self.conv1(x)
@@ -200,6 +204,7 @@ def build(
     }
     if block not in blocks:
         raise ValueError(f"block is {block!r}; it is 'basic' or 'bottleneck'")
-    if len(layers) != 2 or not all(isinstance(n, int) and n >= 1 for n in layers):
-        raise ValueError(f"layers is {list(layers)}; it is two numbers of 1 or more, as [1, 1]")
+    two = isinstance(layers, list | tuple) and len(layers) == 2
+    if not two or not all(isinstance(n, int) and n >= 1 for n in layers):
+        raise ValueError(f"layers is {layers}; it is two numbers of 1 or more, as [1, 1]")
     return MyResNet(blocks[block], list(layers), num_classes, verbose=verbose)

@@ -164,9 +164,10 @@ def _attribute(left: str, right: str) -> Target:
 def _look_up(module: ModuleType, attribute: str, left: str) -> Callable[..., Any] | nn.Module:
     found: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise _no_such_attribute(module, attribute, left)
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise _no_such_attribute(module, attribute, left) from error
     if isinstance(found, nn.Module):
         return found
     if isinstance(found, type) and not issubclass(found, nn.Module):
@@ -176,7 +177,7 @@ def _look_up(module: ModuleType, attribute: str, left: str) -> Callable[..., Any
         )
     if not callable(found):
         raise SpecError(
-            f"{left}:{attribute} is a {type(found).__name__}, not a network",
+            f"{left}:{attribute} has type {type(found).__name__}, and is not a network",
             remedy="name a torch.nn.Module, a class of one, or a function that returns one",
         )
     return found  # type: ignore[no-any-return]
