@@ -1,0 +1,63 @@
+"""What a driver may answer, on machines unlike this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from netloft.runtime import devices
+
+
+class Driver:
+    """Stands in for `libcuda.so.1`."""
+
+    def __init__(self, status: int, count: int = 0, version: int = 0) -> None:
+        self.status, self.count, self.version = status, count, version
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802 - NVIDIA's name
+        return self.status
+
+    def cuDeviceGetCount(self, out: object) -> int:  # noqa: N802
+        out._obj.value = self.count  # type: ignore[attr-defined]
+        return 0
+
+    def cuDeviceGetName(self, text: object, size: int, index: int) -> int:  # noqa: N802
+        text.value = f"GPU {index}".encode()  # type: ignore[attr-defined]
+        return 0
+
+    def cuDriverGetVersion(self, out: object) -> int:  # noqa: N802
+        out._obj.value = self.version  # type: ignore[attr-defined]
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    devices.no_gpu_reason.cache_clear()
+    yield
+    devices.no_gpu_reason.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("driver", "reason"),
+    [
+        (None, f"no NVIDIA driver: {devices._DRIVER_NAME} is not on this machine"),
+        (Driver(100), "the NVIDIA driver is present, but it shows no GPU "
+                      "(is CUDA_VISIBLE_DEVICES empty?)"),
+        (Driver(0, count=0), "the NVIDIA driver is present, but it shows no GPU "
+                             "(is CUDA_VISIBLE_DEVICES empty?)"),
+        (Driver(999), "the NVIDIA driver does not start (CUDA error 999)"),
+        (Driver(0, count=1), ""),
+    ],
+)  # fmt: skip
+def test_reason(driver: Driver | None, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_driver", lambda: driver)
+    assert devices.no_gpu_reason() == reason
+    assert devices.gpu_names() == (("GPU 0",) if not reason else ())
+
+
+def test_version_of_cuda_that_the_driver_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_driver", lambda: Driver(0, version=12080))
+    assert devices.driver_cuda_version() == (12, 8)
+    monkeypatch.setattr(devices, "_driver", lambda: None)
+    assert devices.driver_cuda_version() is None
