@@ -122,3 +122,19 @@ def test_refuses_statements_of_another_form() -> None:
         stated_inputs(net)
     with pytest.raises(InputError, match="is not a dict of resize, crop, mean, std, interp"):
         stated_preprocess(net)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("resize", "big"), ("mean", 0.5), ("std", (1.0, 0.0, 1.0)), ("interpolation", "best")],
+)
+def test_refuses_preprocessing_of_other_values(key: str, value: object) -> None:
+    net = Two()
+    net.netloft_preprocess = {key: value}  # type: ignore[assignment]
+    with pytest.raises(InputError) as caught:
+        stated_preprocess(net)
+    assert str(caught.value) == (
+        f"Two.netloft_preprocess has {key} = {value!r}\n"
+        "  remedy: resize and crop are pixels, mean and std are numbers for each channel, "
+        "std above 0, and interpolation is nearest, bilinear or bicubic"
+    )

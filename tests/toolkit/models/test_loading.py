@@ -65,6 +65,14 @@ def test_a_built_network_keeps_its_weights(net_file: Path) -> None:
     assert model.module.calls == 0
 
 
+def test_a_network_built_in_its_file_is_seeded_too(net_file: Path) -> None:
+    state = torch.get_rng_state()
+    first, again, other = (load("net.py:built", seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.conv.weight, again.conv.weight)  # type: ignore[arg-type,union-attr]
+    assert not torch.equal(first.conv.weight, other.conv.weight)  # type: ignore[arg-type,union-attr]
+
+
 def test_given_inputs_take_the_place_of_the_model_s_own() -> None:
     model = load_model("myresnet", inputs=(parse_input("1x3x64x64"),))
     assert model.inputs[0].shape == (1, 3, 64, 64)

@@ -20,7 +20,7 @@ from netloft.models.spec import Target
 from netloft.models.usercode import blame, prints_to_stderr
 from netloft.trace.source import relative_file
 
-__all__ = ["build", "seeded"]
+__all__ = ["build", "one_thread", "seeded"]
 
 _WEIGHTS = ("weights", "weights_backbone", "pretrained", "pretrained_backbone", "progress")
 """Arguments of torchvision's builders that download; `--weights` is for those."""
@@ -41,6 +41,17 @@ def seeded(seed: int) -> Iterator[None]:
         torch.default_generator.set_state(torch_state)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread, so that sums are rounded the same on any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def build(
@@ -71,7 +82,7 @@ def build(
         chosen = _torchvision_arguments(target, chosen, weights)
     elif target.origin != "timm":
         _check_arguments(target, make, chosen)
-    with seeded(seed), prints_to_stderr():
+    with seeded(seed), one_thread(), prints_to_stderr():
         module = _call(target, make, chosen, arguments)
     if not isinstance(module, nn.Module):
         raise SpecError(

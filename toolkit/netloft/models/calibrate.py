@@ -7,23 +7,22 @@ network a parity check compares rounding noise, or zero with zero.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from netloft.models.build import seeded
+from netloft.models.build import one_thread, seeded
 from netloft.models.domain import domain_inputs, noise_inputs
 from netloft.models.loaded import LoadedModel
 from netloft.trace.faithful import flatten_outputs, silent
 from netloft.trace.tracer import detached_copy
 
-__all__ = ["calibrate", "one_thread", "wake_zeros"]
+__all__ = ["calibrate", "wake_zeros"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,17 +34,6 @@ SMALLEST_VARIANCE = 1e-3
 """Of the layer's mean: a channel that was dead on a few items must not be amplified on others."""
 SAME_OUTPUT = 1e-6
 """Relative difference of two items' outputs below which the network ignores its input."""
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that sums are rounded the same on any number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def calibrate(model: LoadedModel, seed: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -144,16 +145,44 @@ def stated_preprocess(module: nn.Module) -> Mapping[str, object]:
     """Return what the module says of its photographs in `netloft_preprocess`; empty if nothing.
 
     Raises:
-        InputError: It is not a dict, or has a key that is not one of those in docs/models.md.
+        InputError: It is not a dict, or a key or value is not as docs/models.md says.
     """
     stated = getattr(module, "netloft_preprocess", {})
-    known = ("resize", "crop", "mean", "std", "interpolation")
-    if not isinstance(stated, Mapping) or set(stated) - set(known):
+    if not isinstance(stated, Mapping) or set(stated) - set(_PREPROCESS):
         raise InputError(
-            f"{type(module).__name__}.netloft_preprocess is not a dict of {', '.join(known)}",
+            f"{type(module).__name__}.netloft_preprocess is not a dict of {', '.join(_PREPROCESS)}",
             remedy='write it as netloft_preprocess = {"mean": (…, …, …), "std": (…, …, …)}',
         )
+    wrong = [key for key, value in stated.items() if not _PREPROCESS[key](value)]
+    if wrong:
+        raise InputError(
+            f"{type(module).__name__}.netloft_preprocess has {wrong[0]} = {stated[wrong[0]]!r}",
+            remedy="resize and crop are pixels, mean and std are numbers for each channel, "
+            "std above 0, and interpolation is nearest, bilinear or bicubic",
+        )
     return stated
+
+
+def _is_pixels(value: object) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _are_numbers(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 0
+        and all(isinstance(number, int | float) for number in value)
+    )
+
+
+_PREPROCESS: Mapping[str, Callable[[Any], bool]] = {
+    "resize": _is_pixels,
+    "crop": _is_pixels,
+    "mean": _are_numbers,
+    "std": lambda value: _are_numbers(value) and min(value) > 0,
+    "interpolation": lambda value: value in ("nearest", "bilinear", "bicubic"),
+}
+"""What a module may say of its photographs, and what is a fit value."""
 
 
 def missing_inputs(module: nn.Module, spec: str) -> InputError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from netloft.models.build import build
+from netloft.models.build import build, seeded
 from netloft.models.calibrate import calibrate, wake_zeros
 from netloft.models.inputs import (
     bind_names,
@@ -45,7 +45,8 @@ def load_model(
         seed: Of random weights and calibration.
         needs_inputs: Refuse a model whose inputs are unknown.
     """
-    target = resolve(spec)
+    with seeded(seed):  # a file may build its network, or draw numbers, when it is imported
+        target = resolve(spec)
     enum = published(target, weights) if weights else None
     sentence = fetch(enum, target) if enum is not None else ""
     module = build(target, arguments, seed, enum)
