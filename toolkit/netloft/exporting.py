@@ -27,7 +27,7 @@ from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases, parity_batches
 from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
-from netloft.runtime.providers import available
+from netloft.runtime.providers import NotRun, available
 from netloft.trace import trace
 from netloft.trace.faithful import flatten_outputs, silent
 from netloft.trace.tracer import bind_inputs
@@ -254,6 +254,8 @@ def _measure(
         )
     report.speed = [dataclasses.asdict(row) for row in result.rows]
     report.not_run += result.not_run
+    if options.quick:
+        report.not_run.append(NotRun("torch.compile", "--quick leaves it out"))
     report.environment = dict(result.environment)
 
 
