@@ -26,6 +26,10 @@ _WEIGHTS = ("weights", "weights_backbone", "pretrained", "pretrained_backbone", 
 """Arguments of torchvision's builders that download; `--weights` is for those."""
 
 
+_WARNS = ("googlenet", "inception_v3")
+"""torchvision warns that the default of their `init_weights` will change."""
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the generators that a constructor may draw from, and give them back as they were."""
@@ -139,8 +143,8 @@ def _torchvision_arguments(
     silent: dict[str, object] = {}
     if "weights_backbone" in takes:
         silent["weights_backbone"] = None
-    if weights is None and target.name in ("googlenet", "inception_v3"):
-        silent["init_weights"] = True  # torchvision warns that its default will change
+    if weights is None and target.name.removeprefix("quantized_") in _WARNS:
+        silent["init_weights"] = True
     return {"weights": weights, "progress": False, **silent, **arguments}
 
 

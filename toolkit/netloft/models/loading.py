@@ -1,4 +1,4 @@
-"""The steps of loading a model, in order: resolve, build, weigh, describe, calibrate."""
+"""The steps of loading a model, in order: resolve, build, describe, weigh, calibrate."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from netloft.models.inputs import (
     stated_inputs,
     stated_preprocess,
 )
+from netloft.models.lazy import fill_lazy
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.models.preprocess import from_timm, from_torchvision
 from netloft.models.spec import Target, resolve
@@ -48,10 +49,8 @@ def load_model(
     with seeded(seed):  # a file may build its network, or draw numbers, when it is imported
         target = resolve(spec)
     enum = published(target, weights) if weights else None
-    sentence = fetch(enum, target) if enum is not None else ""
+    published_as = fetch(enum, target) if enum is not None else ""
     module = build(target, arguments, seed, enum)
-    if weights and enum is None:
-        sentence = load_file(module, Path(weights).expanduser())
     own, preprocess = _own_inputs(target, module, enum, needs_inputs and not inputs)
     model = LoadedModel(
         module=module,
@@ -59,13 +58,19 @@ def load_model(
         spec=target.spec,
         inputs=bind_names(module, inputs or own),
         domain=_domain(target, preprocess),
-        weights=sentence,
+        weights=published_as,
         arguments=dict(arguments),
         preprocess=preprocess,
     )
     if needs_inputs and not model.inputs:
         raise missing_inputs(module, spec)
-    return model if sentence else _with_random_weights(model, target, seed)
+    fill_lazy(model, seed)
+    if enum is not None:
+        return model
+    if weights:
+        sentence = load_file(module, Path(weights).expanduser())
+        return dataclasses.replace(model, weights=sentence)
+    return _with_random_weights(model, target, seed)
 
 
 def _own_inputs(
