@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from netloft.errors import InputError, UsageError
+from netloft.errors import UsageError
 
 if TYPE_CHECKING:
     from netloft.graph import Graph
-    from netloft.models.loaded import InputSpec, LoadedModel
+    from netloft.models.loaded import LoadedModel
 
 __all__ = ["ModelRequest", "model_options", "output_options", "provider_options"]
 
@@ -35,6 +34,7 @@ class ModelRequest:
     def load(self) -> LoadedModel:
         """Load the module, with its weights and its inputs."""
         from netloft.models import load_model
+        from netloft.models.inputs import parse_input
 
         return load_model(
             self.spec,
@@ -49,37 +49,6 @@ class ModelRequest:
         from netloft.trace import trace
 
         return trace(model.module, model.example(seed=self.seed), self.batch, name=model.name)
-
-
-def parse_input(text: str) -> InputSpec:
-    """Read `[NAME=]1x3x224x224[:dtype]`.
-
-    Raises:
-        InputError: It reads otherwise.
-    """
-    from netloft.models.loaded import InputSpec
-
-    match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::(\w+))?", text.strip())
-    if not match:
-        raise InputError(
-            f"--input {text!r} is not a shape",
-            remedy="write it as 1x3x224x224, image=1x3x224x224 or 1x128:int64, batch first",
-        )
-    name, shape, dtype = match.groups()
-    lengths = tuple(int(length) for length in shape.split("x"))
-    if 0 in lengths:
-        raise InputError(f"--input {text!r} has a length of 0", remedy="give lengths of 1 or more")
-    return InputSpec(name or "", lengths, _dtype(dtype or "float32"))
-
-
-def _dtype(name: str) -> str:
-    import torch
-
-    full = {"float": "float32", "double": "float64", "half": "float16", "int": "int32",
-            "long": "int64"}.get(name, name)  # fmt: skip
-    if not isinstance(getattr(torch, full, None), torch.dtype):
-        raise InputError(f"{name!r} is not an element type", remedy="use float32, int64, bool …")
-    return full
 
 
 def parse_argument(text: str) -> tuple[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from netloft.cli.options import output_options, parse_argument, parse_input, provider_options
+from netloft.cli.options import output_options, parse_argument, provider_options
 
 __all__ = ["verify"]
 
@@ -52,6 +52,7 @@ def verify(
     module, example = None, None
     if against is not None:
         from netloft.models import load_model
+        from netloft.models.inputs import parse_input
 
         model = load_model(
             against,
