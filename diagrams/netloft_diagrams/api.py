@@ -1,0 +1,130 @@
+"""The two functions that draw: to files, and to bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netloft.errors import UsageError
+from netloft_diagrams.files import check_writable, write_all
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netloft.graph import Graph
+    from netloft_diagrams.drawing import Drawing
+
+__all__ = ["FORMATS", "check_format", "draw", "render"]
+
+FORMATS: Mapping[str, Callable[[Drawing], bytes]] = {
+    "svg": lambda drawing: drawing.svg.encode("utf-8"),
+    "png": lambda drawing: drawing.png(),
+    "pdf": lambda drawing: drawing.pdf(),
+    "html": lambda drawing: drawing.html().encode("utf-8"),
+    "dot": lambda drawing: drawing.dot().encode("utf-8"),
+    "mmd": lambda drawing: drawing.mermaid().encode("utf-8"),
+    "txt": lambda drawing: drawing.table().encode("utf-8"),
+}
+"""What can be written, by the suffix that asks for it."""
+
+
+def draw(
+    graph: Graph | nn.Module,
+    *paths: str | os.PathLike[str],
+    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
+    depth: int | None = None,
+    expand: Sequence[str] = (),
+    only: str = "",
+    direction: str = "right",
+) -> tuple[Path, ...]:
+    """Draw a network into files; nothing is written unless everything can be drawn.
+
+    Args:
+        graph: A traced graph, or a module, which is traced first.
+        paths: Files; the suffix says the format, one of `FORMATS`.
+        example_inputs: What to trace a module with; needed for a module only.
+        depth: Open modules this deep and no deeper; what fits a page by default.
+        expand: Paths of modules to open whatever the depth.
+        only: Path of a module to draw alone.
+        direction: Where the flow runs, `right` or `down`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UsageError: A suffix, an option or a place is not usable.
+        MissingError: A package that makes the format is not installed.
+    """
+    targets = tuple(Path(path) for path in paths)
+    if not targets:
+        raise UsageError("no file to draw to", remedy="give a name such as net.svg")
+    kinds = [check_format(path.suffix) for path in targets]
+    for path in targets:
+        check_writable(path)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction)
+    made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds)}
+    write_all({path: made[kind] for path, kind in zip(targets, kinds, strict=True)})
+    return targets
+
+
+def render(
+    graph: Graph | nn.Module,
+    format: str = "svg",
+    *,
+    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
+    depth: int | None = None,
+    expand: Sequence[str] = (),
+    only: str = "",
+    direction: str = "right",
+) -> bytes:
+    """Draw a network and return the bytes that a file would hold; see `draw`."""
+    kind = check_format(format)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction)
+    return FORMATS[kind](drawing)
+
+
+def check_format(suffix: str) -> str:
+    """Return the format that a suffix asks for.
+
+    Raises:
+        UsageError: It asks for none.
+    """
+    kind = suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise UsageError(
+            f"{suffix!r} is no format to draw in"
+            if suffix
+            else "a file without a suffix has no format",
+            remedy=f"end the name with {', '.join(f'.{name}' for name in FORMATS)}",
+        )
+    return kind
+
+
+def _drawing(
+    graph: Graph | nn.Module,
+    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
+    depth: int | None,
+    expand: tuple[str, ...],
+    only: str,
+    direction: str,
+) -> Drawing:
+    from netloft.graph import Graph
+    from netloft_diagrams.drawing import Drawing
+    from netloft_diagrams.page import Options
+
+    if direction not in ("right", "down"):
+        raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
+    if depth is not None and depth < 0:
+        raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
+    if not isinstance(graph, Graph):
+        if example_inputs is None:
+            raise UsageError(
+                "a module is drawn from its graph, and tracing needs example inputs",
+                remedy="give example_inputs=(x,), or trace first with netloft.trace",
+            )
+        from netloft.trace import trace
+
+        graph = trace(graph, example_inputs)
+    return Drawing(graph, Options(depth, expand, only, direction))

@@ -1,0 +1,132 @@
+"""Groups of nodes to boxes: what is written in each, what it reads and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import fx
+
+from netloft.graph import Annotation, Graph, TensorInfo, annotation
+from netloft_diagrams import words
+from netloft_diagrams.fuse import Group
+from netloft_diagrams.scene import Box
+
+__all__ = ["box", "shape_text"]
+
+LONG_TITLE = 18
+"""Letters of `+ bias[361]` from which on the size goes to a line of its own."""
+
+
+def shape_text(info: TensorInfo, batch: str | int) -> str:
+    """Return `64×56×56`, without the batch; a symbolic length is kept as it is."""
+    first = "batch" if batch == "dynamic" else batch
+    dims = info.shape[1:] if info.shape and info.shape[0] == first else info.shape
+    return "×".join(map(str, dims)) if dims else "scalar"
+
+
+def box(
+    index: int, group: Group, graph: Graph, drawn: set[fx.Node], shapes: Mapping[str, str]
+) -> Box:
+    """Make the box of one group.
+
+    Args:
+        index: Its place in the order of the graph.
+        group: The nodes in it.
+        graph: For the names of inputs and outputs.
+        drawn: Every node that has a box.
+        shapes: Shape of each value, without the batch.
+    """
+    nodes, own = group.all_nodes, set(group.all_nodes)
+    records = [annotation(node) for node in nodes]
+    main = annotation(group.main)
+    operands = [n for node in group.nodes for n in node.all_input_nodes]
+    reads = list(dict.fromkeys(n.name for n in operands if n in drawn and n not in own))
+    gives = [n.name for n in nodes if any(u in drawn and u not in own for u in n.users)]
+    title, lines = _text(group, main, graph, shapes)
+    shape = shapes.get(gives[-1] if gives else group.last.name, "")
+    return Box(
+        key=f"b{index}",
+        kind=_kind(main, group),
+        title=title,
+        lines=tuple(lines),
+        name=_layer_path(group),
+        symbol=words.symbol(main) if not group.parameters else "",
+        reads=tuple(reads),
+        gives=tuple(gives),
+        ops=tuple(node.name for node in nodes),
+        n_params=sum(record.n_params for record in records),
+        macs=sum(record.macs for record in records),
+        path=_layer_path(group) or main.module,
+        class_name=main.module_class,
+        source=str(main.source) if main.source else "",
+        identity=_identity(group, reads, gives, shapes),
+        shape=shape,
+        changes_shape=bool(reads) and shapes.get(reads[0]) != shape,
+    )
+
+
+def _kind(main: Annotation, group: Group) -> str:
+    return "parameter" if group.parameters and main.family in ("merge", "shape") else main.family
+
+
+def _layer_path(group: Group) -> str:
+    """Return the path of the layer that names the box; a function has none."""
+    if group.main.op == "call_module":
+        return annotation(group.main).module
+    named = [str(n.target) for n in [*group.parameters, group.main] if n.op == "get_attr"]
+    if len(named) == 1:
+        return named[0]
+    # a functional layer reads its weight and bias: their owner is its name
+    owners = {name.rpartition(".")[0] for name in named}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def _text(
+    group: Group, main: Annotation, graph: Graph, shapes: Mapping[str, str]
+) -> tuple[str, list[str]]:
+    if main.op == "input":
+        (value,) = [v for v in graph.inputs if v.node == group.main.name]
+        return value.name, [shape_text(value.info, graph.batch)]
+    if main.op == "output":
+        rows = [(v.name, shape_text(v.info, graph.batch)) for v in graph.outputs]
+        return (
+            ("output", [rows[0][1]]) if len(rows) == 1 else ("outputs", [" ".join(r) for r in rows])
+        )
+    if _kind(main, group) == "parameter":
+        name, size = _parameter_title(group, main, shapes)
+        if len(name + size) > LONG_TITLE:
+            return name, [size, *_parts(group)]
+        return name + size, _parts(group)
+    return words.title(main), words.remarks(main) + _parts(group)
+
+
+def _parameter_title(group: Group, main: Annotation, shapes: Mapping[str, str]) -> tuple[str, str]:
+    node = group.parameters[0] if group.parameters else group.main
+    name = str(node.target).rpartition(".")[2]
+    sign = words.symbol(main)
+    return f"{sign} {name}" if sign else name, f"[{shapes.get(node.name, '')}]"
+
+
+def _parts(group: Group) -> list[str]:
+    """List what is fused in, in order; taking an attention's first result is not worth a word."""
+    rest = [node for node in group.nodes if node is not group.main]
+    return [words.part(annotation(n)) for n in rest if annotation(n).op != "getitem"]
+
+
+def _identity(
+    group: Group, reads: list[str], gives: list[str], shapes: Mapping[str, str]
+) -> tuple[object, ...]:
+    steps = tuple((annotation(n).op, _hyper_parameters(annotation(n))) for n in group.nodes)
+    sizes = tuple(shapes.get(node.name, "") for node in group.parameters)
+    return (
+        steps,
+        sizes,
+        tuple(shapes.get(name, "") for name in reads),
+        tuple(shapes.get(name, "") for name in gives),
+    )
+
+
+def _hyper_parameters(record: Annotation) -> str:
+    # the rate of a dropout is without effect in the eval mode that a graph is of
+    ignored = ("p", "inplace") if record.family == "identity" else ("inplace",)
+    return repr(sorted((k, repr(v)) for k, v in record.attributes.items() if k not in ignored))

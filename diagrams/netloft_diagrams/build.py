@@ -1,0 +1,130 @@
+"""Graph to scene: boxes in the frames of the module calls they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from netloft.graph import Graph, ModuleCall, annotation
+from netloft.graph.cost import tensors
+from netloft_diagrams import words
+from netloft_diagrams.boxes import box, shape_text
+from netloft_diagrams.fold import fold
+from netloft_diagrams.fuse import Group, fuse
+from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene, boxes_of
+from netloft_diagrams.skips import find_skips
+
+__all__ = ["build"]
+
+
+def build(graph: Graph) -> Scene:
+    """Return the scene of a graph, with all detail and with repeats folded."""
+    groups, hidden = fuse(graph)
+    drawn = {node for group in groups for node in group.all_nodes}
+    shapes = {
+        node.name: shape_text(infos[0], graph.batch)
+        for node, record in graph
+        if (infos := tensors(record.value))
+    }
+    boxes = [box(i, group, graph, drawn, shapes) for i, group in enumerate(groups)]
+    boxes, skips = find_skips(boxes)
+    root = Frame("f", "", graph.class_name, _nest(list(zip(groups, boxes, strict=True)), 0, ("",)))
+    root = _with_ports(root, ())
+    folded, names = fold(_without_shells(root))
+    renamed = {k: tuple(names.get(n, n) for n in found) for k, found in skips.items()}
+    return Scene(_numbered(_without_shells(folded)), _facts(graph), tuple(hidden), shapes, renamed)
+
+
+def _nest(
+    rows: Sequence[tuple[Group, Box]], depth: int, above: tuple[str, ...]
+) -> tuple[Item, ...]:
+    """Group boxes by the module call at `depth`; calls never interleave, so runs are enough."""
+    items: list[Item] = []
+
+    def call_of(row: tuple[Group, Box]) -> ModuleCall | None:
+        frames = row[0].frames
+        return frames[depth] if len(frames) > depth else None
+
+    for call, run in groupby(rows, key=call_of):
+        members = list(run)
+        if call is None:
+            items += [found for _, found in members]
+            continue
+        inside = _nest(members, depth + 1, (*above, call.path))
+        items.append(Frame(f"f{members[0][1].key}.{depth}", call.path, call.class_name, inside))
+    return tuple(items)
+
+
+def _with_ports(frame: Frame, needed: Iterable[str]) -> Frame:
+    """Work out what each frame reads and gives; `needed` are the values read outside it."""
+    wanted = set(needed)
+    reads_of = [tuple(n for b in boxes_of(item) for n in b.reads) for item in frame.items]
+    items: list[Item] = []
+    for i, item in enumerate(frame.items):
+        others = {n for k, names in enumerate(reads_of) if k != i for n in names}
+        items.append(_with_ports(item, wanted | others) if isinstance(item, Frame) else item)
+    made = [n for item in items for n in item.gives]
+    read = dict.fromkeys(n for item in items for n in item.reads)
+    return replace(
+        frame,
+        items=tuple(items),
+        reads=tuple(n for n in read if n not in set(made)),
+        gives=tuple(dict.fromkeys(n for n in made if n in wanted)),
+    )
+
+
+def _without_shells(frame: Frame) -> Frame:
+    """Take away frames around a single item: they add a border and no structure."""
+    items: list[Item] = []
+    for item in frame.items:
+        inner = _without_shells(item) if isinstance(item, Frame) else item
+        while isinstance(inner, Frame) and len(inner.items) == 1 and inner.times == 1:
+            inner = inner.items[0]
+        items.append(inner)
+    return replace(frame, items=tuple(items))
+
+
+def _numbered(frame: Frame, depth: int = 0) -> Frame:
+    items = (_numbered(i, depth + 1) if isinstance(i, Frame) else i for i in frame.items)
+    return replace(frame, items=tuple(items), depth=depth)
+
+
+def _facts(graph: Graph) -> Facts:
+    totals = graph.totals
+    dead = [f"{m.path} · {m.class_name}, {_params(m.n_params)}" for m in graph.dead_modules]
+    sizes = {name: p.numel() for name, p in graph.module.named_parameters()}
+    unused = [
+        f"{name}{f', {_params(sizes[name])}' if name in sizes else ''}, read by nothing"
+        for name in graph.unused_parameters
+    ]
+    effects = [
+        f"{e.what} at {e.source}{f': {e.source.text}' if e.source.text else ''}"
+        if e.source
+        else e.what
+        for e in graph.side_effects
+    ]
+    return Facts(
+        name=graph.name,
+        class_name=graph.class_name,
+        inputs=_ports(graph, [(v.name, v.node) for v in graph.inputs]),
+        outputs=tuple(shape_text(v.info, graph.batch) for v in graph.outputs),
+        n_params=totals.n_params,
+        macs=totals.macs,
+        peak_activation_bytes=totals.peak_activation_bytes,
+        depth=totals.depth,
+        dead=(*dead, *unused),
+        effects=tuple(effects),
+    )
+
+
+def _params(n: int) -> str:
+    return f"{words.count(n)} parameter{'' if n == 1 else 's'}"
+
+
+def _ports(graph: Graph, named: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        shape_text(info, graph.batch)
+        for _, node in named
+        for info in tensors(annotation(graph.node(node)).value)
+    )

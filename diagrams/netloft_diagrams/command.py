@@ -1,0 +1,97 @@
+"""The verb `draw`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netloft.cli.options import ModelRequest, model_options, output_options
+
+__all__ = ["draw"]
+
+
+class _ManyFiles(click.Command):
+    """A command whose `-o` takes every following word up to the next option.
+
+    The shell's own `netloft draw MODEL -o a.svg b.png` is what people type; click knows options
+    of a fixed number of values only.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _spread(args))
+
+
+def _spread(args: list[str]) -> list[str]:
+    """Turn `-o a b` into `-o a -o b`; what stands before the model's name stays single."""
+    found: list[str] = []
+    model_seen, after_output = False, 0
+    for i, arg in enumerate(args):
+        if arg == "--":
+            return [*found, *args[i:]]
+        if arg in ("-o", "--output"):
+            after_output = 1
+        elif arg.startswith("-") and len(arg) > 1:
+            after_output = 0
+        elif after_output == 1:
+            after_output = 2
+        elif after_output == 2 and (model_seen or _is_file(arg)):
+            found.append("-o")
+        elif after_output == 2:
+            model_seen, after_output = True, 0
+        elif not i or not args[i - 1].startswith("-"):
+            model_seen = True
+        found.append(arg)
+    return found
+
+
+def _is_file(word: str) -> bool:
+    """Tell a drawing from a model: `net.svg` is one, `net.py:Net` and `resnet18` are not."""
+    from netloft_diagrams.api import FORMATS
+
+    return word.rpartition(".")[2].lower() in FORMATS
+
+
+@click.command(cls=_ManyFiles)
+@model_options
+@click.option("-o", "--output", "outputs", multiple=True, metavar="FILE …",
+              help="Files to write; the suffix is the format: svg png pdf html dot mmd txt. "
+              "Default: NAME.svg.")  # fmt: skip
+@click.option("--depth", type=click.IntRange(0), default=None,
+              help="Open modules this deep, no deeper; default: what fits a page.")  # fmt: skip
+@click.option("--expand", multiple=True, metavar="PATH",
+              help="Open this module and all inside it; repeat for more.")  # fmt: skip
+@click.option("--only", default="", metavar="PATH", help="Draw this module alone.")
+@click.option("--direction", type=click.Choice(["right", "down"]), default="right",
+              show_default=True, help="Where the flow runs.")  # fmt: skip
+@output_options
+def draw(
+    request: ModelRequest, outputs: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
+) -> None:
+    r"""Draw the structure of MODEL.
+
+    \b
+    Examples:
+      netloft draw resnet18
+      netloft draw myresnet -o myresnet.svg myresnet.png
+      netloft draw resnet152 -o net.pdf --expand layer3.0
+      netloft draw net.py:Net --input 1x3x32x32 -o net.html
+    """
+    from netloft.trace.faithful import silent
+    from netloft_diagrams import draw as draw_files
+
+    with silent():
+        model = request.load()
+        graph = request.trace(model)
+    files = draw_files(graph, *(outputs or (f"{model.name}.svg",)), **options)
+    _report(files, graph.name, as_json, quiet)
+
+
+def _report(files: tuple[Path, ...], name: str, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"status": "pass", "model": name, "files": [str(f) for f in files]}))
+    elif not quiet:
+        for file in files:
+            click.echo(str(file))

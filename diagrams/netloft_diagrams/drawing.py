@@ -1,0 +1,81 @@
+"""One drawing of one graph, in whatever format is asked for; each step is done once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from netloft.errors import UsageError
+from netloft.graph import Graph
+from netloft_diagrams.build import build
+from netloft_diagrams.dot import dot
+from netloft_diagrams.geometry import Placed
+from netloft_diagrams.html import page
+from netloft_diagrams.only import only
+from netloft_diagrams.page import Options, compose
+from netloft_diagrams.raster import pdf, png
+from netloft_diagrams.scene import Scene, boxes_of, frames_of
+from netloft_diagrams.svg import svg
+from netloft_diagrams.table import mermaid, table
+
+__all__ = ["Drawing"]
+
+
+@dataclass
+class Drawing:
+    """A graph, what to show of it, and the results.
+
+    Attributes:
+        graph: What to draw.
+        options: How much detail, and which way.
+    """
+
+    graph: Graph
+    options: Options
+
+    @cached_property
+    def scene(self) -> Scene:
+        """All boxes and frames, whether they are opened or not."""
+        whole = build(self.graph)
+        known = {f.path for f in frames_of(whole.root)} | {b.path for b in boxes_of(whole.root)}
+        for path in self.options.expand:
+            if path not in known and path not in {c.path for c in self.graph.modules}:
+                raise UsageError(
+                    f"the forward pass calls no module {path!r}",
+                    remedy="netloft draw MODEL -o net.txt lists the paths",
+                )
+        return only(whole, self.options.only) if self.options.only else whole
+
+    @cached_property
+    def placed(self) -> Placed:
+        """The layout."""
+        return compose(self.scene, self.options)
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure."""
+        return svg(self.scene, self.placed)
+
+    def png(self) -> bytes:
+        """The figure as pixels."""
+        return png(self.svg, self.placed.width, self.placed.height)
+
+    def pdf(self) -> bytes:
+        """The figure for print."""
+        return pdf(self.svg)
+
+    def html(self) -> str:
+        """The figure with a table of all layers, to explore."""
+        return page(self.scene, self.svg)
+
+    def dot(self) -> str:
+        """The scene for Graphviz."""
+        return dot(self.scene, self.options.direction)
+
+    def mermaid(self) -> str:
+        """The scene for pages that render Mermaid."""
+        return mermaid(self.scene)
+
+    def table(self) -> str:
+        """The scene for a terminal."""
+        return table(self.scene)

@@ -1,0 +1,91 @@
+"""Places and lines: what a layout gives and a drawing draws. Pixels, y downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from netloft_diagrams.scene import Item
+
+__all__ = ["Placed", "Point", "Wire", "transposed"]
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One drawn connection inside one frame.
+
+    Attributes:
+        net: The value it carries.
+        source: Key of the item it leaves; empty for the frame's own side.
+        target: Key of the item it enters; empty for the frame's own side.
+        points: Corners, relative to the frame.
+        arrow: Whether it ends at a box; at a frame's side the line goes on inside.
+        label: Shape, or what kind of skip it is.
+        label_at: Middle of the label's lower side.
+        skip: Whether it jumps over layers into a sum.
+        forks: Places where another wire of the same value leaves.
+    """
+
+    net: str
+    source: str
+    target: str
+    points: tuple[Point, ...]
+    arrow: bool = True
+    label: str = ""
+    label_at: Point = (0.0, 0.0)
+    skip: bool = False
+    forks: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item with its place in the frame around it.
+
+    Attributes:
+        item: What is placed.
+        x: Left side, relative to the frame around it.
+        y: Upper side.
+        ins: Where each value enters, along the side, from its start.
+        outs: Where each value leaves.
+        children: What is inside a frame.
+        wires: Connections inside a frame.
+    """
+
+    item: Item
+    x: float
+    y: float
+    width: float
+    height: float
+    ins: Mapping[str, float] = field(default_factory=dict)
+    outs: Mapping[str, float] = field(default_factory=dict)
+    children: tuple[Placed, ...] = ()
+    wires: tuple[Wire, ...] = ()
+
+    @property
+    def base(self) -> float:
+        """Where the main line passes: the first entry, or the middle."""
+        return next(iter(self.ins.values()), next(iter(self.outs.values()), self.height / 2))
+
+
+def transposed(placed: Placed) -> Placed:
+    """Swap the two axes, in an item and all inside it."""
+    return replace(
+        placed,
+        x=placed.y,
+        y=placed.x,
+        width=placed.height,
+        height=placed.width,
+        children=tuple(transposed(child) for child in placed.children),
+        wires=tuple(_transposed_wire(wire) for wire in placed.wires),
+    )
+
+
+def _transposed_wire(wire: Wire) -> Wire:
+    return replace(
+        wire,
+        points=tuple((y, x) for x, y in wire.points),
+        label_at=(wire.label_at[1], wire.label_at[0]),
+        forks=tuple((y, x) for x, y in wire.forks),
+    )

@@ -1,0 +1,266 @@
+"""Scene to places: each frame is laid out alone, its rows wrapped to the room it has.
+
+A frame that stays too wide after wrapping has its widest inner frame closed, again and again, until
+it fits; so the detail that is shown follows from the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from netloft_diagrams.geometry import Placed, Wire, transposed
+from netloft_diagrams.measure import box_label, frame_title
+from netloft_diagrams.row import ROW_ENDS, Row, RowStyle, least_width, make_row
+from netloft_diagrams.scene import Frame, Item, Scene, boxes_of
+from netloft_diagrams.series import Atom, atoms
+from netloft_diagrams.summary import summarise
+from netloft_diagrams.text_metrics import width
+from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH, SMALL
+
+__all__ = ["lay_out"]
+
+SIDE, HEAD, FOOT = 8.0, 19.0, 8.0
+"""Margins inside a frame: left and right, above (its title stands there), below."""
+CHANNEL, LINE_AT = 25.0, 15.0
+"""Room between two rows, and where in it the line runs that leads from one to the next."""
+INDENT = 10.0
+
+
+@dataclass(frozen=True)
+class _Context:
+    style: RowStyle
+    down: bool
+    shapes: dict[str, str]
+    keep_open: frozenset[str]
+
+
+def lay_out(
+    scene: Scene,
+    *,
+    direction: str = "right",
+    room: float = PAGE_WIDTH - 24,
+    keep_open: frozenset[str] = frozenset(),
+    graphviz: bool = False,
+) -> Placed:
+    """Place everything in a scene.
+
+    Args:
+        scene: What to place.
+        direction: Where the flow runs: `right` or `down`.
+        room: Width for the outermost frame, in pixels.
+        keep_open: Keys of frames that are not to be closed to save room.
+        graphviz: Let Graphviz place the items of every row.
+    """
+    down = direction == "down"
+    boxes = list(boxes_of(scene.root))
+    style = RowStyle(
+        label=lambda net: labels.get(net, ""),
+        room=lambda net: _label_room(labels.get(net, ""), down),
+        skips=scene.skips,
+        merges=frozenset(b.key for b in boxes if b.symbol and not down),
+        projections=frozenset(b.key for b in boxes if "projection" in b.lines),
+        graphviz=graphviz,
+    )
+    labels = {n: b.shape for b in boxes if b.changes_shape and b.kind != "input" for n in b.gives}
+    context = _Context(style, down, labels, keep_open)
+    along = PAGE_HEIGHT - 130 if down else room
+    placed = _frame(scene.root, along, "", context)
+    return transposed(placed) if down else placed
+
+
+def _label_room(text: str, down: bool) -> float:
+    if not text:
+        return 0.0
+    return SMALL if down else width(text, SMALL) + 3
+
+
+def _item(item: Item, room: float, above: str, context: _Context) -> Placed:
+    if isinstance(item, Frame):
+        return _frame(item, room, above, context)
+    label = box_label(item, above)
+    long, across = (label.height, label.width) if context.down else (label.width, label.height)
+    middle = 10.0 if item.symbol and not context.down else across / 2
+    ports = dict.fromkeys(item.reads, middle)
+    return Placed(item, 0, 0, long, across, ports, dict.fromkeys(item.gives, middle))
+
+
+def _frame(frame: Frame, room: float, above: str, context: _Context) -> Placed:
+    inner_room = room if _is_root(frame) else room - 2 * SIDE
+    item_room = inner_room - ROW_ENDS - (2 * INDENT if len(frame.items) > 1 else 0)
+    path = frame.path or above
+    placed = {i.key: _item(i, item_room, path, context) for i in frame.items}
+    may_close = not _is_root(frame) and frame.key not in context.keep_open
+    while True:
+        result = None
+        if _least_width(frame, placed) <= inner_room:
+            result = _rows(frame, placed, inner_room, context)
+            if result.width <= room:
+                return result
+        closed = _close_widest(frame, placed, context)
+        if closed is frame and may_close:
+            return Placed(frame, 0, 0, math.inf, 0)  # whoever asked closes this frame
+        if closed is frame:
+            return result or _rows(frame, placed, inner_room, context)
+        for old, new in zip(frame.items, closed.items, strict=True):
+            if old is not new:
+                placed[new.key] = _item(new, item_room, path, context)
+        frame = closed
+
+
+def _least_width(frame: Frame, placed: dict[str, Placed]) -> float:
+    """Return the width of the widest part that cannot be broken, without labels: a cheap bound."""
+    return max(
+        least_width([placed[i.key] for i in part]) for part in atoms(frame.items, frame.gives)
+    )
+
+
+def _is_root(frame: Frame) -> bool:
+    return not frame.reads and not frame.gives
+
+
+def _close_widest(frame: Frame, placed: dict[str, Placed], context: _Context) -> Frame:
+    """Replace the widest open frame inside, and its like, by boxes, if any is open."""
+    open_frames = [
+        i for i in frame.items if isinstance(i, Frame) and i.key not in context.keep_open
+    ]
+    if not open_frames:
+        return frame
+    widest = max(open_frames, key=lambda i: placed[i.key].width).class_name
+    alike = {i.key for i in open_frames if i.class_name == widest}
+    items = (
+        summarise(i, context.shapes) if isinstance(i, Frame) and i.key in alike else i
+        for i in frame.items
+    )
+    return replace(frame, items=tuple(items))
+
+
+def _rows(frame: Frame, placed: dict[str, Placed], room: float, context: _Context) -> Placed:
+    """Break a frame's items into rows and stack them."""
+    parts = atoms(frame.items, frame.gives)
+    borders = _borders(frame, parts)
+    single = [
+        make_row([placed[i.key] for i in part], borders[k], borders[k + 1], context.style)
+        for k, part in enumerate(parts)
+    ]
+    crossing = [max(map(context.style.room, names), default=0.0) for names in borders[1:]]
+    widths = [row.width + room_ for row, room_ in zip(single, crossing, strict=True)]
+    tall = [any(_is_stepped(placed[i.key]) for i in part) for part in parts]
+    whole = sum(widths) <= room and not any(tall)
+    groups = [(0, len(parts))] if whole else _break(widths, tall, room - 2 * INDENT)
+    rows = []
+    for start, end in groups:
+        members = [placed[i.key] for part in parts[start:end] for i in part]
+        if end - start == 1:
+            rows.append(single[start])
+        else:
+            rows.append(make_row(members, borders[start], borders[end], context.style))
+    return _stack(frame, rows, context)
+
+
+def _borders(frame: Frame, parts: Sequence[Atom]) -> list[tuple[str, ...]]:
+    """Return the values that cross before each part, and after the last."""
+    borders = [frame.reads]
+    for k in range(1, len(parts)):
+        later = [n for part in parts[k:] for i in part for n in i.reads]
+        earlier = {n for part in parts[:k] for i in part for n in i.gives} | set(frame.reads)
+        borders.append(tuple(dict.fromkeys(n for n in (*later, *frame.gives) if n in earlier)))
+        inside = {n for part in parts[k:] for i in part for n in i.gives}
+        borders[-1] = tuple(n for n in borders[-1] if n not in inside)
+    return [*borders, frame.gives]
+
+
+def _is_stepped(placed: Placed) -> bool:
+    """A frame of several rows is left at another height than it is entered at."""
+    return bool(set(placed.outs.values()) - {placed.base})
+
+
+def _break(widths: Sequence[float], alone: Sequence[bool], room: float) -> list[tuple[int, int]]:
+    """Break parts into the fewest rows, as even as can be; some parts take a row alone."""
+    best: list[tuple[float, float, int]] = [(0, 0.0, 0)]
+    for end in range(1, len(widths) + 1):
+        options = []
+        for start in range(end - 1, -1, -1):
+            used = sum(widths[start:end])
+            if end - start > 1 and (used > room or any(alone[start:end])):
+                break
+            rows, uneven, _ = best[start]
+            options.append((rows + 1, uneven + max(room - used, 0.0) ** 2, start))
+        best.append(min(options))
+    groups, end = [], len(widths)
+    while end:
+        groups.append((best[end][2], end))
+        end = best[end][2]
+    return groups[::-1]
+
+
+def _stack(frame: Frame, rows: Sequence[Row], context: _Context) -> Placed:
+    """Put rows one below the other, join them, and draw the frame's margin around them."""
+    root = _is_root(frame)
+    side, head, foot = (0.0, 0.0, 0.0) if root else (SIDE, HEAD, FOOT)
+    if context.down and not root:
+        side_start, side_end, head, foot = HEAD, FOOT, SIDE, SIDE
+    else:
+        side_start = side_end = side
+    title = 0.0 if root else _title_width(frame)
+    step = INDENT if len(rows) > 1 else 0.0
+    long = max(row.width + (step if k else 0) for k, row in enumerate(rows)) + (
+        step if len(rows) > 1 else 0
+    )
+    if not context.down:
+        long = max(long, title - side_start - side_end)
+    children: list[Placed] = []
+    wires: list[Wire] = []
+    y, total = head, side_start + long + side_end
+    for k, row in enumerate(rows):
+        x = side_start + (step if k else 0.0)
+        last = k == len(rows) - 1
+        start = 0.0 if not k else side_start + 3
+        end = total if last else x + row.width + 4
+        children += [replace(p, x=p.x + x, y=p.y + y) for p in row.items]
+        wires += [_moved(w, x, y, start, end) for w in row.wires]
+        if not last:
+            wires.append(_return(row, rows[k + 1], end, side_start + 3, y, context))
+        y += row.height + (CHANNEL if not last else 0)
+    across = max(y + foot, title if context.down else 0.0)
+    first, final = head, y - rows[-1].height
+    ins = {net: first + at for net, at in rows[0].ins.items()}
+    outs = {net: final + at for net, at in rows[-1].outs.items()}
+    return Placed(frame, 0, 0, total, across, ins, outs, tuple(children), tuple(wires))
+
+
+def _title_width(frame: Frame) -> float:
+    path, facts = frame_title(frame)
+    badge = 36 if frame.times > 1 else 0
+    return width(path, SMALL, bold=True) + width(facts, SMALL) + badge + 34
+
+
+def _moved(wire: Wire, dx: float, dy: float, start: float, end: float) -> Wire:
+    """Shift a wire into its frame; its open ends are led to the frame's sides."""
+    points = [(x + dx, y + dy) for x, y in wire.points]
+    if not wire.source and wire.points[0][0] == 0.0:
+        points[0] = (start, points[0][1])
+    if not wire.target:
+        points[-1] = (end, points[-1][1])
+    return replace(
+        wire,
+        points=tuple(points),
+        label_at=(wire.label_at[0] + dx, wire.label_at[1] + dy),
+        forks=tuple((x + dx, y + dy) for x, y in wire.forks),
+    )
+
+
+def _return(
+    row: Row, following: Row, end: float, start: float, y: float, context: _Context
+) -> Wire:
+    """Lead the one value that crosses from the end of a row to the start of the next."""
+    ((net, leave),) = row.outs.items()
+    (enter,) = following.ins.values()
+    channel = y + row.height + LINE_AT
+    below = y + row.height + CHANNEL
+    points = ((end, y + leave), (end, channel), (start, channel), (start, below + enter))
+    return Wire(
+        net, "", "", points, arrow=False,
+        label=context.style.label(net), label_at=((start + end) / 2, channel),
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""How large a box is, from what is written in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netloft_diagrams import words
+from netloft_diagrams.scene import Box, Frame, Item
+from netloft_diagrams.text_metrics import fit, width
+from netloft_diagrams.theme import BAND, LINE, SMALL, TITLE
+
+__all__ = ["Label", "box_label", "frame_title", "local_name", "params_text", "path_range"]
+
+WIDEST = 118.0
+"""Room for one line of text in a box, in pixels; longer words are cut off, the tooltip has all."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """The lines of a box, cut to size, and the box's own size."""
+
+    title: str
+    lines: tuple[str, ...]
+    name: str
+    width: float
+    height: float
+
+
+def box_label(box: Box, above: str = "") -> Label:
+    """Return the lines and the size of a box.
+
+    Args:
+        box: What to write.
+        above: Path of the frame around it, which its name need not repeat.
+    """
+    if box.symbol:
+        return _merge_label(box)
+    if box.kind in ("input", "output"):
+        return _terminal_label(box)
+    title = fit(box.title, TITLE, WIDEST + 14, bold=True)
+    room = max(width(title, TITLE, bold=True), 84.0)
+    lines = tuple(_wrapped(box.lines, room))
+    name = fit(_name_line(box, above), SMALL, room if room > 100 else WIDEST)
+    widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
+    height = 9 + TITLE + LINE * (len(lines) + bool(name)) + (5 if box.strip else 0)
+    return Label(
+        title, lines, name, BAND + 4 + max(widths) + 5 + (4 if box.times > 1 else 0), height
+    )
+
+
+def _terminal_label(box: Box) -> Label:
+    lines = tuple(fit(line, SMALL, WIDEST) for line in box.lines)
+    title = fit(box.title, TITLE, WIDEST, bold=True)
+    wide = max([width(title, TITLE, bold=True), *(width(t, SMALL) for t in lines)])
+    return Label(title, lines, "", wide + 20, 9 + TITLE + LINE * len(lines))
+
+
+def _merge_label(box: Box) -> Label:
+    """A sum is a circle with the activation that follows in a tag; a word needs a longer pill."""
+    tag = fit(" · ".join(box.lines), SMALL, WIDEST)
+    sign = 20.0 if len(box.symbol) == 1 else width(box.symbol, SMALL, bold=True) + 14
+    return Label(box.symbol, (), tag, sign + (width(tag, SMALL) + 7 if tag else 0), 20.0)
+
+
+def _name_line(box: Box, above: str) -> str:
+    name = path_range(local_name(box.name, above), local_name(box.last_path, above))
+    return " · ".join(part for part in (name, params_text(box)) if part)
+
+
+def params_text(item: Item) -> str:
+    """Return the parameters of one copy, and whether the copies share them."""
+    if not item.n_params:
+        return ""
+    how = "" if item.times == 1 else " each" if item.covered_params else " shared"
+    return f"{words.short_count(item.n_params)}{how}"
+
+
+def local_name(path: str, above: str) -> str:
+    """Return a path without that of the frame around it."""
+    if not above or not path.startswith(f"{above}."):
+        return path
+    short = path[len(above) + 1 :]
+    # `0` says nothing by itself; `layer3.0` does
+    while short[:1].isdigit() and above:
+        above, _, word = above.rpartition(".")
+        short = f"{word}.{short}"
+    return short
+
+
+def path_range(first: str, last: str) -> str:
+    """Return `convs.0…10` for the paths of the first and the last copy."""
+    if not last or first == last:
+        return first
+    if not first:
+        return ""
+    head, tail = first.split("."), last.split(".")
+    differ = [i for i, (a, b) in enumerate(zip(head, tail, strict=False)) if a != b]
+    if len(head) != len(tail) or len(differ) != 1:
+        return f"{first}…{last}"
+    at = differ[0]
+    stem = head[at].rstrip("0123456789")
+    new = tail[at][len(stem) :] if tail[at].startswith(stem) else tail[at]
+    return ".".join([*head[:at], f"{head[at]}…{new}", *head[at + 1 :]])
+
+
+def frame_title(frame: Frame) -> tuple[str, str]:
+    """Return a frame's path, in full, and its class with the parameters inside."""
+    # a run that repeats has no name of its own; its first and its last item have
+    first = frame.path if frame.class_name else frame.items[0].path
+    path = path_range(first, frame.last_path)
+    facts = [frame.class_name] if frame.class_name else []
+    if frame.n_params:
+        facts.append(params_text(frame))
+    return fit(path, SMALL, 260, bold=True), fit(" · ".join(facts), SMALL, 200)
+
+
+def _wrapped(parts: tuple[str, ...], room: float) -> list[str]:
+    """Set parts, joined by dots, in lines no wider than `room`."""
+    lines: list[str] = []
+    for part in parts:
+        joined = f"{lines[-1]} · {part}" if lines else part
+        if lines and width(joined, SMALL) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(fit(part, SMALL, WIDEST))
+    return lines

@@ -1,0 +1,109 @@
+"""How much detail fits a page: the most that leaves the text readable in print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from netloft_diagrams.geometry import Placed
+from netloft_diagrams.layout import lay_out
+from netloft_diagrams.scene import Frame, Scene, frames_of
+from netloft_diagrams.summary import closed_where, structure
+from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
+
+__all__ = ["NOTES", "Options", "compose"]
+
+AROUND, NOTE = 110.0, 15.0
+"""Height of the title block and the legend, and of one line of the notes, in pixels."""
+NOTES = 5
+"""Notes at the foot before the rest are only counted."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say about a drawing.
+
+    Attributes:
+        depth: Open frames this deep and no deeper; None for what fits the page.
+        expand: Module paths to open whatever the depth.
+        only: Draw this module alone.
+        direction: `right` or `down`.
+        graphviz: Let Graphviz place the items of every row.
+    """
+
+    depth: int | None = None
+    expand: tuple[str, ...] = ()
+    only: str = ""
+    direction: str = "right"
+    graphviz: bool = False
+
+
+@dataclass(frozen=True)
+class _Level:
+    """How much is open: frames to a depth, without some that were drawn before in other sizes."""
+
+    limit: int
+    closed: frozenset[str] = frozenset()
+    opened: frozenset[str] = frozenset()
+
+    def closes(self, frame: Frame) -> bool:
+        if frame.key in self.opened:
+            return False
+        return frame.depth > self.limit or frame.key in self.closed
+
+
+def compose(scene: Scene, options: Options) -> Placed:
+    """Choose the detail and lay out."""
+    opened = frozenset(f.key for f in frames_of(scene.root) if _is_asked_for(f, options))
+    keep = opened if options.depth is None else frozenset(f.key for f in frames_of(scene.root))
+    notes = len(scene.facts.dead) + len(scene.facts.effects)
+    room_below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
+    best: tuple[int, Placed] | None = None
+    placed: Placed | None = None
+    for level in _levels(scene, options):
+        closed = closed_where(scene, replace(level, opened=opened).closes)
+        if best and _n_items(closed) <= best[0]:
+            continue
+        placed = lay_out(
+            closed, direction=options.direction, keep_open=keep, graphviz=options.graphviz
+        )
+        fits = placed.width <= PAGE_WIDTH and placed.height <= room_below
+        if fits and (not best or _n_placed(placed) > best[0]):
+            best = (_n_placed(placed), placed)
+    assert placed is not None
+    return best[1] if best else placed
+
+
+def _n_items(scene: Scene) -> int:
+    return sum(len(frame.items) for frame in frames_of(scene.root))
+
+
+def _n_placed(placed: Placed) -> int:
+    return sum(1 + _n_placed(child) for child in placed.children)
+
+
+def _is_asked_for(frame: Frame, options: Options) -> bool:
+    """A frame that is to be expanded, around one, or inside one."""
+    return any(
+        path == frame.path or frame.path.startswith(f"{path}.") or path.startswith(f"{frame.path}.")
+        for path in options.expand
+    )
+
+
+def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
+    """Yield levels from all open to all closed."""
+    if options.depth is not None:
+        yield _Level(limit=options.depth)
+        return
+    frames = list(frames_of(scene.root))
+    first: dict[object, str] = {}
+    for frame in frames:
+        first.setdefault(structure(frame), frame.key)
+    again = frozenset(frame.key for frame in frames) - frozenset(first.values())
+    deepest = max(frame.depth for frame in frames)
+    yield _Level(limit=deepest)
+    for depth in range(deepest, 0, -1):
+        here = frozenset(frame.key for frame in frames if frame.depth == depth)
+        yield _Level(limit=deepest, closed=again & here)
+    for depth in range(deepest, 0, -1):
+        yield _Level(limit=depth - 1, closed=again)

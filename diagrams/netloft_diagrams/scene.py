@@ -1,0 +1,187 @@
+"""What is drawn: boxes in frames, joined by the names of the values they read and give.
+
+An edge is not stored. Inside one frame, an item that reads a value is joined to the item that gives
+it, or to the frame's own side where none of its neighbours does. So no step can lose an edge
+without losing a name, and `fold` and `detail` only rename and replace items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+__all__ = ["Box", "Facts", "Frame", "Item", "Scene", "boxes_of", "frames_of", "merge_copy"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """One rectangle: an operation with what is fused into it, or a module that is not opened.
+
+    Attributes:
+        key: Unique name, from the order of the graph.
+        kind: Operation family, or `summary`.
+        title: What it does, e.g. `Conv 3×3 → 64`.
+        lines: What else there is to say: stride, fused parts.
+        name: The layer's own name as the user wrote it; empty for a function.
+        symbol: `+`, `×` … for a merge, which is drawn as a circle.
+        reads: Values it reads, in order.
+        gives: Values that others read.
+        ops: Names of the graph's nodes in it.
+        covers: Names of the nodes of the other copies that it stands for.
+        n_params: Elements of the parameters of `ops`.
+        covered_params: Elements of the parameters of `covers`.
+        macs: Multiply-adds of one copy, for one item of the batch.
+        times: How many copies in a row it stands for.
+        path: Module path, class and source line of the operation that names it.
+        last_path: Path of the last copy.
+        identity: What makes two boxes equal: operations, hyper-parameters and shapes.
+        shape: Shape of what it gives, without the batch.
+        changes_shape: Whether that is another shape than its first input's.
+        strip: Families of the operations inside a summary, in order.
+        detail: More rows for the tooltip.
+    """
+
+    key: str
+    kind: str
+    title: str
+    lines: tuple[str, ...] = ()
+    name: str = ""
+    symbol: str = ""
+    reads: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    ops: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+    n_params: int = 0
+    covered_params: int = 0
+    macs: int = 0
+    times: int = 1
+    path: str = ""
+    last_path: str = ""
+    class_name: str = ""
+    source: str = ""
+    identity: tuple[object, ...] = ()
+    shape: str = ""
+    changes_shape: bool = False
+    strip: tuple[str, ...] = ()
+    detail: tuple[str, ...] = ()
+
+    @property
+    def total_params(self) -> int:
+        """Elements of all parameters it stands for."""
+        return self.n_params + self.covered_params
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A module call that is opened: its boxes and the frames inside it.
+
+    Attributes:
+        key: Unique name, from the order of the graph.
+        path: Where the module hangs; empty for the root and for a repeated run of functions.
+        last_path: Path of the last copy.
+        class_name: Its class.
+        items: In the order of the forward pass.
+        reads: Values from outside, in order.
+        gives: Values that others read.
+        times: How many copies in a row it stands for.
+        depth: How many frames enclose it, the root's own 0.
+    """
+
+    key: str
+    path: str
+    class_name: str
+    items: tuple[Item, ...]
+    reads: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    times: int = 1
+    last_path: str = ""
+    depth: int = 0
+
+    @property
+    def n_params(self) -> int:
+        """Elements of the parameters of one copy; a repeat that shares weights counts once."""
+        return sum(i.n_params * (i.times if i.covered_params else 1) for i in self.items)
+
+    @property
+    def covered_params(self) -> int:
+        """Elements of the parameters of the copies that its boxes stand for."""
+        return sum(item.covered_params for item in self.items)
+
+    @property
+    def total_params(self) -> int:
+        """Elements of all parameters it stands for."""
+        return sum(item.total_params for item in self.items)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one copy."""
+        return sum(item.macs * item.times for item in self.items)
+
+
+Item = Box | Frame
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the title block, the legend and the strip at the foot say."""
+
+    name: str
+    class_name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    n_params: int
+    macs: int
+    peak_activation_bytes: int
+    depth: int
+    dead: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a drawing shows, before it has a place.
+
+    Attributes:
+        root: The outermost frame; it is drawn without a border.
+        facts: Numbers for the title block and the foot.
+        hidden: Names of nodes that compute sizes and are not drawn.
+        shapes: Shape of each value, without the batch.
+        skips: Values that jump over layers into a sum, by the key of the sum.
+    """
+
+    root: Frame
+    facts: Facts
+    hidden: tuple[str, ...] = ()
+    shapes: Mapping[str, str] = field(default_factory=dict)
+    skips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def boxes_of(item: Item) -> Iterator[Box]:
+    """Yield every box at or below `item`, in order."""
+    if isinstance(item, Box):
+        yield item
+        return
+    for child in item.items:
+        yield from boxes_of(child)
+
+
+def frames_of(item: Item) -> Iterator[Frame]:
+    """Yield every frame at or below `item`, outermost first."""
+    if isinstance(item, Frame):
+        yield item
+        for child in item.items:
+            yield from frames_of(child)
+
+
+def merge_copy(first: Item, copy: Item) -> Item:
+    """Let `first` stand for `copy` too, which is equal to it; returns the new `first`."""
+    if isinstance(first, Frame) and isinstance(copy, Frame):
+        pairs = zip(first.items, copy.items, strict=True)
+        return replace(first, items=tuple(merge_copy(a, b) for a, b in pairs))
+    assert isinstance(first, Box)
+    assert isinstance(copy, Box)
+    return replace(
+        first,
+        covers=first.covers + copy.ops + copy.covers,
+        covered_params=first.covered_params + copy.total_params,
+    )

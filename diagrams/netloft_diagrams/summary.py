@@ -1,0 +1,92 @@
+"""A frame that is not opened: one box that lists what is inside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
+
+__all__ = ["closed_where", "structure", "summarise"]
+
+
+def structure(item: Item) -> object:
+    """Describe an item without its sizes: what two stages of a network have in common."""
+    if isinstance(item, Box):
+        return item.kind, item.title.split(" → ")[0].split("[")[0], item.lines, item.times > 1
+    return item.class_name, item.times > 1, tuple(structure(child) for child in item.items)
+
+
+def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
+    """Return the box that stands for a frame and all inside it.
+
+    Args:
+        frame: What to close.
+        shapes: Shape of each value.
+        like: Path of an open frame of the same structure.
+    """
+    boxes = list(boxes_of(frame))
+    named = frame.class_name or "repeat"
+    given = frame.gives[-1] if frame.gives else ""
+    shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
+    return Box(
+        key=frame.key,
+        kind="summary",
+        title=named,
+        lines=(f"like {like}",) if like else tuple(_contents(frame)),
+        name=frame.path,
+        reads=frame.reads,
+        gives=frame.gives,
+        ops=tuple(n for b in boxes for n in b.ops),
+        covers=tuple(n for b in boxes for n in b.covers),
+        n_params=frame.n_params,
+        covered_params=frame.total_params - frame.n_params,
+        macs=frame.macs,
+        times=frame.times,
+        path=frame.path,
+        last_path=frame.last_path,
+        class_name=frame.class_name,
+        source=boxes[0].source,
+        shape=shape,
+        changes_shape=bool(frame.reads) and shapes.get(frame.reads[0]) != shape,
+        strip=tuple(b.kind for b in boxes),
+        detail=tuple(f"{b.title}{f' ×{b.times}' if b.times > 1 else ''}" for b in boxes),
+    )
+
+
+def _contents(frame: Frame) -> list[str]:
+    """Say what is inside: `6 × _DenseLayer`, or the kinds of its layers."""
+    inner = Counter[str]()
+    for item in frame.items:
+        if isinstance(item, Frame) and item.class_name != "Sequential":
+            inner[item.class_name or "repeat"] += item.times
+        elif isinstance(item, Box) and item.kind == "summary":
+            inner[item.title] += item.times
+    if inner:
+        return [f"{n} × {name}" if n > 1 else name for name, n in inner.most_common(2)]
+    layers = Counter[str]()
+    for box in boxes_of(frame):
+        if box.kind in ("conv", "linear", "attention", "recurrent", "pool"):
+            layers[" ".join(box.title.split(" → ")[0].split(" ")[:2])] += box.times
+    return [f"{n}× {name}" if n > 1 else name for name, n in layers.most_common(4)]
+
+
+def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
+    """Close every frame that `wanted` picks, outermost first.
+
+    A closed frame of the same structure as one that stays open is said to be like it.
+    """
+    opened: dict[object, str] = {}
+
+    def close(item: Item) -> Item:
+        if isinstance(item, Box):
+            return item
+        if item is not scene.root and wanted(item):
+            return summarise(item, scene.shapes, opened.get(structure(item), ""))
+        opened.setdefault(structure(item), item.path)
+        return replace(item, items=tuple(close(child) for child in item.items))
+
+    root = close(scene.root)
+    assert isinstance(root, Frame)
+    return replace(scene, root=root)

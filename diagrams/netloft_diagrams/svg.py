@@ -1,0 +1,93 @@
+"""Places to SVG: static text and shapes, no script, no CSS variable, no outer file."""
+
+from __future__ import annotations
+
+from netloft_diagrams import words
+from netloft_diagrams.foot import legend, notes
+from netloft_diagrams.geometry import Placed
+from netloft_diagrams.marks import box_svg, frame_svg, wire_svg
+from netloft_diagrams.markup import escape, number
+from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene
+from netloft_diagrams.shapes import text
+from netloft_diagrams.text_metrics import width
+from netloft_diagrams.theme import FONT, MARGIN, PAGE_WIDTH, SMALL
+
+__all__ = ["facts_line", "svg"]
+
+NARROWEST = 360.0
+HEADING = 15.0
+
+
+def svg(scene: Scene, placed: Placed) -> str:
+    """Return the drawing as SVG text; the same scene always gives the same text."""
+    heading, facts = _title(scene.facts)
+    titled = max(width(heading, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
+    wide = max(placed.width + 2 * MARGIN, min(titled, PAGE_WIDTH), NARROWEST)
+    room, top = wide - 2 * MARGIN, 60.0
+    body = _inside(placed, MARGIN, top, "", 0)
+    below, y = legend(placed, wide, top + placed.height + 20)
+    noted, y = notes(scene, wide, y)
+    size = f'width="{number(wide)}" height="{number(y)}"'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
+        f'viewBox="0 0 {number(wide)} {number(y)}" role="img" font-family="{FONT}">\n'
+        f"<title>{escape(scene.facts.name)}</title>\n"
+        f"<desc>{escape(_description(scene))}</desc>\n"
+        f'<rect {size} fill="#ffffff"/>\n'
+    )
+    title = text(MARGIN, 24, heading, HEADING, bold=True, room=room)
+    return (
+        head + title + text(MARGIN, 40, facts, SMALL, room=room) + body + below + noted + "</svg>\n"
+    )
+
+
+def _inside(placed: Placed, dx: float, dy: float, above: str, depth: int) -> str:
+    """Draw a frame's connections, then what they connect."""
+    parts = [wire_svg(wire, dx, dy) for wire in placed.wires]
+    for child in placed.children:
+        x, y = dx + child.x, dy + child.y
+        if child.children:
+            inside = _inside(child, x, y, child.item.path or above, depth + 1)
+            parts.append(frame_svg(child, x, y, depth, inside))
+        else:
+            parts.append(box_svg(child, x, y, above))
+    return "".join(parts)
+
+
+def facts_line(facts: Facts) -> str:
+    """Return the numbers of the title block in one line."""
+    parts = [
+        f"{words.count(facts.n_params)} parameters",
+        f"{words.short_count(facts.macs)} multiply-adds",
+    ]
+    if facts.peak_activation_bytes:
+        parts.append(f"{words.bytes_text(facts.peak_activation_bytes)} peak activations")
+    if facts.depth:
+        parts.append(f"depth {facts.depth}")
+    return " · ".join(parts)
+
+
+def _flow(facts: Facts) -> str:
+    return f"{', '.join(facts.inputs)} → {', '.join(facts.outputs)}"
+
+
+def _title(facts: Facts) -> tuple[str, str]:
+    same = facts.class_name.lower() == facts.name.lower()
+    name = facts.class_name if same else f"{facts.name} · {facts.class_name}"
+    return name, f"{_flow(facts)} · {facts_line(facts)} · for one item of the batch"
+
+
+def _description(scene: Scene) -> str:
+    """Say in words what the picture shows, for those who cannot see it."""
+    facts = scene.facts
+    steps = ", ".join(_step(item) for item in scene.root.items)
+    dead = f" Never called: {'; '.join(facts.dead)}." if facts.dead else ""
+    return f"{_flow(facts)}; {facts_line(facts)}. In order: {steps}.{dead}"
+
+
+def _step(item: Item) -> str:
+    times = f" ×{item.times}" if item.times > 1 else ""
+    if isinstance(item, Box):
+        return f"{item.title}{times}"
+    assert isinstance(item, Frame)
+    return f"{item.path} {item.class_name}{times}".strip()

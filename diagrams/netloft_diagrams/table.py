@@ -1,0 +1,97 @@
+"""Scene to a table for terminals: each layer with what it gives, its parameters and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netloft_diagrams import words
+from netloft_diagrams.measure import path_range
+from netloft_diagrams.scene import Frame, Item, Scene
+
+__all__ = ["mermaid", "table"]
+
+HEAD = ("layer", "operation", "output", "parameters", "multiply-adds")
+
+
+def table(scene: Scene) -> str:
+    """Return the scene as aligned text, one line a layer, indented by module."""
+    facts = scene.facts
+    rows = [HEAD, *_rows(scene.root.items, 0)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    lines = [
+        "  ".join(
+            cell.ljust(size) if i < 3 else cell.rjust(size)
+            for i, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    foot = [f"{words.count(facts.n_params)} parameters, {words.count(facts.macs)} multiply-adds"]
+    foot += [f"declared, never called: {row}" for row in facts.dead]
+    foot += [f"side effect: {row}" for row in facts.effects]
+    return "\n".join([facts.name, *lines[:1], rule, *lines[1:], rule, *foot, ""])
+
+
+def _rows(items: tuple[Item, ...], depth: int) -> Iterator[tuple[str, str, str, str, str]]:
+    for item in items:
+        times = f" ×{item.times}" if item.times > 1 else ""
+        params = words.count(item.total_params) if item.total_params else ""
+        macs = words.count(item.macs * item.times) if item.macs else ""
+        pad = "  " * depth
+        if isinstance(item, Frame):
+            first = item.path if item.class_name else item.items[0].path
+            name = path_range(first, item.last_path)
+            yield _plain(pad + name), f"{item.class_name}{times}".strip(), "", params, macs
+            yield from _rows(item.items, depth + 1)
+            continue
+        what = " · ".join([f"{item.symbol or item.title}{times}", *item.lines])
+        name = path_range(item.name, item.last_path) or "·"
+        yield _plain(pad + name), _plain(what), item.shape or item.lines[-1], params, macs
+
+
+def _plain(text: str) -> str:
+    """Keep a hostile name on its line and out of the terminal's control codes."""
+    return "".join(c if c.isprintable() else "�" for c in text)[:120]
+
+
+def mermaid(scene: Scene) -> str:
+    """Return the scene as a Mermaid flow chart, for pages that render it."""
+    from netloft_diagrams.scene import boxes_of
+
+    boxes = list(boxes_of(scene.root))
+    ids = {box.key: f"n{i}" for i, box in enumerate(boxes)}
+    maker = {name: box for box in boxes for name in box.gives}
+    lines = ["flowchart LR", *_mermaid_items(scene.root.items, ids, 1, [0])]
+    for box in boxes:
+        for name in box.reads:
+            source = maker.get(name)
+            if source is not None and source is not box:
+                label = (
+                    f"|{_entities(source.shape)}|" if source.changes_shape and source.shape else ""
+                )
+                lines.append(f"  {ids[source.key]} -->{label} {ids[box.key]}")
+    return "\n".join([*lines, ""])
+
+
+def _mermaid_items(
+    items: tuple[Item, ...], ids: dict[str, str], depth: int, count: list[int]
+) -> Iterator[str]:
+    pad = "  " * depth
+    for item in items:
+        times = f" ×{item.times}" if item.times > 1 else ""
+        if isinstance(item, Frame):
+            first = item.path if item.class_name else item.items[0].path
+            name = f"{path_range(first, item.last_path)} {item.class_name}{times}"
+            yield f'{pad}subgraph s{count[0]}["{_entities(name.strip())}"]'
+            count[0] += 1
+            yield from _mermaid_items(item.items, ids, depth + 1, count)
+            yield f"{pad}end"
+            continue
+        words_ = [f"{item.symbol or item.title}{times}", " · ".join(item.lines), item.name]
+        text = "<br/>".join(_entities(word) for word in words_ if word)
+        yield f'{pad}{ids[item.key]}["{text}"]'
+
+
+def _entities(text: str) -> str:
+    """Write all but letters, digits and harmless signs as Mermaid's own entities."""
+    return "".join(c if c.isalnum() or c in " .,_·×→…+-" else f"#{ord(c)};" for c in text)

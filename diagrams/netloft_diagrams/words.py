@@ -1,0 +1,224 @@
+"""How an operation is called in a drawing: its title, its remarks and its short name as a part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netloft.graph import Annotation
+
+__all__ = ["bytes_text", "count", "part", "remarks", "short_count", "symbol", "title"]
+
+NAMES = {
+    "batch_norm": "BatchNorm",
+    "layer_norm": "LayerNorm",
+    "group_norm": "GroupNorm",
+    "instance_norm": "InstanceNorm",
+    "rms_norm": "RMSNorm",
+    "local_response_norm": "LRN",
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "prelu": "PReLU",
+    "leaky_relu": "LeakyReLU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "elu": "ELU",
+    "selu": "SELU",
+    "glu": "GLU",
+    "hardswish": "HardSwish",
+    "hardsigmoid": "HardSigmoid",
+    "log_softmax": "LogSoftmax",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn": "RNN",
+    "matmul": "MatMul",
+    "multihead_attention": "Attention",
+    "scaled_dot_product_attention": "Attention",
+    "interpolate": "Resize",
+    "stochastic_depth": "DropPath",
+    "getitem": "Slice",
+}
+PARTS = {"batch_norm": "BN", "layer_norm": "LN", "group_norm": "GN", "instance_norm": "IN"}
+SYMBOLS = {"add": "+", "mul": "×", "sub": "\N{MINUS SIGN}", "rsub": "\N{MINUS SIGN}", "div": "÷"}
+
+
+def title(record: Annotation) -> str:
+    """Return the words that name an operation, e.g. `Conv 3×3 → 64`."""
+    attributes = record.attributes
+    match record.family:
+        case "conv":
+            return _conv(record)
+        case "linear":
+            return _linear(record)
+        case "pool":
+            return _pool(record)
+        case "recurrent":
+            return f"{_name(record.op)}{_arrow(attributes.get('hidden_size'))}"
+        case "embedding":
+            return f"Embedding{_arrow(attributes.get('embedding_dim'))}"
+    return _name(record.op)
+
+
+def remarks(record: Annotation) -> list[str]:
+    """Return what else a reader needs of an operation: stride, groups or heads."""
+    attributes = record.attributes
+    if record.family == "conv":
+        return _conv_remarks(record)
+    if record.family == "pool" and not record.op.startswith("adaptive"):
+        kernel, stride = attributes.get("kernel_size"), attributes.get("stride")
+        return [f"stride {_size(stride)}"] if stride not in (None, ()) and kernel else []
+    if record.family == "attention" and "num_heads" in attributes:
+        heads = attributes["num_heads"]
+        return [f"{heads} heads" if isinstance(heads, int) else "heads"]
+    if record.family == "recurrent":
+        layers = attributes.get("num_layers", 1)
+        both = ["both ways"] if attributes.get("bidirectional") else []
+        return ([f"{layers} layers"] if layers != 1 else []) + both
+    if record.op in ("mean", "sum", "softmax", "log_softmax", "argmax") and "dim" in attributes:
+        dims = attributes["dim"]
+        return [] if dims is None or record.family == "activation" else [f"axis {_list(dims)}"]
+    return []
+
+
+def part(record: Annotation) -> str:
+    """Return an operation's short name in the list of what is fused into a box."""
+    if record.family == "pad":
+        return _pad(record)
+    if record.family == "shape":
+        return record.op.replace("_", " ")
+    return PARTS.get(record.op, _name(record.op))
+
+
+def symbol(record: Annotation) -> str:
+    """Return the sign in a merge's circle; empty for what is no merge."""
+    if record.op == "cat":
+        return "concat"
+    if record.family != "merge":
+        return ""
+    return SYMBOLS.get(record.op, record.op)
+
+
+def count(number: int) -> str:
+    """Return `314,178`."""
+    return f"{number:,}"
+
+
+def short_count(number: int) -> str:
+    """Return three digits and a letter: `36.9k`, `1.40G`."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit * 0.9995:
+            value = number / limit
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f}{letter}"
+    return str(number)
+
+
+def bytes_text(number: int) -> str:
+    """Return bytes in the unit that suits them, e.g. `3.8 MiB`."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
+
+
+def _name(op: str) -> str:
+    return NAMES.get(op) or "".join(
+        word[:1].upper() + word[1:] for word in op.strip("_").split("_")
+    )
+
+
+def _arrow(value: object) -> str:
+    return f" → {value}" if isinstance(value, int) else ""
+
+
+def _list(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, Sequence) else str(value)
+
+
+def _size(value: object) -> str:
+    """Return `2` for (2, 2) and `2×1` for (2, 1)."""
+    if isinstance(value, tuple | list):
+        return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
+    return str(value)
+
+
+def _kernel(attributes: Mapping[str, object], rank: int) -> str:
+    size = attributes.get("kernel_size")
+    weight = attributes.get("weight_shape")
+    if size is None and isinstance(weight, tuple):
+        size = weight[2:]
+    if isinstance(size, int):
+        size = (size,) * rank
+    return "×".join(map(str, size)) if isinstance(size, tuple | list) else ""
+
+
+def _rank(record: Annotation) -> int:
+    return int(record.op[-2]) if record.op[-2:-1].isdigit() else 2
+
+
+def _channels(record: Annotation) -> tuple[object, object]:
+    """Return a convolution's input and output channels."""
+    attributes, weight = record.attributes, record.attributes.get("weight_shape")
+    groups = attributes.get("groups")
+    groups = groups if isinstance(groups, int) else 1
+    if not isinstance(weight, tuple):
+        return attributes.get("in_channels"), attributes.get("out_channels")
+    if record.op.startswith("conv_transpose"):
+        return weight[0], weight[1] * groups
+    return weight[1] * groups, weight[0]
+
+
+def _conv(record: Annotation) -> str:
+    before, after = _channels(record)
+    groups = record.attributes.get("groups")
+    depthwise = groups == before and isinstance(groups, int) and groups > 1
+    kind = "UpConv" if record.op.startswith("conv_transpose") else "DWConv" if depthwise else "Conv"
+    return f"{kind} {_kernel(record.attributes, _rank(record))}{_arrow(after)}"
+
+
+def _conv_remarks(record: Annotation) -> list[str]:
+    attributes = record.attributes
+    found = []
+    for name in ("stride", "dilation"):
+        value = attributes.get(name)
+        if value is not None and _size(value) != "1":
+            found.append(f"{name} {_size(value)}")
+    groups, (before, _) = attributes.get("groups"), _channels(record)
+    if isinstance(groups, int) and groups not in (1, before):
+        found.append(f"groups {groups}")
+    padding = attributes.get("padding")
+    if _unusual_padding(record, padding):
+        found.append(f"pad {_size(padding)}")
+    return found
+
+
+def _unusual_padding(record: Annotation, padding: object) -> bool:
+    """A padding that neither keeps the size nor is zero is worth a word."""
+    kernel = _kernel(record.attributes, _rank(record)).split("×")
+    dilation = record.attributes.get("dilation")
+    if not isinstance(padding, tuple | list) or not all(kernel) or _size(dilation) != "1":
+        return False
+    return any(padding) and [str(2 * p + 1) for p in padding] != kernel
+
+
+def _linear(record: Annotation) -> str:
+    weight = record.attributes.get("weight_shape")
+    if record.op != "linear":
+        return _name(record.op)
+    return f"Linear{_arrow(weight[0]) if isinstance(weight, tuple) else ''}"
+
+
+def _pool(record: Annotation) -> str:
+    kind = "MaxPool" if "max" in record.op else "AvgPool"
+    if record.op.startswith("adaptive"):
+        size = record.attributes.get("output_size")
+        size = (size,) * _rank(record) if isinstance(size, int) else size
+        return f"{kind} → {'×'.join(map(str, size))}" if isinstance(size, tuple | list) else kind
+    return f"{kind} {_kernel(record.attributes, _rank(record))}"
+
+
+def _pad(record: Annotation) -> str:
+    pad = record.attributes.get("pad", record.attributes.get("padding"))
+    if isinstance(pad, tuple | list):
+        values = pad[: 2 * ((len(pad) + 1) // 2)]
+        return f"pad {values[0]}" if len(set(values)) == 1 else f"pad {_list(values)}"
+    return f"pad {pad}" if pad is not None else "pad"
