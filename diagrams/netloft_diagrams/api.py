@@ -37,7 +37,7 @@ def draw(
     depth: int | None = None,
     expand: Sequence[str] = (),
     only: str = "",
-    direction: str = "right",
+    direction: str | None = None,
 ) -> tuple[Path, ...]:
     """Draw a network into files; nothing is written unless everything can be drawn.
 
@@ -48,7 +48,7 @@ def draw(
         depth: Open modules this deep and no deeper; what fits a page by default.
         expand: Paths of modules to open whatever the depth.
         only: Path of a module to draw alone.
-        direction: Where the flow runs, `right` or `down`.
+        direction: Where the flow runs, `right` or `down`; by default right, where that fits a page.
 
     Returns:
         The files that were written.
@@ -77,7 +77,7 @@ def render(
     depth: int | None = None,
     expand: Sequence[str] = (),
     only: str = "",
-    direction: str = "right",
+    direction: str | None = None,
 ) -> bytes:
     """Draw a network and return the bytes that a file would hold; see `draw`."""
     kind = check_format(format)
@@ -108,13 +108,13 @@ def _drawing(
     depth: int | None,
     expand: tuple[str, ...],
     only: str,
-    direction: str,
+    direction: str | None,
 ) -> Drawing:
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
     from netloft_diagrams.page import Options
 
-    if direction not in ("right", "down"):
+    if direction not in (None, "right", "down"):
         raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
     if depth is not None and depth < 0:
         raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
@@ -127,4 +127,4 @@ def _drawing(
         from netloft.trace import trace
 
         graph = trace(graph, example_inputs)
-    return Drawing(graph, Options(depth, expand, only, direction))
+    return Drawing(graph, Options(depth, expand, only, direction or ""))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from netloft.graph import Graph, ModuleCall, annotation
+from netloft.graph import DeadModule, Graph, ModuleCall, annotation
 from netloft.graph.cost import tensors
 from netloft_diagrams import words
 from netloft_diagrams.boxes import box, shape_text
@@ -16,6 +16,9 @@ from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene, boxes_of
 from netloft_diagrams.skips import find_skips
 
 __all__ = ["build"]
+
+MANY = 3
+"""Dead modules of one class that each get a line."""
 
 
 def build(graph: Graph) -> Scene:
@@ -92,7 +95,7 @@ def _numbered(frame: Frame, depth: int = 0) -> Frame:
 
 def _facts(graph: Graph) -> Facts:
     totals = graph.totals
-    dead = [f"{m.path} · {m.class_name}, {_params(m.n_params)}" for m in graph.dead_modules]
+    dead = _dead(graph)
     sizes = {name: p.numel() for name, p in graph.module.named_parameters()}
     unused = [
         f"{name}{f', {_params(sizes[name])}' if name in sizes else ''}, read by nothing"
@@ -116,6 +119,22 @@ def _facts(graph: Graph) -> Facts:
         dead=(*dead, *unused),
         effects=tuple(effects),
     )
+
+
+def _dead(graph: Graph) -> list[str]:
+    """Name each module that is never called; many of one class in one line."""
+    by_class: dict[str, list[DeadModule]] = {}
+    for module in graph.dead_modules:
+        by_class.setdefault(module.class_name, []).append(module)
+    rows = []
+    for name, modules in by_class.items():
+        if len(modules) > MANY:
+            total = _params(sum(m.n_params for m in modules))
+            paths = ", ".join(m.path for m in modules)
+            rows.append(f"{len(modules)}× {name}, {total}: {paths}")
+        else:
+            rows += [f"{m.path} · {name}, {_params(m.n_params)}" for m in modules]
+    return rows
 
 
 def _params(n: int) -> str:

@@ -64,13 +64,13 @@ def _is_file(word: str) -> bool:
 @click.option("--expand", multiple=True, metavar="PATH",
               help="Open this module and all inside it; repeat for more.")  # fmt: skip
 @click.option("--only", default="", metavar="PATH", help="Draw this module alone.")
-@click.option("--direction", type=click.Choice(["right", "down"]), default="right",
-              show_default=True, help="Where the flow runs.")  # fmt: skip
+@click.option("--direction", type=click.Choice(["right", "down"]), default=None,
+              show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
 def draw(
     request: ModelRequest, outputs: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    r"""Draw the structure of MODEL.
+    """Draw the structure of MODEL.
 
     \b
     Examples:
@@ -78,7 +78,7 @@ def draw(
       netloft draw myresnet -o myresnet.svg myresnet.png
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
-    """
+    """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.trace.faithful import silent
     from netloft_diagrams import draw as draw_files
 

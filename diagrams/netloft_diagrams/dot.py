@@ -13,13 +13,13 @@ from netloft_diagrams.theme import family
 __all__ = ["dot"]
 
 
-def dot(scene: Scene, direction: str = "right") -> str:
+def dot(scene: Scene, direction: str = "") -> str:
     """Return the scene as DOT, to be laid out or changed by hand."""
     ids = {box.key: f"n{i}" for i, box in enumerate(boxes_of(scene.root))}
     maker = {name: box for box in boxes_of(scene.root) for name in box.gives}
     lines = [
         "digraph {",
-        f"  rankdir={'LR' if direction == 'right' else 'TB'}",
+        f"  rankdir={'TB' if direction == 'down' else 'LR'}",
         f"  label={_quoted(scene.facts.name)}",
         '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=10]',
         '  edge [fontname="Helvetica", fontsize=9]',

@@ -24,6 +24,7 @@ class Wire:
         arrow: Whether it ends at a box; at a frame's side the line goes on inside.
         label: Shape, or what kind of skip it is.
         label_at: Middle of the label's lower side.
+        beside: Whether the label stands right of a line that runs down.
         skip: Whether it jumps over layers into a sum.
         forks: Places where another wire of the same value leaves.
     """
@@ -35,6 +36,7 @@ class Wire:
     arrow: bool = True
     label: str = ""
     label_at: Point = (0.0, 0.0)
+    beside: bool = False
     skip: bool = False
     forks: tuple[Point, ...] = ()
 
@@ -87,5 +89,6 @@ def _transposed_wire(wire: Wire) -> Wire:
         wire,
         points=tuple((y, x) for x, y in wire.points),
         label_at=(wire.label_at[1], wire.label_at[0]),
+        beside=True,
         forks=tuple((y, x) for x, y in wire.forks),
     )

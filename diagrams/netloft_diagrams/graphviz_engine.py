@@ -18,6 +18,9 @@ __all__ = ["place_ranks", "run_dot"]
 POINTS = 72.0
 """Graphviz counts in inches; one of our pixels is one of its points."""
 
+STEP = 9.0
+"""Steps below this are put down to rounding in the layout; less than half of any box's height."""
+
 
 def run_dot(source: str) -> str:
     """Lay out DOT text and return it in Graphviz's `plain` format.
@@ -97,6 +100,18 @@ def _read_places(
     top = min(y[key] - sizes.get(key, (3.0, 3.0))[0] for key in y)
     top = min([top, *(at[d] - 12 for chain in through.values() for d in chain)])
     y = {key: value - top for key, value in y.items()}
-    passed = {edge: [at[d] - top for d in chain] for edge, chain in through.items()}
+    passed = {
+        edge: _straightened(y[edge.source], [at[d] - top for d in chain])
+        for edge, chain in through.items()
+    }
     low = max(y[key] + sizes.get(key, (3.0, 3.0))[1] for key in y)
     return y, passed, max([low, *(v + 4 for chain in passed.values() for v in chain)])
+
+
+def _straightened(start: float, levels: Sequence[float]) -> list[float]:
+    """Drop the small steps that Graphviz makes from column to column."""
+    straight = []
+    for level in levels:
+        start = start if abs(level - start) < STEP else level
+        straight.append(start)
+    return straight

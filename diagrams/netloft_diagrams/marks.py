@@ -183,6 +183,7 @@ def wire_svg(wire: Wire, dx: float, dy: float) -> str:
         *(tag("circle", cx=x + dx, cy=y + dy, r=2.2, fill=WIRE) for x, y in wire.forks),
     ]
     if wire.label:
-        x, y = wire.label_at[0] + dx, wire.label_at[1] + dy - 3
-        parts.append(text(x, y, wire.label, SMALL, colour=colour, anchor="middle", halo=True))
+        aside, up, anchor = (5.0, -4.0, "") if wire.beside else (0.0, 3.0, "middle")
+        x, y = wire.label_at[0] + dx + aside, wire.label_at[1] + dy - up
+        parts.append(text(x, y, wire.label, SMALL, colour=colour, anchor=anchor, halo=True))
     return "".join(parts)

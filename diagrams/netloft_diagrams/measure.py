@@ -40,7 +40,7 @@ def box_label(box: Box, above: str = "") -> Label:
     title = fit(box.title, TITLE, WIDEST + 14, bold=True)
     room = max(width(title, TITLE, bold=True), 84.0)
     lines = tuple(_wrapped(box.lines, room))
-    name = fit(_name_line(box, above), SMALL, room if room > 100 else WIDEST)
+    name = fit(_name_line(box, above), SMALL, max(room, WIDEST))
     widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
     height = 9 + TITLE + LINE * (len(lines) + bool(name)) + (5 if box.strip else 0)
     return Label(

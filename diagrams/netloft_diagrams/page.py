@@ -27,14 +27,14 @@ class Options:
         depth: Open frames this deep and no deeper; None for what fits the page.
         expand: Module paths to open whatever the depth.
         only: Draw this module alone.
-        direction: `right` or `down`.
+        direction: `right` or `down`; empty for `right`, and `down` where only that fits.
         graphviz: Let Graphviz place the items of every row.
     """
 
     depth: int | None = None
     expand: tuple[str, ...] = ()
     only: str = ""
-    direction: str = "right"
+    direction: str = ""
     graphviz: bool = False
 
 
@@ -54,24 +54,37 @@ class _Level:
 
 def compose(scene: Scene, options: Options) -> Placed:
     """Choose the detail and lay out."""
-    opened = frozenset(f.key for f in frames_of(scene.root) if _is_asked_for(f, options))
-    keep = opened if options.depth is None else frozenset(f.key for f in frames_of(scene.root))
+    placed, fits = _best(scene, options, options.direction or "right")
+    if fits or options.direction:
+        return placed
+    # a skip over the whole network keeps its row from being broken: try a column
+    column, _ = _best(scene, options, "down")
+    return max((placed, column), key=_scale)
+
+
+def _scale(placed: Placed) -> float:
+    return min(PAGE_WIDTH / placed.width, PAGE_HEIGHT / placed.height)
+
+
+def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]:
+    """Return the layout with the most items of those that fit, or else the smallest."""
+    frames = list(frames_of(scene.root))
+    opened = frozenset(f.key for f in frames if _is_asked_for(f, options))
+    keep = opened if options.depth is None else frozenset(f.key for f in frames)
     notes = len(scene.facts.dead) + len(scene.facts.effects)
-    room_below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
+    below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
     best: tuple[int, Placed] | None = None
-    placed: Placed | None = None
+    tried: list[Placed] = []
     for level in _levels(scene, options):
         closed = closed_where(scene, replace(level, opened=opened).closes)
         if best and _n_items(closed) <= best[0]:
             continue
-        placed = lay_out(
-            closed, direction=options.direction, keep_open=keep, graphviz=options.graphviz
-        )
-        fits = placed.width <= PAGE_WIDTH and placed.height <= room_below
+        placed = lay_out(closed, direction=direction, keep_open=keep, graphviz=options.graphviz)
+        tried.append(placed)
+        fits = placed.width <= PAGE_WIDTH and placed.height <= below
         if fits and (not best or _n_placed(placed) > best[0]):
             best = (_n_placed(placed), placed)
-    assert placed is not None
-    return best[1] if best else placed
+    return (best[1], True) if best else (max(tried, key=_scale), False)
 
 
 def _n_items(scene: Scene) -> int:

@@ -10,11 +10,15 @@ from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 __all__ = ["closed_where", "structure", "summarise"]
 
+PLAIN = ("Sequential", "repeat")
+"""Frames whose class tells a reader nothing."""
+
 
 def structure(item: Item) -> object:
     """Describe an item without its sizes: what two stages of a network have in common."""
     if isinstance(item, Box):
-        return item.kind, item.title.split(" → ")[0].split("[")[0], item.lines, item.times > 1
+        lines = tuple(line for line in item.lines if not line.startswith("stride"))
+        return item.kind, item.title.split(" → ")[0].split("[")[0], lines, item.times > 1
     return item.class_name, item.times > 1, tuple(structure(child) for child in item.items)
 
 
@@ -27,14 +31,18 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         like: Path of an open frame of the same structure.
     """
     boxes = list(boxes_of(frame))
-    named = frame.class_name or "repeat"
+    title, lines = frame.class_name or "repeat", _contents(frame)
+    if like:
+        lines = [f"like {like}"]
+    elif title in PLAIN and lines:  # the class says nothing, so the contents are the title
+        title, *lines = lines
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
     return Box(
         key=frame.key,
         kind="summary",
-        title=named,
-        lines=(f"like {like}",) if like else tuple(_contents(frame)),
+        title=title,
+        lines=tuple(lines),
         name=frame.path,
         reads=frame.reads,
         gives=frame.gives,
@@ -56,20 +64,25 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
 
 
 def _contents(frame: Frame) -> list[str]:
-    """Say what is inside: `6 × _DenseLayer`, or the kinds of its layers."""
+    """Say what is inside: `6× _DenseLayer`, or the kinds of its layers."""
     inner = Counter[str]()
     for item in frame.items:
-        if isinstance(item, Frame) and item.class_name != "Sequential":
-            inner[item.class_name or "repeat"] += item.times
-        elif isinstance(item, Box) and item.kind == "summary":
-            inner[item.title] += item.times
-    if inner:
-        return [f"{n} × {name}" if n > 1 else name for name, n in inner.most_common(2)]
+        if _is_named(item):
+            name = item.class_name if isinstance(item, Frame) else item.title
+            inner[name or "repeat"] += item.times
     layers = Counter[str]()
-    for box in boxes_of(frame):
+    opened = [item for item in frame.items if not _is_named(item)] if inner else [frame]
+    for box in (box for item in opened for box in boxes_of(item)):
         if box.kind in ("conv", "linear", "attention", "recurrent", "pool"):
             layers[" ".join(box.title.split(" → ")[0].split(" ")[:2])] += box.times
-    return [f"{n}× {name}" if n > 1 else name for name, n in layers.most_common(4)]
+    listed = [*inner.most_common(2), *layers.most_common(4 - min(len(inner), 2))]
+    return [f"{n}× {name}" if n > 1 else name for name, n in listed]
+
+
+def _is_named(item: Item) -> bool:
+    if isinstance(item, Frame):
+        return item.class_name not in PLAIN
+    return item.kind == "summary" and item.class_name not in PLAIN
 
 
 def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
