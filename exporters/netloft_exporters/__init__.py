@@ -38,8 +38,8 @@ def to_onnx(
         OutputError: The file cannot be written.
     """
     from netloft.errors import OutputError
-    from netloft.trace import trace
-    from netloft.trace.tracer import bind_inputs
+    from netloft.tracing import trace
+    from netloft.tracing.tracer import bind_inputs
     from netloft_exporters.onnx import write_onnx
 
     target = Path(path)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from netloft.errors import CheckError, ExportError, OutputError
-from netloft.trace import trace
+from netloft.tracing import trace
 from netloft_exporters import to_onnx
 from netloft_exporters.onnx.check import check_model
 

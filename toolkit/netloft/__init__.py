@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from netloft.errors import NetloftError
 
 if TYPE_CHECKING:
-    from netloft.bench import bench
     from netloft.exporting import export
     from netloft.graph import Graph
     from netloft.models import load
-    from netloft.trace import trace
+    from netloft.speed import bench
+    from netloft.tracing import trace
     from netloft.verification import verify
     from netloft_diagrams import draw
     from netloft_exporters import to_onnx
@@ -40,12 +40,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Graph": "netloft.graph",
-    "bench": "netloft.bench",
+    "bench": "netloft.speed",
     "draw": "netloft_diagrams",
     "export": "netloft.exporting",
     "load": "netloft.models",
     "to_onnx": "netloft_exporters",
-    "trace": "netloft.trace",
+    "trace": "netloft.tracing",
     "verify": "netloft.verification",
 }
 

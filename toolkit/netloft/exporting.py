@@ -28,9 +28,9 @@ from netloft.parity.inputs import cases, parity_batches
 from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
-from netloft.trace import trace
-from netloft.trace.faithful import flatten_outputs, silent
-from netloft.trace.tracer import bind_inputs
+from netloft.tracing import trace
+from netloft.tracing.faithful import flatten_outputs, silent
+from netloft.tracing.tracer import bind_inputs
 
 __all__ = ["Bundle", "ExportOptions", "export", "export_model"]
 
@@ -231,10 +231,10 @@ def _measure(
     report: Report,
     progress: Progress,
 ) -> None:
-    from netloft.bench import bench_model
+    from netloft.speed import bench_model
 
     def make_inputs(batch: int) -> dict[str, torch.Tensor]:
-        from netloft.trace.faithful import fresh_inputs
+        from netloft.tracing.faithful import fresh_inputs
 
         real = domain_inputs(model, batch, options.seed)
         return real[0] if real else fresh_inputs(inputs, batch, options.seed)

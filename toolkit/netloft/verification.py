@@ -158,8 +158,8 @@ def _compare(
 ) -> list[dict[str, Any]]:
     from netloft.parity.check import check_parity
     from netloft.parity.inputs import cases, parity_batches
-    from netloft.trace import trace
-    from netloft.trace.tracer import bind_inputs
+    from netloft.tracing import trace
+    from netloft.tracing.tracer import bind_inputs
 
     if example_inputs is None:
         raise UsageError(

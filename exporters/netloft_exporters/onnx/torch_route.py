@@ -18,9 +18,9 @@ from torch import nn
 from netloft.errors import ExportError
 from netloft.graph.annotation import Source
 from netloft.graph.graph import Graph
-from netloft.trace.faithful import silent
-from netloft.trace.shapes import BATCH, resized
-from netloft.trace.source import describe, is_user_file, relative_file
+from netloft.tracing.faithful import silent
+from netloft.tracing.shapes import BATCH, resized
+from netloft.tracing.source import describe, is_user_file, relative_file
 from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow
 from netloft_exporters.onnx.origins import OriginFinder
 

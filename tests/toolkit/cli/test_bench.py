@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 
-from netloft.bench.measure import Plan
 from netloft.cli import main
 from netloft.runtime.providers import probe
+from netloft.speed.measure import Plan
 
 
 @pytest.fixture(autouse=True)

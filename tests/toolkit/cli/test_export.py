@@ -103,7 +103,12 @@ def test_two_exports_have_the_same_bytes(user_file: Path, tmp_path: Path) -> Non
         args = ["--input", "1x3x12x12", "-o", tmp_path / name, "--quick", "--quiet"]
         assert run("export", f"{user_file}:Net", *args).exit_code == 0
     first, second = tmp_path / "a", tmp_path / "deep/er/b"
-    same = ["model.onnx", "diagram.svg", "test_data_set_0/input_0.pb", "test_data_set_0/output_0.pb"]
+    same = [
+        "model.onnx",
+        "diagram.svg",
+        "test_data_set_0/input_0.pb",
+        "test_data_set_0/output_0.pb",
+    ]
     for name in same:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     for path in first.rglob("*"):

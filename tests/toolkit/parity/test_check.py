@@ -16,7 +16,7 @@ from netloft.errors import InputError, ParityError
 from netloft.graph import Graph
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import Case, cases
-from netloft.trace import trace
+from netloft.tracing import trace
 from netloft_exporters.onnx import write_onnx
 
 
@@ -64,7 +64,7 @@ def test_a_right_file_passes_with_room(net: Fixture) -> None:
     assert set(result.tolerances) == {"output", "output before softmax"}
 
 
-def edit(path: Path, target: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:  # type: ignore[type-arg]
+def edit(path: Path, target: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
     """Write a copy of a file in which one initializer is changed."""
     model = onnx.load(path)
     (found,) = (i for i in model.graph.initializer if i.name == name)
@@ -73,7 +73,7 @@ def edit(path: Path, target: Path, name: str, change: Callable[[np.ndarray], np.
     return target
 
 
-FAULTS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {  # type: ignore[type-arg]
+FAULTS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "weight scaled by 1e-3": ("fc.weight", lambda w: w * np.float32(1.001)),
     "weight scaled by 1e-4": ("conv.weight", lambda w: w * np.float32(1.0001)),
     "all weights zero": ("fc.weight", np.zeros_like),
@@ -101,7 +101,7 @@ def test_a_shift_under_the_softmax_shows_only_in_front_of_it(net: Fixture, tmp_p
 
 
 def test_the_message_names_output_index_and_values(net: Fixture, tmp_path: Path) -> None:
-    def change(weight: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def change(weight: np.ndarray) -> np.ndarray:
         changed = weight.copy()
         changed[5] *= 3
         return changed

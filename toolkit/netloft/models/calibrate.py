@@ -19,8 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from netloft.models.build import one_thread, seeded
 from netloft.models.domain import domain_inputs, noise_inputs
 from netloft.models.loaded import LoadedModel
-from netloft.trace.faithful import flatten_outputs, silent
-from netloft.trace.tracer import detached_copy
+from netloft.tracing.faithful import flatten_outputs, silent
+from netloft.tracing.tracer import detached_copy
 
 __all__ = ["calibrate", "wake_zeros"]
 

@@ -13,7 +13,7 @@ from netloft.models.build import one_thread, seeded
 from netloft.models.domain import noise_inputs
 from netloft.models.loaded import LoadedModel
 from netloft.models.usercode import blame
-from netloft.trace.faithful import silent
+from netloft.tracing.faithful import silent
 
 __all__ = ["fill_lazy", "has_lazy"]
 

@@ -15,7 +15,7 @@ from torch import nn
 from netloft.errors import MissingError, SpecError
 from netloft.models.catalog import BUILTINS, Builtin, closest, torchvision_names
 from netloft.models.usercode import import_file, import_module
-from netloft.trace.source import relative_file
+from netloft.tracing.source import relative_file
 
 __all__ = ["Target", "resolve"]
 

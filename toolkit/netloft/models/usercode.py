@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from netloft.errors import SpecError
-from netloft.trace.source import describe, raised_at, relative_file
+from netloft.tracing.source import describe, raised_at, relative_file
 
 __all__ = ["blame", "import_file", "import_module", "prints_to_stderr"]
 

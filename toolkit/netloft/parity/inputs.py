@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from netloft.trace.faithful import fresh_inputs
-from netloft.trace.shapes import resized
+from netloft.tracing.faithful import fresh_inputs
+from netloft.tracing.shapes import resized
 
 __all__ = ["Case", "DomainInputs", "cases", "parity_batches"]
 

@@ -15,8 +15,8 @@ from torch import nn
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
-from netloft.trace.faithful import flatten_outputs, silent
-from netloft.trace.tracer import detached_copy
+from netloft.tracing.faithful import flatten_outputs, silent
+from netloft.tracing.tracer import detached_copy
 
 __all__ = ["Reference", "ReferenceRun"]
 

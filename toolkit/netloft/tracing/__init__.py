@@ -12,10 +12,10 @@ from netloft.errors import InputError, TraceError
 from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import DeadModule, Graph, Value
-from netloft.trace.annotate import annotate
-from netloft.trace.faithful import check_faithful, flatten_outputs, silent
-from netloft.trace.shapes import propagate_shapes
-from netloft.trace.tracer import Tracer, bind_inputs, detached_copy, remove_dead
+from netloft.tracing.annotate import annotate
+from netloft.tracing.faithful import check_faithful, flatten_outputs, silent
+from netloft.tracing.shapes import propagate_shapes
+from netloft.tracing.tracer import Tracer, bind_inputs, detached_copy, remove_dead
 
 __all__ = ["trace"]
 
@@ -89,7 +89,7 @@ def _as_batched(inputs: dict[str, torch.Tensor], batch: str | int) -> dict[str, 
     if isinstance(batch, int) and batch < 1:
         raise InputError(f"batch {batch} is not a size", remedy="give --batch dynamic or 1, 2, …")
     if isinstance(batch, int):
-        from netloft.trace.shapes import resized
+        from netloft.tracing.shapes import resized
 
         return {name: resized(t, batch) if t.dim() else t for name, t in inputs.items()}
     return inputs

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from netloft.bench.contestants import (
+from netloft.errors import InputError, UsageError
+from netloft.runtime.load import check_files, read_manifest
+from netloft.runtime.providers import NotRun, available, process_cpus
+from netloft.speed.contestants import (
     Contestant,
     onnxruntime_contestant,
     start,
     timed_session,
 )
-from netloft.bench.environment import describe_environment
-from netloft.bench.measure import Plan, measure
-from netloft.bench.rows import TargetResult, TargetRow, target_row
-from netloft.errors import InputError, UsageError
-from netloft.runtime.load import check_files, read_manifest
-from netloft.runtime.providers import NotRun, available, process_cpus
+from netloft.speed.environment import describe_environment
+from netloft.speed.measure import Plan, measure
+from netloft.speed.rows import TargetResult, TargetRow, target_row
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -147,7 +147,7 @@ class _Module:
     threads: int
 
     def contestant(self, provider: str, batch: int) -> Contestant:
-        from netloft.bench.torch_contestants import torch_eager
+        from netloft.speed.torch_contestants import torch_eager
 
         inputs = self.make_inputs(batch)
         return torch_eager(
@@ -160,7 +160,7 @@ class _Module:
         )
 
     def refuses(self, provider: str) -> str:
-        from netloft.bench.torch_contestants import no_device_reason
+        from netloft.speed.torch_contestants import no_device_reason
 
         if provider not in ("cpu", "cuda"):
             return f"a module runs in PyTorch, which has no {provider}"
@@ -194,8 +194,8 @@ def _loaded(model: LoadedModel, threads: int) -> _Module:
 
 
 def _module(module: nn.Module, example: Any, threads: int) -> _Module:
-    from netloft.trace.faithful import fresh_inputs
-    from netloft.trace.tracer import bind_inputs
+    from netloft.tracing.faithful import fresh_inputs
+    from netloft.tracing.tracer import bind_inputs
 
     given = bind_inputs(module, example)
     name = type(module).__name__
@@ -237,7 +237,7 @@ def _torch_settings(sources: Sequence[_Source], threads: int) -> Iterator[None]:
     if not any(isinstance(source, _Module) for source in sources):
         yield
         return
-    from netloft.bench.torch_contestants import torch_settings
+    from netloft.speed.torch_contestants import torch_settings
 
     with torch_settings(threads):
         yield

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
-from netloft.trace.source import describe
+from netloft.tracing.source import describe
 
 __all__ = ["BATCH", "propagate_shapes", "resized"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from netloft.bench.contestants import Contestant
-from netloft.bench.measure import Samples
-from netloft.bench.stats import Ratio, median, percentile, ratio_of_medians, verdict
 from netloft.runtime.providers import NotRun
+from netloft.speed.contestants import Contestant
+from netloft.speed.measure import Samples
+from netloft.speed.stats import Ratio, median, percentile, ratio_of_medians, verdict
 
 __all__ = ["BenchResult", "SpeedRow", "TargetResult", "TargetRow", "speed_row", "target_row"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from netloft.errors import InputError
 from netloft.graph import annotation
 from netloft.graph.text import print_graph
-from netloft.trace import trace
+from netloft.tracing import trace
 
 
 class Block(nn.Module):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import nn
 
-from netloft.bench.contestants import Contestant, cpp_compiler
-from netloft.trace.tracer import detached_copy
+from netloft.speed.contestants import Contestant, cpp_compiler
+from netloft.tracing.tracer import detached_copy
 
 __all__ = [
     "COMPILED",

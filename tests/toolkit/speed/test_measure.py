@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from netloft.bench.measure import Clock, Plan, measure
+from netloft.speed.measure import Clock, Plan, measure
 
 MS = 1_000_000
 

@@ -19,7 +19,7 @@ from netloft.errors import InputError, TraceError
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import is_inplace
-from netloft.trace.source import current_source, describe, raised_at
+from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["Tracer", "bind_inputs", "detached_copy"]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from netloft.bench import ONNXRUNTIME, bench_model, torch_contestants
-from netloft.bench import model as bench_of_model
-from netloft.bench.contestants import cpp_compiler
-from netloft.bench.measure import Plan
-from netloft.bench.rows import SpeedRow
 from netloft.runtime.providers import NotRun, probe
+from netloft.speed import ONNXRUNTIME, bench_model, torch_contestants
+from netloft.speed import model as bench_of_model
+from netloft.speed.contestants import cpp_compiler
+from netloft.speed.measure import Plan
+from netloft.speed.rows import SpeedRow
 
 KEYS = [
     "engine", "provider", "batch", "threads", "n", "p50_ms", "p95_ms", "items_per_s",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.errors import TraceError
-from netloft.trace import trace
+from netloft.tracing import trace
 
 
 class Net(nn.Module):

@@ -9,9 +9,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from netloft.bench import bench
-from netloft.bench.measure import Plan
 from netloft.errors import InputError, IntegrityError, UsageError
+from netloft.speed import bench
+from netloft.speed.measure import Plan
 
 
 def relu_file(path: Path, *shape: int | str, kind: int = TensorProto.FLOAT) -> Path:
@@ -75,7 +75,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 def test_the_front_door_stays_callable(tmp_path: Path) -> None:
     import netloft
-    import netloft.bench.stats
+    import netloft.speed.stats
 
     file = relu_file(tmp_path / "relu.onnx", "batch", 3)
     assert len(netloft.bench(file, batches=[1], providers=["cpu"], quick=True).rows) == 1
@@ -85,7 +85,7 @@ def test_files_are_measured_without_torch(tmp_path: Path) -> None:
     file = relu_file(tmp_path / "relu.onnx", "batch", 3)
     code = (
         "import sys\n"
-        "from netloft.bench import bench\n"
+        "from netloft.speed import bench\n"
         f"rows = bench({str(file)!r}, batches=[1], providers=['cpu'], quick=True).rows\n"
         "assert len(rows) == 1\n"
         "assert not {'torch', 'onnx'} & set(sys.modules), 'imported'\n"

@@ -5,7 +5,7 @@ import json
 import platform
 from pathlib import Path
 
-from netloft.bench.environment import describe_environment
+from netloft.speed.environment import describe_environment
 
 
 def test_what_a_number_needs_beside_it_and_nothing_private() -> None:

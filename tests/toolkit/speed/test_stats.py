@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netloft.bench.stats import median, percentile, ratio_of_medians, verdict
+from netloft.speed.stats import median, percentile, ratio_of_medians, verdict
 
 
 def latencies(median_ms: float, rounds: int, seed: int) -> list[float]:

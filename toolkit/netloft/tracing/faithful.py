@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from netloft.errors import TraceError
 from netloft.graph.annotation import Source
-from netloft.trace.source import current_source, describe, raised_at
+from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["check_faithful", "flatten_outputs", "fresh_inputs", "silent"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.bench.contestants import (
+from netloft.runtime.providers import NotRun, process_cpus
+from netloft.speed.contestants import (
     ONNXRUNTIME,
     Contestant,
     on_gpu,
@@ -15,10 +16,9 @@ from netloft.bench.contestants import (
     start,
     timed_session,
 )
-from netloft.bench.environment import describe_environment
-from netloft.bench.measure import Plan, measure
-from netloft.bench.rows import BenchResult, SpeedRow, baseline_of, speed_row
-from netloft.runtime.providers import NotRun, process_cpus
+from netloft.speed.environment import describe_environment
+from netloft.speed.measure import Plan, measure
+from netloft.speed.rows import BenchResult, SpeedRow, baseline_of, speed_row
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -71,7 +71,7 @@ def bench_model(
     Raises:
         ProviderError: A provider does not start after all.
     """
-    from netloft.bench.torch_contestants import torch_settings
+    from netloft.speed.torch_contestants import torch_settings
 
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
     environment = describe_environment(threads)
@@ -92,7 +92,7 @@ def bench_model(
 def _measured(
     setup: _Setup, batch: int, device: str, plan: Plan
 ) -> tuple[list[SpeedRow], list[NotRun]]:
-    from netloft.bench.torch_contestants import EAGER, forget_compiled
+    from netloft.speed.torch_contestants import EAGER, forget_compiled
 
     entries = list(_entries(setup, batch, device))
     contestants = [entry for entry in entries if isinstance(entry, Contestant)]
@@ -119,7 +119,7 @@ def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:
 
 
 def _torch_entries(setup: _Setup, inputs: Inputs, batch: int, device: str) -> Iterator[Entry]:
-    from netloft.bench import torch_contestants as engines
+    from netloft.speed import torch_contestants as engines
 
     facts: dict[str, Any] = {"device": device, "batch": batch, "threads": setup.threads}
     no_device = engines.no_device_reason(device)
