@@ -2,13 +2,14 @@
 
     python benchmarks/stages.py [MODEL …] > docs/stages.md
 
-Both exports run in turn, netloft's first in one round and torch's first in the next, and the median of
-the rounds is given: machines drift. Speed measurement is left out; it takes the time it is given.
+Both exports run in turn, netloft's first in one round and torch's first in the next, and the median
+of the rounds is given: machines drift. Speed measurement is left out; it takes the time it is given.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import statistics
 import sys
@@ -25,6 +26,7 @@ from netloft.models.domain import domain_inputs
 from netloft.models.loaded import LoadedModel
 from netloft.parity.check import check_parity
 from netloft.parity.inputs import cases
+from netloft.runtime.providers import process_cpus
 from netloft.speed import describe_environment
 from netloft.tracing import trace
 from netloft_diagrams import draw
@@ -97,7 +99,7 @@ def main() -> None:
     for name, took in rows.items():
         print(f"| {name} |", " | ".join(f"{took[c]:.2f}" for c in columns), "|")
     print()
-    for key, value in describe_environment().items():
+    for key, value in dataclasses.asdict(describe_environment(process_cpus())).items():
         print(f"- {key}: {value}")
 
 

@@ -179,7 +179,7 @@ def test_the_structural_check_can_fail(written: tuple[nn.Module, Path], tmp_path
     model = onnx.load(path)
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
     onnx.save(model, tmp_path / "shapes.onnx")
-    with pytest.raises(CheckError, match="not valid ONNX.*dimension"):
+    with pytest.raises(CheckError, match=r"not valid ONNX.*dimension"):
         check_model(str(tmp_path / "shapes.onnx"), graph, 20)
     model = onnx.load(path)
     model.metadata_props.add(key="origin", value="/home/someone/net.py")

@@ -100,16 +100,11 @@ def _check_plain_onnxruntime(out: Path) -> None:
 
 def test_two_exports_have_the_same_bytes(user_file: Path, tmp_path: Path) -> None:
     for name in ("a", "deep/er/b"):
-        args = ["--input", "1x3x12x12", "-o", tmp_path / name, "--quick", "--quiet"]
+        args = ["--input", "1x3x12x12", "-o", str(tmp_path / name), "--quick", "--quiet"]
         assert run("export", f"{user_file}:Net", *args).exit_code == 0
     first, second = tmp_path / "a", tmp_path / "deep/er/b"
-    same = [
-        "model.onnx",
-        "diagram.svg",
-        "test_data_set_0/input_0.pb",
-        "test_data_set_0/output_0.pb",
-    ]
-    for name in same:
+    vectors = ["test_data_set_0/input_0.pb", "test_data_set_0/output_0.pb"]
+    for name in ("model.onnx", "diagram.svg", *vectors):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     for path in first.rglob("*"):
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
@@ -118,7 +113,7 @@ def test_two_exports_have_the_same_bytes(user_file: Path, tmp_path: Path) -> Non
 def test_a_users_weights_are_in_the_file(user_file: Path, tmp_path: Path) -> None:
     module = netloft.load(f"{user_file}:Net", width=6)
     torch.save({k: torch.ones_like(v) for k, v in module.state_dict().items()}, tmp_path / "w.pt")
-    args = ["--arg", "width=6", "--weights", tmp_path / "w.pt", "--input", "1x3x12x12"]
+    args = ["--arg", "width=6", "--weights", str(tmp_path / "w.pt"), "--input", "1x3x12x12"]
     result = run("export", f"{user_file}:Net", *args, "-o", tmp_path / "net", "--quick")
     assert result.exit_code == 0, result.output
     session = ort.InferenceSession(tmp_path / "net" / "model.onnx")

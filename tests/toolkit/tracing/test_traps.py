@@ -198,7 +198,7 @@ class NumpyInside(Net):
         return self.conv(x) + float(x.mean())
 
 
-REFUSED = {
+REFUSED: dict[type[nn.Module], str] = {
     BranchOnData: "the path taken depends on the values or the size of a tensor",
     BranchOnBatch: "the path taken depends on the values or the size of a tensor",
     BatchAsNumber: "BatchAsNumber fails on x [1, 3, 8, 8]",
@@ -210,7 +210,7 @@ REFUSED = {
     NumpyInside: "cannot be traced",
 }
 
-LINES = {
+LINES: dict[type[nn.Module], str] = {
     BranchOnData: "if x.sum() > 0:",
     BranchOnBatch: "if x.shape[0] > 1:",
     BatchAsNumber: "return self.conv(x).view(2, 192)",
