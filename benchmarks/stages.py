@@ -3,7 +3,7 @@
     python benchmarks/stages.py [MODEL …] > docs/stages.md
 
 Both exports run in turn, netloft's first in one round and torch's first in the next, and the median
-of the rounds is given: machines drift. Speed measurement is left out; it takes the time it is given.
+of all rounds is given: machines drift. Speed measurement is left out; it takes the time it is given.
 """
 
 from __future__ import annotations
