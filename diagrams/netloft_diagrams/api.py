@@ -124,7 +124,7 @@ def _drawing(
                 "a module is drawn from its graph, and tracing needs example inputs",
                 remedy="give example_inputs=(x,), or trace first with netloft.trace",
             )
-        from netloft.trace import trace
+        from netloft.tracing import trace
 
         graph = trace(graph, example_inputs)
     return Drawing(graph, Options(depth, expand, only, direction or ""))

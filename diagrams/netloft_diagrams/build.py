@@ -96,10 +96,9 @@ def _numbered(frame: Frame, depth: int = 0) -> Frame:
 def _facts(graph: Graph) -> Facts:
     totals = graph.totals
     dead = _dead(graph)
-    sizes = {name: p.numel() for name, p in graph.module.named_parameters()}
     unused = [
-        f"{name}{f', {_params(sizes[name])}' if name in sizes else ''}, read by nothing"
-        for name in graph.unused_parameters
+        f"{name}, {_params(size)}, read by nothing"
+        for name, size in graph.unused_parameters.items()
     ]
     effects = [
         f"{e.what} at {e.source}{f': {e.source.text}' if e.source.text else ''}"

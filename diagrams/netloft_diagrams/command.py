@@ -10,7 +10,7 @@ import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options
 
-__all__ = ["draw"]
+__all__ = ["draw", "spread"]
 
 
 class _ManyFiles(click.Command):
@@ -21,10 +21,10 @@ class _ManyFiles(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _spread(args))
+        return super().parse_args(ctx, spread(args))
 
 
-def _spread(args: list[str]) -> list[str]:
+def spread(args: list[str]) -> list[str]:
     """Turn `-o a b` into `-o a -o b`; what stands before the model's name stays single."""
     found: list[str] = []
     model_seen, after_output = False, 0
@@ -79,7 +79,7 @@ def draw(
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
-    from netloft.trace.faithful import silent
+    from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files
 
     with silent():

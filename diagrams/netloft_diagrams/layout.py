@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netloft_diagrams.geometry import Placed, Wire, transposed
-from netloft_diagrams.measure import box_label, frame_title
+from netloft_diagrams.measure import SIGN, box_label, frame_title, sign_width
 from netloft_diagrams.row import ROW_ENDS, Row, RowStyle, least_width, make_row
-from netloft_diagrams.scene import Frame, Item, Scene, boxes_of
+from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 from netloft_diagrams.series import Atom, atoms
 from netloft_diagrams.summary import summarise
 from netloft_diagrams.text_metrics import width
@@ -81,9 +81,16 @@ def _item(item: Item, room: float, above: str, context: _Context) -> Placed:
         return _frame(item, room, above, context)
     label = box_label(item, above)
     long, across = (label.height, label.width) if context.down else (label.width, label.height)
-    middle = 10.0 if item.symbol and not context.down else across / 2
+    middle = _line_through(item, across, context.down)
     ports = dict.fromkeys(item.reads, middle)
     return Placed(item, 0, 0, long, across, ports, dict.fromkeys(item.gives, middle))
+
+
+def _line_through(box: Box, across: float, down: bool) -> float:
+    """Return where the main line passes a box: its middle, or the middle of a merge's sign."""
+    if not box.symbol:
+        return across / 2
+    return sign_width(box.symbol) / 2 if down else SIGN / 2
 
 
 def _frame(frame: Frame, room: float, above: str, context: _Context) -> Placed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netloft_diagrams import words
 from netloft_diagrams.geometry import Placed, Wire
 from netloft_diagrams.markup import escape, number, tag
-from netloft_diagrams.measure import Label, box_label, frame_title
+from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
 from netloft_diagrams.scene import Box, Frame
 from netloft_diagrams.shapes import arrow, badge, icon, pile, rect, rounded, text
 from netloft_diagrams.text_metrics import width
@@ -104,7 +104,7 @@ def _merge(box: Box, label: Label, x: float, y: float) -> str:
     """A circle with the sign, or a pill with the word; the activation follows in a tag."""
     look, follows = family("merge"), family("activation")
     single = len(box.symbol) == 1
-    wide = 20.0 if single else width(box.symbol, SMALL, bold=True) + 14
+    wide = sign_width(box.symbol)
     size, base = (15.0, 15.2) if single else (SMALL, 13.5)
     parts = []
     if label.name:

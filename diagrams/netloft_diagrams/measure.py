@@ -11,6 +11,8 @@ from netloft_diagrams.theme import BAND, LINE, SMALL, TITLE
 
 __all__ = ["Label", "box_label", "frame_title", "local_name", "params_text", "path_range"]
 
+SIGN = 20.0
+"""Diameter of a merge's circle."""
 WIDEST = 118.0
 """Room for one line of text in a box, in pixels; longer words are cut off, the tooltip has all."""
 
@@ -58,8 +60,13 @@ def _terminal_label(box: Box) -> Label:
 def _merge_label(box: Box) -> Label:
     """A sum is a circle with the activation that follows in a tag; a word needs a longer pill."""
     tag = fit(" · ".join(box.lines), SMALL, WIDEST)
-    sign = 20.0 if len(box.symbol) == 1 else width(box.symbol, SMALL, bold=True) + 14
-    return Label(box.symbol, (), tag, sign + (width(tag, SMALL) + 7 if tag else 0), 20.0)
+    sign = sign_width(box.symbol)
+    return Label(box.symbol, (), tag, sign + (width(tag, SMALL) + 7 if tag else 0), SIGN)
+
+
+def sign_width(symbol: str) -> float:
+    """Return the width of a merge's circle, or of the pill around a word."""
+    return SIGN if len(symbol) == 1 else width(symbol, SMALL, bold=True) + 14
 
 
 def _name_line(box: Box, above: str) -> str:

@@ -25,7 +25,7 @@ def only(scene: Scene, path: str) -> Scene:
             remedy=f"give one of: {', '.join(known[:12]) or 'none here has several layers'}",
         )
     ends = _inputs(scene, found), _outputs(scene, found)
-    root = Frame("f", "", found.class_name, (*ends[0], *found.items, *ends[1]))
+    root = Frame("f", path, found.class_name, (*ends[0], *found.items, *ends[1]))
     facts = replace(
         scene.facts,
         name=f"{scene.facts.name} · {path}",
