@@ -2,8 +2,9 @@
 
     python benchmarks/stages.py [MODEL …] > docs/stages.md
 
-Both exports run in turn, netloft's first in one round and torch's first in the next, and the median
-of all rounds is given: machines drift. Speed measurement is left out; it takes the time it is given.
+Both exports run in turn, netloft's first in one round and torch's first in the next, and the
+median of all rounds is given: machines drift. Speed measurement is left out; it takes the time it
+is given.
 """
 
 from __future__ import annotations

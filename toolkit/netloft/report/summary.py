@@ -67,7 +67,7 @@ def print_parity(
             (
                 row["provider"],
                 row["batch"],
-                row["input"],
+                row["input"].partition(",")[0],
                 row["output"],
                 _scientific(row["max_abs"]),
                 _scientific(row["max_rel"]),
