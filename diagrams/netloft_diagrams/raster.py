@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = ["pdf", "png"]
 FONT_NAME = "DejaVu Sans Condensed"
 ZOOM = 2.0
 """Pixels of a PNG for one of the drawing's: sharp in print at 190 dots an inch on A4."""
+NO_DATE = b"/CreationDate (D:20000101000000"
 LARGEST = 16_000
 """Pixels of a PNG's longer side; viewers refuse more."""
 
@@ -60,7 +62,8 @@ def pdf(svg: str) -> bytes:
             "CairoSVG is missing, which makes PDF",
             remedy="pip install cairosvg; on Linux also install the package libcairo2",
         ) from error
-    return bytes(made)
+    # cairo writes the time of day; a date of the same length keeps the file's offsets right
+    return re.sub(rb"/CreationDate \(D:\d{14}", NO_DATE, bytes(made))
 
 
 def _for_cairo(svg: str) -> str:
