@@ -42,7 +42,7 @@ def box_label(box: Box, above: str = "") -> Label:
     title = fit(box.title, TITLE, WIDEST + 14, bold=True)
     room = max(width(title, TITLE, bold=True), 84.0)
     lines = tuple(_wrapped(box.lines, room))
-    name = fit(_name_line(box, above), SMALL, max(room, WIDEST))
+    name = _name_line(box, above, max(room, WIDEST))
     widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
     height = 9 + TITLE + LINE * (len(lines) + bool(name)) + (5 if box.strip else 0)
     return Label(
@@ -69,9 +69,14 @@ def sign_width(symbol: str) -> float:
     return SIGN if len(symbol) == 1 else width(symbol, SMALL, bold=True) + 14
 
 
-def _name_line(box: Box, above: str) -> str:
+def _name_line(box: Box, above: str, room: float) -> str:
+    """Return the layer's name and its parameters; only the name is ever cut."""
     name = path_range(local_name(box.name, above), local_name(box.last_path, above))
-    return " · ".join(part for part in (name, params_text(box)) if part)
+    params = params_text(box)
+    if not params:
+        return fit(name, SMALL, room)
+    tail = f" · {params}"
+    return f"{fit(name, SMALL, room - width(tail, SMALL))}{tail}" if name else params
 
 
 def params_text(item: Item) -> str:
@@ -106,7 +111,9 @@ def path_range(first: str, last: str) -> str:
         return f"{first}…{last}"
     at = differ[0]
     stem = head[at].rstrip("0123456789")
-    new = tail[at][len(stem) :] if tail[at].startswith(stem) else tail[at]
+    if not tail[at].startswith(stem):
+        stem = stem[: stem.rfind("_") + 1]
+    new = tail[at].removeprefix(stem)
     return ".".join([*head[:at], f"{head[at]}…{new}", *head[at + 1 :]])
 
 

@@ -13,8 +13,9 @@ from netloft.graph import Graph
 from netloft_diagrams import graphviz_engine
 from netloft_diagrams.build import build
 from netloft_diagrams.lanes import Edge, assign_columns, assign_lanes
-from netloft_diagrams.measure import local_name, path_range
+from netloft_diagrams.measure import box_label, local_name, path_range
 from netloft_diagrams.page import Options, compose
+from netloft_diagrams.scene import Box
 from netloft_diagrams.series import atoms
 from netloft_diagrams.text_metrics import fit, width
 
@@ -92,12 +93,19 @@ def test_long_words_are_cut() -> None:
     [
         ("layer1.1", "layer1.35", "layer1.1…35"),
         ("encoder.layer_0.mlp", "encoder.layer_11.mlp", "encoder.layer_0…11.mlp"),
+        ("Mixed_6c", "Mixed_6d", "Mixed_6c…6d"),
         ("conv", "", "conv"),
         ("a.b", "c.d", "a.b…c.d"),
     ],
 )
 def test_path_range(first: str, last: str, shown: str) -> None:
     assert path_range(first, last) == shown
+
+
+def test_a_long_name_is_cut_and_its_parameters_are_not() -> None:
+    label = box_label(Box("b0", "conv", "Conv 3×3 → 64", name="n" * 300, n_params=36_928))
+    assert label.name.endswith("… · 36.9k")
+    assert label.width < 150
 
 
 def test_local_name() -> None:
