@@ -73,6 +73,8 @@ class Annotation:
         family: Kind of operation, for colour and grouping; one of `netloft.graph.ops.FAMILIES`.
         attributes: Hyper-parameters by name (`kernel_size`, `stride`, `out_channels` …).
         value: What the node gives: a tensor, a tuple of them, or None for a plain number.
+        plain: The plain number, or the tuple of them; text such as `batch` where it follows the
+            batch. None for tensors.
         calls: Module calls that enclose the node, root first; a module node's own call is last.
         source: Line of the user's code that made the node.
         parameters: Names of the parameters it reads first; a tied one is counted once, here.
@@ -85,6 +87,7 @@ class Annotation:
     family: str
     attributes: Mapping[str, object] = field(default_factory=dict)
     value: TensorInfo | tuple[TensorInfo, ...] | None = None
+    plain: object = None
     calls: tuple[ModuleCall, ...] = ()
     source: Source | None = None
     parameters: tuple[str, ...] = ()

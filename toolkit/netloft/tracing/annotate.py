@@ -10,13 +10,12 @@ import torch
 from torch import fx, nn
 
 from netloft.graph.annotation import Annotation, ModuleCall, TensorInfo
-from netloft.graph.cost import bytes_of, macs_of, tensors
+from netloft.graph.cost import bytes_of, macs_of
 from netloft.graph.graph import KEY
 from netloft.graph.ops import attributes_of, family_of, is_inplace, op_of
+from netloft.tracing.shapes import Tree, tensors_in
 
 __all__ = ["annotate"]
-
-_Value = TensorInfo | tuple[TensorInfo, ...] | None
 
 
 class _Parameters:
@@ -45,39 +44,40 @@ class _Parameters:
         return []
 
 
-def annotate(module: fx.GraphModule, values: Mapping[str, _Value]) -> None:
+def annotate(module: fx.GraphModule, trees: Mapping[str, Tree]) -> None:
     """Write an `Annotation` into every node's meta.
 
     Args:
         module: A traced graph, whose nodes hold `netloft_calls` and `netloft_source`.
-        values: What each node gives, by node name.
+        trees: What each node gives, by node name.
     """
     parameters = _Parameters(module)
     for node in module.graph.nodes:
-        node.meta[KEY] = _annotation(node, module, values, parameters.read_by(node))
+        node.meta[KEY] = _annotation(node, module, trees, parameters.read_by(node))
 
 
 def _annotation(
     node: fx.Node,
     root: nn.Module,
-    values: Mapping[str, _Value],
+    trees: Mapping[str, Tree],
     parameters: list[tuple[str, nn.Parameter]],
 ) -> Annotation:
     op = op_of(node, root)
     attributes = attributes_of(node, root)
-    weight = _weight_shape(node, root, values)
+    weight = _weight_shape(node, root, trees)
     if weight:
         attributes["weight_shape"] = weight
     if is_inplace(node, root):
         attributes["inplace"] = True
-    value = values.get(node.name)
-    results = tensors(value)
-    operands = tuple(t for n in node.all_input_nodes for t in tensors(values.get(n.name))[:1])
+    tree = trees[node.name]
+    results = tensors_in(tree)
+    operands = tuple(t for n in node.all_input_nodes for t in tensors_in(trees[n.name])[:1])
     return Annotation(
         op=op,
         family=family_of(op),
         attributes=attributes,
-        value=value,
+        value=results[0] if len(results) == 1 else results or None,
+        plain=None if results else tree,
         calls=_calls(node),
         source=node.meta.get("netloft_source"),
         parameters=tuple(name for name, _ in parameters),
@@ -93,14 +93,14 @@ def _calls(node: fx.Node) -> tuple[ModuleCall, ...]:
 
 
 def _weight_shape(
-    node: fx.Node, root: nn.Module, values: Mapping[str, _Value]
+    node: fx.Node, root: nn.Module, trees: Mapping[str, Tree]
 ) -> tuple[int, ...] | None:
     if node.op == "call_module":
         weight: Any = getattr(root.get_submodule(str(node.target)), "weight", None)
         return tuple(weight.shape) if isinstance(weight, torch.Tensor) else None
     if node.op != "call_function" or len(node.args) < 2 or not isinstance(node.args[1], fx.Node):
         return None
-    info = values.get(node.args[1].name)
+    info = trees[node.args[1].name]
     if not isinstance(info, TensorInfo) or not all(isinstance(d, int) for d in info.shape):
         return None
     shape = tuple(int(d) for d in info.shape)

@@ -13,7 +13,7 @@ from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.tracing.source import describe
 
-__all__ = ["BATCH", "propagate_shapes", "resized"]
+__all__ = ["BATCH", "Tree", "propagate_shapes", "resized", "tensors_in"]
 
 BATCH = "batch"
 """Name of the symbolic first axis, in the graph, the file and the manifest."""
@@ -22,7 +22,8 @@ _SIZES = (
     4,
     7,
 )  # neither is 0 or 1, which PyTorch may treat apart, and no net is likely to have both
-_Shapes = dict[str, tuple[tuple[tuple[int, ...], str], ...] | None]
+Tree = Any
+"""What a node gives: `TensorInfo`s, numbers and the like, in tuples as the node nests them."""
 
 
 class _Recorder(fx.Interpreter):
@@ -30,7 +31,7 @@ class _Recorder(fx.Interpreter):
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
-        self.shapes: _Shapes = {}
+        self.trees: dict[str, Tree] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node and note its result; an error is told with the node's line."""
@@ -43,19 +44,18 @@ class _Recorder(fx.Interpreter):
                 source=describe(n.meta.get("netloft_source")),
                 remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
             ) from error
-        self.shapes[n.name] = _flatten(result)
+        self.trees[n.name] = _tree(result)
         return result
 
 
-def _flatten(result: Any) -> tuple[tuple[tuple[int, ...], str], ...] | None:
+def _tree(result: Any) -> Tree:
     if isinstance(result, torch.Tensor):
-        return ((tuple(result.shape), str(result.dtype).removeprefix("torch.")),)
-    if isinstance(result, dict):
+        return TensorInfo(tuple(result.shape), str(result.dtype).removeprefix("torch."))
+    if isinstance(result, Mapping):
         result = tuple(result.values())
-    if isinstance(result, tuple | list) and not isinstance(result, torch.Size):
-        parts = [part for item in result for part in (_flatten(item) or ())]
-        return tuple(parts) or None
-    return None
+    if isinstance(result, tuple | list):
+        return tuple(_tree(item) for item in result)
+    return result
 
 
 def resized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
@@ -66,8 +66,8 @@ def resized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
 
 def propagate_shapes(
     module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], batch: str | int
-) -> dict[str, TensorInfo | tuple[TensorInfo, ...] | None]:
-    """Return what each node gives; lengths that follow the batch are symbolic.
+) -> dict[str, Tree]:
+    """Return what each node gives; lengths and numbers that follow the batch are symbolic.
 
     Args:
         module: The traced graph.
@@ -78,11 +78,11 @@ def propagate_shapes(
         TraceError: The graph fails at another batch size.
     """
     sizes = _SIZES if batch == "dynamic" else (next(iter(inputs.values())).shape[0],) * 2
-    runs = [_run(module, inputs, size) for size in sizes]
-    return {name: _joined(runs[0][name], runs[1][name], sizes) for name in runs[0]}
+    first, second = (_run(module, inputs, size) for size in sizes)
+    return {name: _joined(first[name], second[name], sizes) for name in first}
 
 
-def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) -> _Shapes:
+def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) -> dict[str, Tree]:
     recorder = _Recorder(module)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
         fakes = [
@@ -92,21 +92,19 @@ def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) 
             for tensor in inputs.values()
         ]
         recorder.run(*fakes)
-    return recorder.shapes
+    return recorder.trees
 
 
-def _joined(
-    first: tuple[tuple[tuple[int, ...], str], ...] | None,
-    second: tuple[tuple[tuple[int, ...], str], ...] | None,
-    sizes: tuple[int, int],
-) -> TensorInfo | tuple[TensorInfo, ...] | None:
-    if first is None or second is None:
-        return None
-    infos = tuple(
-        TensorInfo(tuple(_dim(a, b, sizes) for a, b in zip(x[0], y[0], strict=True)), x[1])
-        for x, y in zip(first, second, strict=True)
-    )
-    return infos[0] if len(infos) == 1 else infos
+def _joined(first: Tree, second: Tree, sizes: tuple[int, int]) -> Tree:
+    """Hold two runs against each other: what differs follows the batch."""
+    if isinstance(first, TensorInfo) and isinstance(second, TensorInfo):
+        pairs = zip(first.shape, second.shape, strict=True)
+        return TensorInfo(tuple(_joined(a, b, sizes) for a, b in pairs), first.dtype)
+    if isinstance(first, tuple):
+        return tuple(_joined(a, b, sizes) for a, b in zip(first, second, strict=True))
+    if type(first) is int and type(second) is int:
+        return _dim(first, second, sizes)
+    return first
 
 
 def _dim(at_first: int, at_second: int, sizes: tuple[int, int]) -> Dim:
@@ -116,3 +114,12 @@ def _dim(at_first: int, at_second: int, sizes: tuple[int, int]) -> Dim:
     offset = at_first - factor * sizes[0]
     text = BATCH if factor == 1 else f"{factor}*{BATCH}"
     return f"{text}{offset:+d}" if offset else text
+
+
+def tensors_in(tree: Tree) -> tuple[TensorInfo, ...]:
+    """Return the tensors of a tree, in order."""
+    if isinstance(tree, TensorInfo):
+        return (tree,)
+    if isinstance(tree, tuple):
+        return tuple(info for item in tree for info in tensors_in(item))
+    return ()
