@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -163,3 +164,29 @@ def test_a_tied_parameter_counts_once_and_at_its_first_reader() -> None:
     assert annotation(graph.node("b")).parameters == ("b.bias",)
     assert graph.totals.n_params == 24
     assert graph.unused_parameters == {}
+
+
+ODD_NAMES = [
+    'a" if open("PWNED", "w") else "b',
+    "quote'd",
+    "<script>alert(1)</script>",
+    "back\\slash",
+    "line\nbreak",
+    "emoji 🚢",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_an_odd_module_name_is_kept_and_never_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = nn.Sequential()
+    module.add_module(name, nn.Linear(3, 2))
+    graph = trace(module.eval(), (torch.randn(2, 3),))
+    assert [record.module for _, record in graph if record.op == "linear"] == [name]
+    assert graph.totals.n_params == 8
+    assert graph.dead_modules == ()
+    assert graph.unused_parameters == {}
+    assert list(tmp_path.iterdir()) == []

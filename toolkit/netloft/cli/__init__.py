@@ -68,7 +68,7 @@ def report_error(error: NetloftError) -> None:
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="netloft", prog_name="netloft")
 def main() -> None:
-    r"""Trace, draw, export, prove and measure PyTorch networks from one graph.
+    """Trace, draw, export, prove and measure PyTorch networks from one graph.
 
     \b
     Examples:

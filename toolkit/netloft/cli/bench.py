@@ -44,7 +44,7 @@ def bench(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Measure each TARGET: a bundle, an .onnx file, or a MODEL, which runs in PyTorch.
+    """Measure each TARGET: a bundle, an .onnx file, or a MODEL, which runs in PyTorch.
 
     Targets run in turns, in random order. The ratio is the median over that of the first target;
     where its interval holds 1, the verdict is "cannot tell".

@@ -41,7 +41,7 @@ class Check:
 @click.command(short_help="Say what this machine can do, and what it cannot.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable result.")
 def doctor(as_json: bool) -> None:
-    r"""Start everything once, and say what runs; with the reason and the remedy where it does not.
+    """Start everything once, and say what runs; with the reason and the remedy where it does not.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ def export(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Trace MODEL, draw it, export it, prove the file right, measure it, write the bundle.
+    """Trace MODEL, draw it, export it, prove the file right, measure it, write the bundle.
 
     MODEL is a built-in or torchvision name, torchvision:NAME, package.module:attribute or
     path/to/file.py:attribute (which runs that file's code).

@@ -16,7 +16,7 @@ __all__ = ["models"]
 @click.option("--builtin", is_flag=True, help="Only those that netloft brings; needs no torch.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output.")
 def models(builtin: bool, as_json: bool) -> None:
-    r"""List the names that MODEL may be: those that netloft brings, then torchvision's.
+    """List the names that MODEL may be: those that netloft brings, then torchvision's.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"  # a model is nobody else's business
               help="Port to serve on; a free one by default.")  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 def show(target: Path, port: int, no_browser: bool) -> None:
-    r"""Serve TARGET in Netron, on this machine only, until Ctrl-C.
+    """Serve TARGET in Netron, on this machine only, until Ctrl-C.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ __all__ = ["trace"]
 @click.option("--text", is_flag=True, help="Stable text, one node a line.")
 @click.option("--json", "as_json", is_flag=True, help="Every annotation as JSON.")
 def trace(request: ModelRequest, text: bool, as_json: bool) -> None:
-    r"""Trace MODEL with torch.fx, prove the graph against the module and print it.
+    """Trace MODEL with torch.fx, prove the graph against the module and print it.
 
     \b
     Examples:

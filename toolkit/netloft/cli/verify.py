@@ -34,7 +34,7 @@ def verify(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Check TARGET: a bundle on its own test vectors (no torch needed), or an .onnx file.
+    """Check TARGET: a bundle on its own test vectors (no torch needed), or an .onnx file.
 
     \b
     Examples:

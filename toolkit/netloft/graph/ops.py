@@ -249,6 +249,10 @@ _BUILTIN_PARAMETERS: dict[str, str] = {
     "conv2d": "input weight bias stride padding dilation groups",
     "conv3d": "input weight bias stride padding dilation groups",
     "flatten": "input start_dim end_dim",
+    **{
+        f"max_pool{n}d": "input kernel_size stride padding dilation ceil_mode return_indices"
+        for n in (1, 2, 3)
+    },
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
     "softmax": "input dim",
     "cat": "tensors dim",

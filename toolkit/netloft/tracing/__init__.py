@@ -15,7 +15,13 @@ from netloft.graph.graph import DeadModule, Graph, Value
 from netloft.tracing.annotate import annotate
 from netloft.tracing.faithful import check_faithful, flatten_outputs, silent
 from netloft.tracing.shapes import propagate_shapes
-from netloft.tracing.tracer import Tracer, bind_inputs, detached_copy, remove_dead
+from netloft.tracing.tracer import (
+    Tracer,
+    bind_inputs,
+    detached_copy,
+    disarm_names,
+    remove_dead,
+)
 
 __all__ = ["trace"]
 
@@ -48,6 +54,9 @@ def trace(
     tracer = Tracer(inputs)
     fx_graph = tracer.trace(work)
     erased = remove_dead(fx_graph, work)
+    dead = _dead_modules(module, tracer.called, fx_graph, erased)
+    unused = _unused_parameters(module, dead, fx_graph)
+    disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
     check_faithful(detached_copy(module), graph_module, inputs, batch)
     annotate(graph_module, propagate_shapes(graph_module, inputs, batch))
@@ -59,8 +68,8 @@ def trace(
         outputs=_outputs(module, graph_module, inputs),
         batch=batch,
         modules=(ModuleCall("", type(module).__name__), *tracer.called),
-        dead_modules=_dead_modules(module, tracer.called, fx_graph, erased),
-        unused_parameters=_unused_parameters(module, tracer.called, fx_graph, erased),
+        dead_modules=dead,
+        unused_parameters=unused,
         side_effects=tuple(dict.fromkeys(tracer.side_effects)),
     )
 
@@ -171,9 +180,8 @@ def _inside_leaf(path: str, used: set[str]) -> bool:
 
 
 def _unused_parameters(
-    module: nn.Module, calls: list[ModuleCall], graph: fx.Graph, erased: list[fx.Node]
+    module: nn.Module, dead: tuple[DeadModule, ...], graph: fx.Graph
 ) -> dict[str, int]:
-    dead = [m.path for m in _dead_modules(module, calls, graph, erased)]
     leaves = {str(n.target) for n in graph.nodes if n.op == "call_module"}
     read = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
     names = dict(module.named_parameters(remove_duplicate=False))
@@ -185,5 +193,5 @@ def _unused_parameters(
     return {
         name: p.numel()
         for name, p in names.items()
-        if id(p) not in live_ids and not any(name.startswith(f"{path}.") for path in dead)
+        if id(p) not in live_ids and not any(name.startswith(f"{m.path}.") for m in dead)
     }

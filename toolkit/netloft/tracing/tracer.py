@@ -7,6 +7,7 @@ import contextlib
 import copy
 import inspect
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["Tracer", "bind_inputs", "detached_copy"]
 
+_PLAIN = re.compile(r"\w+(\.\w+)*")
 _IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 
 
@@ -224,6 +226,26 @@ def _remedy(error: BaseException) -> str:
             "int(), len(), float(), numpy and loops over a tensor need its value at trace time"
         )
     return "the module itself must run on the example input; check its shape with --input"
+
+
+def disarm_names(graph: fx.Graph, root: nn.Module) -> None:
+    """Give modules and tensors with odd names plain ones inside of the graph.
+
+    fx writes a node's target into Python source without escaping it, so a name with a quote
+    could carry code. The annotations keep the names as they are.
+    """
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        target = str(node.target)
+        if node.op not in ("call_module", "get_attr") or _PLAIN.fullmatch(target):
+            continue
+        if target not in renamed:
+            renamed[target] = f"renamed_{len(renamed)}"
+            path, _, name = target.rpartition(".")
+            owner = root.get_submodule(path)
+            found = owner._modules.get(name, None) or getattr(owner, name)
+            setattr(root, renamed[target], found)
+        node.target = renamed[target]
 
 
 def remove_dead(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
