@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -13,7 +13,9 @@ from torch import nn
 
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
-from netloft_exporters.onnx.lowered import PassRow
+from netloft_exporters.onnx.direct_route import lower_directly
+from netloft_exporters.onnx.lowered import Lowered, PassRow
+from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
 
@@ -68,7 +70,7 @@ def write_onnx(
         CheckError: What was written is not right.
     """
     check_opset(opset)
-    lowered = lower_with_torch(graph, module, inputs, opset)
+    lowered = lower(graph, module, inputs, opset)
     model = name_model(lowered, graph)
     model.ir_version = IR_VERSION
     save(model, path)
@@ -76,6 +78,21 @@ def write_onnx(
     return Written(
         path, opset, proto.ir_version, len(proto.graph.node), lowered.route, lowered.passes
     )
+
+
+def lower(
+    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
+) -> Lowered:
+    """Lower a graph by the first route that covers it; the route says why it was not an earlier.
+
+    Raises:
+        ExportError: No route covers it.
+    """
+    try:
+        return lower_directly(graph, module, inputs, opset)
+    except Unsupported as reason:
+        lowered = lower_with_torch(graph, module, inputs, opset)
+        return replace(lowered, route=f"torch.onnx, since netloft's own route lacks {reason}")
 
 
 def save(model: ir.Model, path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from netloft.graph.annotation import Source
 from netloft.graph.graph import Graph
 
-__all__ = ["Lowered", "Lowering", "Origin", "PassRow"]
+__all__ = ["Lowered", "Lowering", "Origin", "PassRow", "write_origin"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,25 @@ class Lowered:
     """An ONNX model that still lacks its final names.
 
     Attributes:
-        model: As the route made it.
-        route: Which route that was, for the report.
-        origins: Where each node comes from, by `id(node)`.
+        model: As the route made it; each node's metadata holds its origin (`write_origin`).
+        route: Which route that was, and why it was not the first one, for the report.
         passes: What was done to the graph on the way.
     """
 
     model: ir.Model
     route: str
-    origins: Mapping[int, Origin]
     passes: tuple[PassRow, ...]
+
+
+def write_origin(node: ir.Node, origin: Origin) -> None:
+    """Make a node's metadata say where it comes from, and nothing else."""
+    facts = {
+        "netloft.module": origin.module,
+        "netloft.class": origin.class_name,
+        "netloft.source": str(origin.source or ""),
+    }
+    node.metadata_props.clear()
+    node.metadata_props.update({key: value for key, value in facts.items() if value})
 
 
 Lowering = Callable[[Graph, nn.Module, Mapping[str, torch.Tensor], int], Lowered]

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from netloft import __version__
 from netloft.graph.graph import Graph
-from netloft_exporters.onnx.lowered import Lowered, Origin
+from netloft_exporters.onnx.lowered import Lowered
 
 __all__ = ["name_model"]
 
@@ -30,13 +30,13 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
     keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     keep |= {name for name, value in model.graph.initializers.items() if value.name == name}
     for node in model.graph:
-        origin = lowered.origins.get(id(node), Origin("", "", None))
-        node.name = _unique(f"{origin.module}/{node.op_type}".lstrip("/"), used)
+        module = node.metadata_props.get("netloft.module", "")
+        node.name = _unique(f"{module}/{node.op_type}".lstrip("/"), used)
+        node.doc_string = None
         for index, output in enumerate(node.outputs):
             if output.name not in keep and output.name:
                 output.name = f"{node.name}:{index}"
             output.metadata_props.clear()
-        _describe(node, origin)
     _strip(model)
     model.graph.name = graph.name
     model.producer_name, model.producer_version = "netloft", __version__
@@ -62,17 +62,6 @@ def _name_values(model: ir.Model, graph: Graph) -> None:
 def _unique(name: str, used: Counter[str]) -> str:
     used[name] += 1
     return name if used[name] == 1 else f"{name}@{used[name] - 1}"
-
-
-def _describe(node: ir.Node, origin: Origin) -> None:
-    node.metadata_props.clear()
-    node.doc_string = None
-    facts = {
-        "netloft.module": origin.module,
-        "netloft.class": origin.class_name,
-        "netloft.source": str(origin.source or ""),
-    }
-    node.metadata_props.update({key: value for key, value in facts.items() if value})
 
 
 def _strip(model: ir.Model) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import onnx_ir as ir
+
 from netloft.graph.annotation import Annotation, Source
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.lowered import Origin
 
-__all__ = ["OriginFinder"]
+__all__ = ["OriginFinder", "weight_path"]
 
 # ONNX operators whose name is not our operation's.
 _OPS = {
@@ -65,3 +67,13 @@ class OriginFinder:
 def _alike(op: str, op_type: str) -> bool:
     names = _OPS.get(op_type.lower(), op_type.lower()).split()
     return any(op.replace("_", "").startswith(name.replace("_", "")) for name in names)
+
+
+def weight_path(node: ir.Node) -> str:
+    """A convolution fused with its norm is named after the convolution, whose weight it holds."""
+    for value in list(node.inputs)[1:]:
+        if value is not None and value.is_initializer() and value.name is not None:
+            path, _, leaf = value.name.rpartition(".")
+            if leaf == "weight":
+                return path
+    return ""

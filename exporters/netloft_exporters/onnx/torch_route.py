@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
-import logging
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -18,11 +14,11 @@ from torch import nn
 from netloft.errors import ExportError
 from netloft.graph.annotation import Source
 from netloft.graph.graph import Graph
-from netloft.tracing.faithful import silent
 from netloft.tracing.shapes import BATCH, resized
 from netloft.tracing.source import describe, is_user_file, relative_file
-from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow
-from netloft_exporters.onnx.origins import OriginFinder
+from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow, write_origin
+from netloft_exporters.onnx.origins import OriginFinder, weight_path
+from netloft_exporters.onnx.quiet import quiet
 
 __all__ = ["lower_with_torch"]
 
@@ -48,7 +44,7 @@ def lower_with_torch(
     program = _export(graph, module, inputs, opset)
     model = program.model
     before = len(model.graph)
-    with _quiet():
+    with quiet():
         program.optimize()
     written = model.opset_imports.get("", 0)
     if written != opset:
@@ -57,10 +53,11 @@ def lower_with_torch(
             remedy=f"export with --opset {max(written, 18)} or later",
         )
     finder = OriginFinder(graph)
-    origins = {id(node): _origin(node, finder) for node in model.graph}
+    for node in model.graph:
+        write_origin(node, _origin(node, finder))
     rule = "torch.onnx optimiser: constants folded, conv+BN and pad+conv merged, dead nodes dropped"
     row = PassRow(rule, before, len(model.graph), "parity of the written file")
-    return Lowered(model, "torch.onnx", origins, (row,))
+    return Lowered(model, "torch.onnx", (row,))
 
 
 def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int) -> Any:
@@ -72,7 +69,7 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
         batch = torch.export.Dim(BATCH)
         dynamic = {name: {0: batch} if t.dim() else {} for name, t in kwargs.items()}
     try:
-        with _quiet():
+        with quiet():
             return torch.onnx.export(
                 module,
                 kwargs=kwargs,
@@ -91,19 +88,6 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
             source=_blamed_line(error, graph),
             remedy="change that line to operators that ONNX has, or export with a fixed --batch N",
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress, warnings and logs to itself; errors are raised anyway."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), silent(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -149,19 +133,9 @@ def _origin(node: ir.Node, finder: OriginFinder) -> Origin:
     scopes = _names(node, "name_scopes")
     path = scopes[-2] if len(scopes) > 1 else ""
     source = _last_user_frame(node.metadata_props.get(f"{_PREFIX}stack_trace", ""))
-    return finder.find(_weight_path(node) or path, node.op_type, source)
+    return finder.find(weight_path(node) or path, node.op_type, source)
 
 
 def _names(node: ir.Node, key: str) -> list[str]:
     text = node.metadata_props.get(_PREFIX + key)
     return [str(item) for item in ast.literal_eval(text)] if text else []
-
-
-def _weight_path(node: ir.Node) -> str:
-    """A convolution fused with its norm is named after the convolution, whose weight it holds."""
-    for value in list(node.inputs)[1:]:
-        if value is not None and value.is_initializer() and value.name is not None:
-            path, _, leaf = value.name.rpartition(".")
-            if leaf == "weight":
-                return path
-    return ""

@@ -68,5 +68,5 @@ def test_the_floor_is_never_an_accident() -> None:
     policy = DEFAULT_POLICY
     assert policy.floor(0.0, [0.0, 3e-7, 4e-7]) == 3e-7
     assert policy.floor(5e-7, [0.0, 3e-7, 4e-7]) == 5e-7
-    assert policy.floor(0.0, [0.0, 0.0]) == 2.0**-24
+    assert policy.floor(0.0, [0.0, 0.0]) == 2.0**-23
     assert policy.tolerance(1e-7) == pytest.approx(8e-7)

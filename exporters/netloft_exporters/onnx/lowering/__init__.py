@@ -1,0 +1,30 @@
+"""Lowerings: one table, filled by one file an operator family."""
+
+from netloft_exporters.onnx.lowering import (
+    activation,
+    convolution,
+    elementwise,
+    indexing,
+    matrix,
+    normalisation,
+    pooling,
+    reduction,
+    shape,
+)
+from netloft_exporters.onnx.lowering.context import Context, Unsupported
+from netloft_exporters.onnx.lowering.registry import LOWERINGS
+
+__all__ = [
+    "LOWERINGS",
+    "Context",
+    "Unsupported",
+    "activation",
+    "convolution",
+    "elementwise",
+    "indexing",
+    "matrix",
+    "normalisation",
+    "pooling",
+    "reduction",
+    "shape",
+]

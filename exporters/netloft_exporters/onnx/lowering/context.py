@@ -1,0 +1,233 @@
+"""What a lowering writes into: an ONNX graph under construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+
+from netloft.graph.annotation import Annotation, Dim, TensorInfo
+from netloft.graph.cost import tensors
+from netloft.graph.graph import Graph
+from netloft.tracing.shapes import BATCH
+from netloft_exporters.onnx.lowered import Origin, write_origin
+
+__all__ = ["Context", "Unsupported", "dtype_of"]
+
+_TYPES = {
+    "float32": ir.DataType.FLOAT,
+    "float64": ir.DataType.DOUBLE,
+    "float16": ir.DataType.FLOAT16,
+    "int64": ir.DataType.INT64,
+    "int32": ir.DataType.INT32,
+    "int16": ir.DataType.INT16,
+    "int8": ir.DataType.INT8,
+    "uint8": ir.DataType.UINT8,
+    "bool": ir.DataType.BOOL,
+}
+
+
+class Unsupported(Exception):  # noqa: N818 - an answer, not a failure: another route is taken
+    """A lowering does not cover this use of its operation; the text says which."""
+
+
+def dtype_of(name: str) -> ir.DataType:
+    """Return the ONNX element type of a torch dtype's name."""
+    if name not in _TYPES:
+        raise Unsupported(f"the element type {name}")
+    return _TYPES[name]
+
+
+class Context:
+    """An ONNX graph that grows one node at a time.
+
+    Attributes:
+        opset: ONNX operator set that is written.
+        record: Annotation of the graph node that is being lowered.
+        inputs: The graph's inputs, in order.
+        nodes: What has been written.
+        initializers: Weights and constants, by name.
+    """
+
+    def __init__(self, graph: Graph, opset: int) -> None:
+        self.opset = opset
+        self.record = Annotation("", "other")
+        self.nodes: list[ir.Node] = []
+        self.initializers: dict[str, ir.Value] = {}
+        self._infos: dict[int, TensorInfo] = {}
+        self._weights: dict[int, ir.Value] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._batch: ir.Value | None = None
+        self.inputs = [self._input(v.name, v.info) for v in graph.inputs]
+
+    def _input(self, name: str, info: TensorInfo) -> ir.Value:
+        shape = ir.Shape([d if isinstance(d, int) else ir.SymbolicDim(d) for d in info.shape])
+        value = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype_of(info.dtype)))
+        return self.know(value, info)
+
+    # what the graph knows
+
+    @property
+    def results(self) -> tuple[TensorInfo, ...]:
+        """The tensors that the node being lowered gives."""
+        return tensors(self.record.value)
+
+    @property
+    def result(self) -> TensorInfo:
+        """The one tensor that the node being lowered gives."""
+        return self.results[0]
+
+    def know(self, value: ir.Value, info: TensorInfo) -> ir.Value:
+        """Remember shape and element type of a value."""
+        self._infos[id(value)] = info
+        return value
+
+    def info_of(self, value: ir.Value) -> TensorInfo:
+        """Return shape and element type of a value that a graph node gave."""
+        return self._infos[id(value)]
+
+    def size_of(self, value: ir.Value, axis: int) -> int:
+        """Return one length of a value, which has to be a number."""
+        return self.fixed([self.shape_of(value)[axis]])[0]
+
+    def shape_of(self, value: ir.Value) -> tuple[Dim, ...]:
+        """Return the shape of a value that a graph node gave."""
+        return self.info_of(value).shape
+
+    def fixed(self, dims: Sequence[Dim]) -> list[int]:
+        """Return lengths that have to be numbers."""
+        if not all(isinstance(dim, int) for dim in dims):
+            raise Unsupported(f"{self.record.op} over a length that follows the batch")
+        return [int(dim) for dim in dims]
+
+    # what is written
+
+    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """Add a node of one output and return that.
+
+        Args:
+            op_type: ONNX operator.
+            inputs: Values; None for an optional one left out.
+            attributes: By ONNX name; None for one left out.
+        """
+        return self.ops(op_type, *inputs, outputs=1, **attributes)[0]
+
+    def ops(
+        self, op_type: str, *inputs: ir.Value | None, outputs: int, **attributes: Any
+    ) -> tuple[ir.Value, ...]:
+        """Add a node of several outputs and return them; see `op`."""
+        given = {name: value for name, value in attributes.items() if value is not None}
+        operands = list(inputs)
+        while operands and operands[-1] is None:
+            operands.pop()
+        node = ir.node(op_type, operands, given, num_outputs=outputs)
+        self.nodes.append(node)
+        call = self.record.calls[-1] if self.record.calls else None
+        name = call.class_name if call else ""
+        write_origin(node, Origin(str(call or ""), name, self.record.source))
+        return tuple(node.outputs)
+
+    def weight(self, name: str, tensor: torch.Tensor) -> ir.Value:
+        """Return the initializer of a parameter or buffer; a shared tensor is written once."""
+        if id(tensor) not in self._weights:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            dtype_of(dtype)
+            array = tensor.detach().cpu().contiguous().numpy()
+            value = self._add(name, array)
+            self._weights[id(tensor)] = self.know(value, TensorInfo(tuple(tensor.shape), dtype))
+        return self._weights[id(tensor)]
+
+    def constant(self, value: Any, dtype: str) -> ir.Value:
+        """Return an initializer that holds a number, a list or an array; equal ones are shared."""
+        array = np.asarray(value).astype(dtype_of(dtype).numpy(), order="C")
+        key = (dtype, array.shape, array.tobytes())
+        if key not in self._constants:
+            made = self._add(f"constant_{len(self._constants)}", array)
+            self._constants[key] = self.know(made, TensorInfo(array.shape, dtype))
+        return self._constants[key]
+
+    def ints(self, values: Sequence[int]) -> ir.Value:
+        """Return an int64 vector."""
+        return self.constant(np.asarray(list(values), dtype=np.int64), "int64")
+
+    def like(self, number: float) -> ir.Value:
+        """Return a number in the element type of the result."""
+        return self.constant(number, self.result.dtype)
+
+    def _add(self, name: str, array: npt.NDArray[Any]) -> ir.Value:
+        data = ir.tensor(array, name=name)
+        value = ir.Value(
+            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(data.dtype), const_value=data
+        )
+        self.initializers[name] = value
+        return value
+
+    # operands
+
+    def cast(self, value: ir.Value, dtype: str) -> ir.Value:
+        """Return a value in another element type; itself where it has that already."""
+        if self.info_of(value).dtype == dtype:
+            return value
+        return self.op("Cast", value, to=dtype_of(dtype))
+
+    def as_result(self, value: ir.Value) -> ir.Value:
+        """Return an operand in the element type of the result, as torch promotes it."""
+        return self.cast(value, self.result.dtype)
+
+    def operands(self, *values: Any) -> list[ir.Value]:
+        """Return tensors and numbers as values of the result's element type."""
+        return [self._operand(value, self.result.dtype) for value in values]
+
+    def promoted(self, *values: Any) -> list[ir.Value]:
+        """Return tensors and numbers in the type that torch compares them in."""
+        samples = [self._sample(value) for value in values]
+        dtype = str(torch.result_type(*samples)).removeprefix("torch.")
+        return [self._operand(value, dtype) for value in values]
+
+    def _sample(self, value: Any) -> Any:
+        if not isinstance(value, ir.Value):
+            return value
+        info = self.info_of(value)
+        return torch.empty([1] * len(info.shape), dtype=getattr(torch, info.dtype))
+
+    def _operand(self, value: Any, dtype: str) -> ir.Value:
+        if isinstance(value, ir.Value):
+            return self.cast(value, dtype)
+        if isinstance(value, bool | int | float):
+            return self.constant(value, dtype)
+        raise Unsupported(f"the operand {value!r} of {self.record.op}")
+
+    # shapes that follow the batch
+
+    def dims(self, shape: Sequence[Dim]) -> ir.Value:
+        """Return a shape as an int64 vector; lengths that follow the batch are computed."""
+        if all(isinstance(dim, int) for dim in shape):
+            return self.ints([int(dim) for dim in shape])
+        parts = [self.ints([d]) if isinstance(d, int) else self._length(d) for d in shape]
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
+
+    def _length(self, dim: str) -> ir.Value:
+        factor, offset = _parse_dim(dim)
+        value = self._batch_length()
+        if factor != 1:
+            value = self.op("Mul", value, self.ints([factor]))
+        return self.op("Add", value, self.ints([offset])) if offset else value
+
+    def _batch_length(self) -> ir.Value:
+        if self._batch is None:
+            leading = [v for v in self.inputs if self.shape_of(v)[:1] == (BATCH,)]
+            if not leading:
+                raise Unsupported("a batch that no input leads with")
+            self._batch = self.op("Shape", leading[0], start=0, end=1)
+        return self._batch
+
+
+def _parse_dim(dim: str) -> tuple[int, int]:
+    """Return factor and offset of `3*batch+1`."""
+    factor, star, rest = dim.rpartition("*")
+    offset = rest.removeprefix(BATCH)
+    return int(factor) if star else 1, int(offset) if offset else 0

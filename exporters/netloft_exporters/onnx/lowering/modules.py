@@ -1,0 +1,114 @@
+"""Calls of torch.nn modules, as calls of the functions that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from netloft_exporters.onnx.lowering.context import Unsupported
+
+__all__ = ["Call", "module_call"]
+
+Call = tuple[str, dict[str, Any], tuple[str, ...]]
+"""Operation, its plain arguments, and the names of the weights that it takes."""
+
+# Attributes of a module that are arguments of its function, by class; a weight is named with `@`.
+_CONV = "@weight @bias stride padding dilation groups"
+_CONV_T = "@weight @bias stride padding output_padding groups dilation"
+_MAX_POOL = "kernel_size stride padding dilation ceil_mode return_indices"
+_AVG_POOL = "kernel_size stride padding ceil_mode count_include_pad"
+_TABLE: dict[type[nn.Module], tuple[str, str]] = {
+    nn.Conv1d: ("conv1d", _CONV),
+    nn.Conv2d: ("conv2d", _CONV),
+    nn.Conv3d: ("conv3d", _CONV),
+    nn.ConvTranspose1d: ("conv_transpose1d", _CONV_T),
+    nn.ConvTranspose2d: ("conv_transpose2d", _CONV_T),
+    nn.ConvTranspose3d: ("conv_transpose3d", _CONV_T),
+    nn.Linear: ("linear", "@weight @bias"),
+    nn.Bilinear: ("bilinear", "@weight @bias"),
+    nn.BatchNorm1d: ("batch_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.BatchNorm2d: ("batch_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.BatchNorm3d: ("batch_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.LayerNorm: ("layer_norm", "normalized_shape @weight @bias eps"),
+    nn.GroupNorm: ("group_norm", "num_groups @weight @bias eps"),
+    nn.InstanceNorm1d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.InstanceNorm2d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.InstanceNorm3d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.LocalResponseNorm: ("local_response_norm", "size alpha beta k"),
+    nn.ReLU: ("relu", ""),
+    nn.ReLU6: ("relu6", ""),
+    nn.LeakyReLU: ("leaky_relu", "negative_slope"),
+    nn.PReLU: ("prelu", "@weight"),
+    nn.ELU: ("elu", "alpha"),
+    nn.CELU: ("celu", "alpha"),
+    nn.SELU: ("selu", ""),
+    nn.GELU: ("gelu", "approximate"),
+    nn.GLU: ("glu", "dim"),
+    nn.SiLU: ("silu", ""),
+    nn.Mish: ("mish", ""),
+    nn.Sigmoid: ("sigmoid", ""),
+    nn.LogSigmoid: ("logsigmoid", ""),
+    nn.Hardsigmoid: ("hardsigmoid", ""),
+    nn.Hardswish: ("hardswish", ""),
+    nn.Hardtanh: ("hardtanh", "min_val max_val"),
+    nn.Tanh: ("tanh", ""),
+    nn.Tanhshrink: ("tanhshrink", ""),
+    nn.Softplus: ("softplus", "beta threshold"),
+    nn.Softsign: ("softsign", ""),
+    nn.Threshold: ("threshold", "threshold value"),
+    nn.Softmax: ("softmax", "dim"),
+    nn.LogSoftmax: ("log_softmax", "dim"),
+    nn.Softmin: ("softmin", "dim"),
+    nn.MaxPool1d: ("max_pool1d", _MAX_POOL),
+    nn.MaxPool2d: ("max_pool2d", _MAX_POOL),
+    nn.MaxPool3d: ("max_pool3d", _MAX_POOL),
+    nn.AvgPool1d: ("avg_pool1d", _AVG_POOL),
+    nn.AvgPool2d: ("avg_pool2d", f"{_AVG_POOL} divisor_override"),
+    nn.AvgPool3d: ("avg_pool3d", f"{_AVG_POOL} divisor_override"),
+    nn.AdaptiveAvgPool1d: ("adaptive_avg_pool1d", "output_size"),
+    nn.AdaptiveAvgPool2d: ("adaptive_avg_pool2d", "output_size"),
+    nn.AdaptiveAvgPool3d: ("adaptive_avg_pool3d", "output_size"),
+    nn.AdaptiveMaxPool1d: ("adaptive_max_pool1d", "output_size return_indices"),
+    nn.AdaptiveMaxPool2d: ("adaptive_max_pool2d", "output_size return_indices"),
+    nn.Flatten: ("flatten", "start_dim end_dim"),
+    nn.Unflatten: ("unflatten", "dim unflattened_size"),
+    nn.Identity: ("identity", ""),
+    nn.Dropout: ("dropout", ""),
+    nn.Dropout1d: ("dropout", ""),
+    nn.Dropout2d: ("dropout", ""),
+    nn.Dropout3d: ("dropout", ""),
+    nn.AlphaDropout: ("dropout", ""),
+    nn.Upsample: ("interpolate", "size scale_factor mode align_corners"),
+    nn.PixelShuffle: ("pixel_shuffle", "upscale_factor"),
+    nn.PixelUnshuffle: ("pixel_unshuffle", "downscale_factor"),
+    nn.ZeroPad2d: ("pad", "pad=padding"),
+    nn.Embedding: ("embedding", "@weight"),
+    nn.MultiheadAttention: ("multihead_attention", "module"),
+}
+
+
+def module_call(module: nn.Module) -> Call:
+    """Return the function call that a leaf module stands for, without its inputs.
+
+    Raises:
+        Unsupported: The class is not in the table; a subclass may do anything in its forward.
+    """
+    if type(module) not in _TABLE:
+        raise Unsupported(f"the module class {type(module).__name__}")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise Unsupported("a module with a forward hook")
+    op, names = _TABLE[type(module)]
+    plain: dict[str, Any] = {}
+    weights: list[str] = []
+    for name in names.split():
+        if name.startswith("@"):
+            weights.append(name[1:])
+        elif name == "module":
+            plain["module"] = module
+        else:
+            argument, _, attribute = name.partition("=")
+            plain[argument] = getattr(module, attribute or argument)
+    if getattr(module, "padding_mode", "zeros") != "zeros":
+        raise Unsupported(f"padding mode {module.padding_mode}")
+    return op, plain, tuple(weights)
