@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from netloft.bundle.atomic import write_file
 from netloft.errors import OutputError
 
 __all__ = ["check_writable", "write_all"]
@@ -17,11 +15,20 @@ def check_writable(path: Path) -> None:
     """Refuse a place that cannot hold a file.
 
     Raises:
-        OutputError: The folder does not exist, or the path is a folder.
+        OutputError: The folder does not exist, the path is a folder, or its name is too long.
     """
-    if path.is_dir():
+    try:
+        path.lstat()  # a name that is too long raises here
+        is_folder, has_parent = path.is_dir(), True
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder, has_parent = False, path.parent.is_dir()
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", remedy="choose another place with -o"
+        ) from error
+    if is_folder:
         raise OutputError(f"{path} is a folder", remedy="give the name of a file")
-    if not path.parent.is_dir():
+    if not has_parent:
         raise OutputError(
             f"the folder {path.parent} does not exist", remedy=f"mkdir -p {path.parent}"
         )
@@ -36,25 +43,4 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     for path in contents:
         check_writable(path)
     for path, data in contents.items():
-        try:
-            _write(path, data)
-        except OSError as error:
-            raise OutputError(
-                f"{path} cannot be written: {error.strerror}", remedy="choose another place with -o"
-            ) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".netloft-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # mkstemp makes a private file; give it the rights that any new file would have
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+        write_file(path, data)

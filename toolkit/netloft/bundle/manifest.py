@@ -85,5 +85,5 @@ def hash_files(folder: Path) -> dict[str, FileFacts]:
     return {
         path.relative_to(folder).as_posix(): FileFacts(sha256_of(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file() and path != folder / "manifest.json"
     }

@@ -1,0 +1,14 @@
+"""Numbers that several parts share; importing them costs nothing."""
+
+from __future__ import annotations
+
+__all__ = ["DEFAULT_OPSET", "MAX_BATCH", "MAX_ELEMENTS"]
+
+DEFAULT_OPSET = 20
+"""What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
+
+MAX_BATCH = 65_536
+"""The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""
+
+MAX_ELEMENTS = 2**31
+"""The most elements of one input: 8 GiB in float32."""
