@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 import onnx
+from google.protobuf.message import Message
 
 from netloft.errors import CheckError, ExportError
 from netloft.graph.graph import Graph, Value
+from netloft.tracing.shapes import BATCH
 
 __all__ = ["IR_VERSION", "OPSETS", "check_model"]
 
 IR_VERSION = 10
 """What ONNX Runtime 1.18 and later read; onnx's own default is ahead of every runtime."""
+
+_ABSOLUTE = re.compile(r"""(^|[\s"'(=,])(/[^/\s]|[A-Za-z]:[\\/]|\\\\)""")
 
 OPSETS = range(18, 27)
 """Operator sets that torch.onnx writes and ONNX Runtime supports officially."""
@@ -71,15 +76,30 @@ def _check_values(
         shape = tuple(d.dim_param or d.dim_value for d in proto.type.tensor_type.shape.dim)
         _expect(f"{kind} name", proto.name, value.name)
         # an output's inner symbols may be spelt otherwise, but its batch must not be baked in
-        fixed = kind == "input" or all(isinstance(d, int) for d in value.info.shape)
-        if fixed or shape[:1] != value.info.shape[:1]:
-            _expect(f"{kind} shape of '{value.name}'", shape, value.info.shape)
+        wanted_shape = value.info.shape
+        fixed = kind == "input" or all(isinstance(d, int) for d in wanted_shape)
+        leads = wanted_shape[:1] == (BATCH,) and shape[:1] != wanted_shape[:1]
+        if fixed or leads:
+            _expect(f"{kind} shape of '{value.name}'", shape, wanted_shape)
 
 
 def _check_no_paths(model: onnx.ModelProto) -> None:
-    """Metadata must not tell where the file was made."""
-    texts = [p.value for node in model.graph.node for p in node.metadata_props]
-    texts += [p.value for p in (*model.metadata_props, *model.graph.metadata_props)]
-    leaked = [text for text in texts if text.startswith(("/", "\\")) or ":\\" in text]
+    """Metadata must not tell where the file was made, at whatever depth."""
+    leaked = next((text for text in _texts(model) if _ABSOLUTE.search(text)), None)
     if leaked:
-        raise CheckError(f"the exported model holds an absolute path: {leaked[0]}")
+        raise CheckError(f"the exported model holds an absolute path: {leaked}")
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """Return every metadata value and doc string below a message; weights are passed over."""
+    for field, value in message.ListFields():
+        if field.name in ("initializer", "raw_data"):
+            continue
+        if field.name == "metadata_props":
+            yield from (prop.value for prop in value)
+        elif field.name == "doc_string":
+            yield value
+        elif field.message_type is not None:
+            parts = [value] if isinstance(value, Message) else list(value)
+            for part in parts:
+                yield from _texts(part)

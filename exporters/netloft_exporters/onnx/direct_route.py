@@ -14,6 +14,7 @@ from netloft.graph.annotation import Annotation
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, annotation
 from netloft.graph.ops import is_inplace
+from netloft.tracing.shapes import UNKNOWN
 from netloft_exporters.onnx.lowered import Lowered, PassRow, write_origin
 from netloft_exporters.onnx.lowering import LOWERINGS, Context, Unsupported
 from netloft_exporters.onnx.lowering.context import dtype_of
@@ -104,7 +105,11 @@ class _Lowering:
             name=self._graph.name,
         )
         for value, wanted in zip(outputs, self._graph.outputs, strict=True):
-            dims = [d if isinstance(d, int) else ir.SymbolicDim(d) for d in wanted.info.shape]
+            # an unnamed symbol where the length is not known, which ONNX's inference fills in
+            dims = [
+                d if isinstance(d, int) else ir.SymbolicDim(None if d == UNKNOWN else d)
+                for d in wanted.info.shape
+            ]
             value.shape = ir.Shape(dims)
             value.type = ir.TensorType(dtype_of(wanted.info.dtype))
         return ir.Model(graph, ir_version=10)

@@ -198,6 +198,39 @@ class NumpyInside(Net):
         return self.conv(x) + float(x.mean())
 
 
+class RandomPastOne(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + torch.randn_like(x) * (x.shape[0] - 1)
+
+
+class RandomWhereItIsRare(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + torch.relu(x.abs() - 40) * torch.randn_like(x)
+
+
+class WritesItsWeights(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        self.conv.weight.data.mul_(0.5)
+        return self.conv(x)
+
+
+class ClampsItsWeights(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        self.conv.weight.data.clamp_(-0.1, 0.1)
+        return self.conv(x)
+
+
+class CountsToAHundred(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        y = self.conv(x)
+        return y if self.count < 100 else 2 * y
+
+
 REFUSED: dict[type[nn.Module], str] = {
     BranchOnData: "the path taken depends on the values or the size of a tensor",
     BranchOnBatch: "the path taken depends on the values or the size of a tensor",
@@ -208,6 +241,11 @@ REFUSED: dict[type[nn.Module], str] = {
     CountsInPython: "keeps state between calls",
     Autocast: "the graph computes another result than the module",
     NumpyInside: "cannot be traced",
+    RandomPastOne: "the module is random",
+    RandomWhereItIsRare: "the module is random",
+    WritesItsWeights: "keeps state between calls",
+    ClampsItsWeights: "the forward pass changes the state 'conv.weight'",
+    CountsToAHundred: "forward changes 'count'",
 }
 
 LINES: dict[type[nn.Module], str] = {
@@ -216,7 +254,10 @@ LINES: dict[type[nn.Module], str] = {
     BatchAsNumber: "return self.conv(x).view(2, 192)",
     DropoutForcedOn: "return F.dropout(self.conv(x), 0.5)",
     RandomInForward: "return self.conv(x) + torch.rand(1)",
-    CountsInPython: "return self.conv(x) + self.count",
+    RandomPastOne: "torch.randn_like(x) * (x.shape[0] - 1)",
+    CountsToAHundred: "self.count += 1",
+    WritesItsWeights: "self.conv.weight.data.mul_(0.5)",
+    CountsInPython: "self.count += 1",
     Autocast: "y = self.conv(x)",
     NumpyInside: "return self.conv(x) + float(x.mean())",
 }
@@ -234,11 +275,15 @@ def test_refused_with_reason_line_and_remedy(cls: type[nn.Module]) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_refusal_leaves_the_module_as_it_was() -> None:
-    module = CountsCalls().eval()
+@pytest.mark.parametrize("cls", [CountsCalls, WritesItsWeights, ClampsItsWeights, CountsInPython])
+def test_refusal_leaves_the_module_as_it_was(cls: type[Net]) -> None:
+    module = cls().eval()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     with pytest.raises(TraceError):
         trace(module, (torch.randn(2, 3, 8, 8),))
-    assert module.n.item() == 0
+    after = module.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert getattr(module, "count", 0) == 0
 
 
 def test_training_mode_is_refused() -> None:
@@ -258,3 +303,36 @@ def test_a_fixed_batch_lets_a_fixed_view_through() -> None:
     graph = trace(BatchAsNumber().eval(), (torch.randn(2, 3, 8, 8),), batch=2)
     assert graph.inputs[0].info.shape == (2, 3, 8, 8)
     assert graph.outputs[0].info.shape == (2, 192)
+
+
+class KeepsWhatItSaw(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = self.conv(x)
+        return self.last * 2
+
+
+def test_a_tensor_kept_for_others_to_see_does_no_harm() -> None:
+    module = KeepsWhatItSaw().eval()
+    graph = trace(module, (torch.randn(2, 3, 8, 8),))
+    x = torch.randn(3, 3, 8, 8)
+    assert torch.equal(graph.module(x), module(x))
+
+
+class Hidden(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_what_hides_the_forward_is_refused() -> None:
+    inputs = (torch.randn(2, 3, 8, 8),)
+    hooked = Hidden().eval()
+    hooked.register_forward_hook(lambda module, args, output: output * 5)
+    patched = Hidden().eval()
+    patched.forward = lambda x: x  # type: ignore[method-assign]
+    for module in (hooked, patched):
+        with pytest.raises(TraceError, match="at its root"):
+            trace(module, inputs)
+    with pytest.raises(TraceError, match=r"is a single layer of torch\.nn"):
+        trace(nn.LSTM(3, 4).eval(), (torch.randn(2, 5, 3),))
+    with pytest.raises(TraceError, match="is on meta"):
+        trace(Hidden().eval().to("meta"), inputs)

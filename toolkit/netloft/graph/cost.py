@@ -24,6 +24,8 @@ def at_batch(shape: tuple[Dim, ...], batch: int) -> tuple[int, ...]:
 def _dim_at(dim: Dim, batch: int) -> int:
     if isinstance(dim, int):
         return dim
+    if dim == "?":  # it follows the batch in a way that is not known: count one
+        return 1
     factor, _, rest = dim.partition("*") if "*" in dim else ("1", "", dim)
     _, sign, offset = rest.partition("+") if "+" in rest else rest.partition("-")
     return int(factor) * batch + (int(sign + offset) if sign else 0)

@@ -8,18 +8,20 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from netloft.errors import InputError, TraceError
+from netloft.errors import TraceError
 from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.cost import tensors
-from netloft.graph.graph import DeadModule, Graph, Value
+from netloft.graph.graph import Graph, Value
 from netloft.tracing.annotate import annotate
+from netloft.tracing.dead import dead_modules, unused_parameters
 from netloft.tracing.faithful import check_faithful, flatten_outputs, silent
+from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.shapes import propagate_shapes
 from netloft.tracing.tracer import (
     Tracer,
     bind_inputs,
-    detached_copy,
     disarm_names,
+    private_copy,
     remove_dead,
 )
 
@@ -48,17 +50,19 @@ def trace(
         TraceError: The module has no such graph; the message names the line.
         InputError: The inputs do not fit.
     """
-    _refuse_training(module)
-    inputs = _as_batched(bind_inputs(module, example_inputs), batch)
-    work = detached_copy(module)
+    check_module(module)
+    inputs = as_batched(bind_inputs(module, example_inputs), batch)
+    # user code runs while it is traced: on a copy, whose weights are compared afterwards
+    work = private_copy(module)
     tracer = Tracer(inputs)
     fx_graph = tracer.trace(work)
     erased = remove_dead(fx_graph, work)
-    dead = _dead_modules(module, tracer.called, fx_graph, erased)
-    unused = _unused_parameters(module, dead, fx_graph)
+    dead = dead_modules(module, tracer.called, fx_graph, erased)
+    unused = unused_parameters(module, dead, fx_graph)
     disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
-    check_faithful(detached_copy(module), graph_module, inputs, batch)
+    check_faithful(module, work, graph_module, inputs, batch)
+    _share_weights(graph_module, module)
     annotate(graph_module, propagate_shapes(graph_module, inputs, batch))
     return Graph(
         module=graph_module,
@@ -74,34 +78,13 @@ def trace(
     )
 
 
-def _refuse_training(module: nn.Module) -> None:
-    training = [path for path, child in module.named_modules() if child.training]
-    if training:
-        raise TraceError(
-            f"{type(module).__name__} is in training mode",
-            module=training[0] or "the whole network",
-            remedy="call .eval() before tracing",
-        )
-
-
-def _as_batched(inputs: dict[str, torch.Tensor], batch: str | int) -> dict[str, torch.Tensor]:
-    sizes = {name: t.shape[0] for name, t in inputs.items() if t.dim()}
-    if not sizes:
-        raise InputError(
-            "no input has a batch axis", remedy="give an --input whose first axis is the batch"
-        )
-    if len(set(sizes.values())) > 1:
-        raise InputError(
-            f"the inputs have different batch sizes: {sizes}",
-            remedy="give every --input the same first length",
-        )
-    if isinstance(batch, int) and batch < 1:
-        raise InputError(f"batch {batch} is not a size", remedy="give --batch dynamic or 1, 2, …")
-    if isinstance(batch, int):
-        from netloft.tracing.shapes import resized
-
-        return {name: resized(t, batch) if t.dim() else t for name, t in inputs.items()}
-    return inputs
+def _share_weights(graph: fx.GraphModule, module: nn.Module) -> None:
+    """Let the graph hold the module's own tensors, so that no weight is kept twice."""
+    own = dict(graph.named_parameters(remove_duplicate=False))
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        if path in own:
+            owner, _, name = path.rpartition(".")
+            setattr(graph.get_submodule(owner), name, parameter)
 
 
 def _inputs(module: fx.GraphModule) -> tuple[Value, ...]:
@@ -129,6 +112,8 @@ def _outputs(
             f"{type(module).__name__} returns something other than tensors in dicts and tuples",
             remedy="return a tensor, or a dict, tuple or list of tensors",
         )
+    taken = {value.name for value in _inputs(graph)}
+    names = [f"{name}_out" if name in taken else name for name in names]
     return tuple(
         Value(name, info, node) for name, info, node in zip(names, infos, nodes, strict=True)
     )
@@ -144,54 +129,3 @@ def _output_nodes(result: Any) -> list[str]:
     if isinstance(result, tuple | list):
         return [name for item in result for name in _output_nodes(item)]
     return []
-
-
-def _used_prefixes(calls: list[ModuleCall], graph: fx.Graph) -> set[str]:
-    used = {call.path for call in calls}
-    used |= {str(n.target).rpartition(".")[0] for n in graph.nodes if n.op == "get_attr"}
-    return {"", *used}
-
-
-def _dead_modules(
-    module: nn.Module, calls: list[ModuleCall], graph: fx.Graph, erased: list[fx.Node]
-) -> tuple[DeadModule, ...]:
-    """Modules never called, and whose children never are either; the topmost of each subtree."""
-    used = _used_prefixes(calls, graph)
-    dropped = {str(n.target) for n in erased if n.op == "call_module"}
-    kept = {str(n.target) for n in graph.nodes if n.op == "call_module"}
-    used -= dropped - kept
-    dead: list[DeadModule] = []
-    for path, child in module.named_modules():
-        alive = any(u == path or u.startswith(f"{path}.") for u in used if u) or not path
-        covered = any(path.startswith(f"{d.path}.") for d in dead)
-        parametrised = ".parametrizations" in f".{path}"
-        owner_used = parametrised and path.split(".parametrizations")[0].rstrip(".") in used
-        if not alive and not covered and not owner_used and not _inside_leaf(path, used):
-            size = sum(p.numel() for p in child.parameters())
-            dead.append(DeadModule(path, type(child).__name__, size))
-    return tuple(dead)
-
-
-def _inside_leaf(path: str, used: set[str]) -> bool:
-    """A module below a called leaf (the projection in an attention layer) runs with the leaf."""
-    parts = path.split(".")
-    leaves = {u for u in used if u and not any(v.startswith(f"{u}.") for v in used)}
-    return any(".".join(parts[:n]) in leaves for n in range(1, len(parts)))
-
-
-def _unused_parameters(
-    module: nn.Module, dead: tuple[DeadModule, ...], graph: fx.Graph
-) -> dict[str, int]:
-    leaves = {str(n.target) for n in graph.nodes if n.op == "call_module"}
-    read = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
-    names = dict(module.named_parameters(remove_duplicate=False))
-    live_ids = {
-        id(p)
-        for name, p in names.items()
-        if name in read or any(name.startswith(f"{leaf}.") for leaf in leaves)
-    }
-    return {
-        name: p.numel()
-        for name, p in names.items()
-        if id(p) not in live_ids and not any(name.startswith(f"{m.path}.") for m in dead)
-    }

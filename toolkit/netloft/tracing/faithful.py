@@ -8,7 +8,9 @@ one that differs is named with its line.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,9 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from netloft.errors import TraceError
 from netloft.graph.annotation import Source
-from netloft.tracing.source import current_source, describe, raised_at
+from netloft.tracing.guard import changed_weight, plain_state, random_state
+from netloft.tracing.source import current_source, describe, raised_at, relative_file
+from netloft.tracing.tracer import private_copy
 
 __all__ = ["check_faithful", "flatten_outputs", "fresh_inputs", "silent"]
 
@@ -62,7 +66,7 @@ def flatten_outputs(result: Any, name: str = "output") -> dict[str, torch.Tensor
     _flatten_into(flat, result, "")
     if len(flat) == 1 and "" in flat:
         return {name: flat[""]}
-    return {(key if not key[0].isdigit() else f"{name}_{key}"): flat[key] for key in flat}
+    return {(key if key and not key[0].isdigit() else f"{name}_{key}"): flat[key] for key in flat}
 
 
 def _flatten_into(flat: dict[str, torch.Tensor], result: Any, prefix: str) -> None:
@@ -85,6 +89,7 @@ class _Step:
     function: str
     print: tuple[Any, ...]
     source: Source | None
+    drew: bool
 
 
 class _Steps(TorchFunctionMode):
@@ -93,6 +98,7 @@ class _Steps(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.steps: list[_Step] = []
+        self._state = random_state()
 
     def __torch_function__(
         self,
@@ -103,10 +109,13 @@ class _Steps(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         tensors = [t for t in _leaves(result) if t.numel()]
-        if tensors:
+        with torch._C.DisableTorchFunction():
+            state = random_state()
+        if tensors or state != self._state:
             prints = tuple(_fingerprint(t) for t in tensors)
             name = resolve_name(func) or getattr(func, "__name__", "")
-            self.steps.append(_Step(name, prints, current_source()))
+            self.steps.append(_Step(name, prints, current_source(), state != self._state))
+        self._state = state
         return result
 
 
@@ -161,7 +170,8 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def check_faithful(
-    module: nn.Module,
+    original: nn.Module,
+    traced: nn.Module,
     graph: fx.GraphModule,
     example: Mapping[str, torch.Tensor],
     batch: str | int,
@@ -169,47 +179,109 @@ def check_faithful(
     """Run module and graph side by side, and refuse the graph where they differ.
 
     Args:
-        module: A copy of the network that may be run freely.
+        original: The network; only copies of it are run.
+        traced: The copy that was traced, whose weights the graph holds.
         graph: What was traced from it.
         example: Example inputs by name.
         batch: `dynamic`, or the one size to check.
 
     Raises:
-        TraceError: They differ, or the module is random or keeps state between calls.
+        TraceError: They differ, or the module is random, keeps state between calls or writes to
+            its own weights.
     """
+    module = private_copy(original)
+    _refuse_changed_weights(original, traced)
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
     for seed, size in enumerate(sizes):
         inputs = fresh_inputs(example, size, seed)
         expected = _module_result(module, inputs, size)
         if seed == 0:
             _check_repeatable(module, inputs, expected)
+        _refuse_changed_weights(original, module)
         actual = _graph_result(graph, inputs, size)
         if not _same(expected, actual):
             _refuse_difference(module, graph, inputs)
 
 
-def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
-    versions = _versions(module)
-    try:
-        result = _run(module, inputs, seed=0)
-    except Exception as error:
-        shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in inputs.items())
-        remedy = "give the right --input"
-        if size is not None:
-            remedy += ", or export with a fixed --batch N if the network is for one size only"
-        raise TraceError(
-            f"{type(module).__name__} fails on {shapes}: {str(error).splitlines()[0]}",
-            source=describe(raised_at(error)),
-            remedy=remedy,
-        ) from error
-    changed = [name for name, version in _versions(module).items() if versions[name] != version]
+def _refuse_changed_weights(original: nn.Module, used: nn.Module) -> None:
+    changed = changed_weight(original, used)
     if changed:
         raise TraceError(
-            f"the forward pass changes the state '{changed[0]}', which an exported file would not",
+            f"the forward pass changes the state '{changed}', which an exported file would not",
+            module=changed.rpartition(".")[0],
+            remedy="keep forward free of state: make the state an input and an output",
+        )
+
+
+def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
+    before = plain_state(module)
+    result, drew = _watched_run(module, inputs, size)
+    if drew:
+        _refuse_random(module, inputs)
+    after = plain_state(module)
+    changed = [name for name, value in after.items() if before.get(name, value) != value]
+    if changed:
+        raise TraceError(
+            f"the module keeps state between calls: forward changes '{changed[0]}'",
             module=changed[0].rpartition(".")[0],
+            source=describe(_assignment(module, changed[0])),
             remedy="keep forward free of state: make the state an input and an output",
         )
     return result
+
+
+def _watched_run(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None
+) -> tuple[Any, bool]:
+    """Run a module; tell whether it drew random numbers, used or not."""
+    arguments = {name: tensor.clone() for name, tensor in inputs.items()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), silent():
+        torch.manual_seed(0)
+        before = random_state()
+        try:
+            return module(**arguments), random_state() != before
+        except Exception as error:
+            shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in inputs.items())
+            remedy = "give the right --input"
+            if size is not None:
+                remedy += ", or a fixed --batch N if the network is for one size only"
+            raise TraceError(
+                f"{type(module).__name__} fails on {shapes}: {first_line(error)}",
+                source=describe(raised_at(error)),
+                remedy=remedy,
+            ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _assignment(module: nn.Module, name: str) -> Source | None:
+    """Find the line of a module's forward that assigns to an attribute."""
+    path, _, attribute = name.rpartition(".")
+    function = type(module.get_submodule(path)).forward
+    try:
+        lines, start = inspect.getsourcelines(function)
+    except (OSError, TypeError):  # there is no source to read
+        return None
+    pattern = re.compile(rf"self\.{re.escape(attribute)}\s*[-+*/|&]*=")
+    found = (i for i, line in enumerate(lines) if pattern.search(line))
+    index = next(found, None)
+    if index is None:
+        return None
+    filename = inspect.getsourcefile(function) or ""
+    return Source(relative_file(filename), start + index, lines[index].strip())
+
+
+def _refuse_random(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
+    step = next((step for step in _steps(module, inputs, 0) if step.drew), None)
+    raise TraceError(
+        "the module is random: it draws random numbers in eval mode",
+        node=step.function if step else "",
+        source=describe(step.source) if step else "",
+        remedy="pass training=self.training to F.dropout, and the noise as an input",
+    )
 
 
 def _graph_result(
@@ -219,33 +291,21 @@ def _graph_result(
         return _run(graph, inputs, seed=0)
     except Exception as error:
         raise TraceError(
-            f"the module runs at batch {size} and its graph does not: {str(error).splitlines()[0]}",
+            f"the module runs at batch {size} and its graph does not: {first_line(error)}",
             remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
         ) from error
 
 
-def _versions(module: nn.Module) -> dict[str, tuple[int, int]]:
-    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: (id(tensor), tensor._version) for name, tensor in state.items()}
-
-
 def _check_repeatable(module: nn.Module, inputs: Mapping[str, torch.Tensor], expected: Any) -> None:
-    if not _same(expected, _run(module, inputs, seed=0)):
-        step = _first_difference(_steps(module, inputs, 0), _steps(module, inputs, 0))
-        raise TraceError(
-            "the module gives another result on its second call: it keeps state between calls",
-            node=step.function if step else "",
-            source=describe(step.source) if step else "",
-            remedy="keep forward free of state: make the state an input and an output",
-        )
-    if not _same(expected, _run(module, inputs, seed=1)):
-        step = _first_difference(_steps(module, inputs, 0), _steps(module, inputs, 1))
-        raise TraceError(
-            "the module is random: the same input gives another result with another seed",
-            node=step.function if step else "",
-            source=describe(step.source) if step else "",
-            remedy="pass training=self.training to F.dropout, and the noise as an input",
-        )
+    if _same(expected, _run(module, inputs, seed=0)):
+        return
+    step = _first_difference(_steps(module, inputs, 0), _steps(module, inputs, 0))
+    raise TraceError(
+        "the module gives another result on its second call: it keeps state between calls",
+        node=step.function if step else "",
+        source=describe(step.source) if step else "",
+        remedy="keep forward free of state: make the state an input and an output",
+    )
 
 
 def _refuse_difference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,16 @@ from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.tracing.source import describe
 
-__all__ = ["BATCH", "Tree", "propagate_shapes", "resized", "tensors_in"]
+__all__ = ["BATCH", "UNKNOWN", "Tree", "propagate_shapes", "resized", "tensors_in"]
 
 BATCH = "batch"
 """Name of the symbolic first axis, in the graph, the file and the manifest."""
 
-_SIZES = (
-    4,
-    7,
-)  # neither is 0 or 1, which PyTorch may treat apart, and no net is likely to have both
+UNKNOWN = "?"
+"""A length that follows the batch in another way than `a*batch+b`."""
+
+_SIZES = (4, 7, 11)  # none is 0 or 1, which PyTorch may treat apart; the third proves the line
+
 Tree = Any
 """What a node gives: `TensorInfo`s, numbers and the like, in tuples as the node nests them."""
 
@@ -38,8 +39,9 @@ class _Recorder(fx.Interpreter):
         try:
             result = super().run_node(n)
         except Exception as error:
+            text = next(iter(str(error).splitlines()), type(error).__name__)
             raise TraceError(
-                f"the graph does not run at every batch size: {str(error).splitlines()[0]}",
+                f"the graph does not run at every batch size: {text}",
                 node=n.name,
                 source=describe(n.meta.get("netloft_source")),
                 remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
@@ -77,9 +79,9 @@ def propagate_shapes(
     Raises:
         TraceError: The graph fails at another batch size.
     """
-    sizes = _SIZES if batch == "dynamic" else (next(iter(inputs.values())).shape[0],) * 2
-    first, second = (_run(module, inputs, size) for size in sizes)
-    return {name: _joined(first[name], second[name], sizes) for name in first}
+    sizes = _SIZES if batch == "dynamic" else (next(iter(inputs.values())).shape[0],)
+    runs = [_run(module, inputs, size) for size in sizes]
+    return {name: _joined([run[name] for run in runs], sizes) for name in runs[0]}
 
 
 def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) -> dict[str, Tree]:
@@ -95,23 +97,35 @@ def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) 
     return recorder.trees
 
 
-def _joined(first: Tree, second: Tree, sizes: tuple[int, int]) -> Tree:
-    """Hold two runs against each other: what differs follows the batch."""
-    if isinstance(first, TensorInfo) and isinstance(second, TensorInfo):
-        pairs = zip(first.shape, second.shape, strict=True)
-        return TensorInfo(tuple(_joined(a, b, sizes) for a, b in pairs), first.dtype)
+def _joined(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
+    """Hold the runs against each other: what differs follows the batch."""
+    first = trees[0]
+    if isinstance(first, TensorInfo):
+        if len({len(tree.shape) for tree in trees}) > 1:
+            raise TraceError(
+                "the graph's shapes have another rank at another batch size",
+                remedy="export with a fixed --batch N",
+            )
+        lengths = zip(*(tree.shape for tree in trees), strict=True)
+        return TensorInfo(tuple(_dim(found, sizes) for found in lengths), first.dtype)
     if isinstance(first, tuple):
-        return tuple(_joined(a, b, sizes) for a, b in zip(first, second, strict=True))
-    if type(first) is int and type(second) is int:
-        return _dim(first, second, sizes)
-    return first
+        if len({len(tree) for tree in trees}) > 1:
+            raise TraceError(
+                "the graph gives another number of tensors at another batch size",
+                remedy="export with a fixed --batch N",
+            )
+        return tuple(_joined(items, sizes) for items in zip(*trees, strict=True))
+    return _dim(trees, sizes) if type(first) is int else first
 
 
-def _dim(at_first: int, at_second: int, sizes: tuple[int, int]) -> Dim:
-    if at_first == at_second:
-        return at_first
-    factor = (at_second - at_first) // (sizes[1] - sizes[0])
-    offset = at_first - factor * sizes[0]
+def _dim(found: Sequence[int], sizes: Sequence[int]) -> Dim:
+    if len(set(found)) == 1:
+        return int(found[0])
+    factor, remainder = divmod(found[1] - found[0], sizes[1] - sizes[0])
+    offset = found[0] - factor * sizes[0]
+    line = [factor * size + offset for size in sizes]
+    if remainder or factor < 1 or line != list(found):
+        return UNKNOWN
     text = BATCH if factor == 1 else f"{factor}*{BATCH}"
     return f"{text}{offset:+d}" if offset else text
 

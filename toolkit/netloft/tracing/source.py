@@ -42,18 +42,15 @@ def _is_standard_library(filename: str) -> bool:
 
 
 def relative_file(filename: str) -> str:
-    """Return `filename` below the working folder or its package; never an absolute path."""
+    """Return a file's path below its package's root; never a path of the builder's.
+
+    It does not depend on the working folder, so that two exports say the same.
+    """
     path = Path(filename)
-    for root in sorted(
-        (Path(entry) for entry in sys.path if entry), key=lambda p: len(p.parts), reverse=True
-    ):
-        if "site-packages" in root.parts and path.is_relative_to(root):
-            return path.relative_to(root).as_posix()
-    if _MODELS in filename:
-        return "netloft/models/" + filename.split(_MODELS, 1)[1].replace(os.sep, "/")
-    if path.is_relative_to(Path.cwd()):
-        return path.relative_to(Path.cwd()).as_posix()
-    return path.name
+    root = path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return path.relative_to(root).as_posix()
 
 
 def _source(filename: str, line: int) -> Source:

@@ -22,7 +22,7 @@ from netloft.graph.graph import SideEffect
 from netloft.graph.ops import is_inplace
 from netloft.tracing.source import current_source, describe, raised_at
 
-__all__ = ["Tracer", "bind_inputs", "detached_copy"]
+__all__ = ["Tracer", "bind_inputs", "detached_copy", "private_copy"]
 
 _PLAIN = re.compile(r"\w+(\.\w+)*")
 _IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
@@ -77,27 +77,35 @@ def bind_inputs(
     named: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            named.update({f"{name}_{i}": item for i, item in enumerate(value)})
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            named.update(value)
-        else:
-            named[name] = value
+        if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
+            raise InputError(
+                f"{type(module).__name__}.forward{signature} takes '{name}' without a name",
+                remedy="put the network into a module whose forward names its inputs",
+            )
+        named.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
     for name, value in named.items():
         if not isinstance(value, torch.Tensor):
             raise InputError(
                 f"input '{name}' is a {type(value).__name__}, and a graph's inputs are tensors",
                 remedy="wrap the network in a module whose forward takes tensors only",
             )
-    return named
+    return {name: tensor.detach() for name, tensor in named.items()}
 
 
 def detached_copy(module: nn.Module) -> nn.Module:
     """Copy a module's structure and buffers and share its parameters.
 
-    A forward pass of the copy cannot change the original's state, and no weight is held twice.
+    For a module whose forward is known to leave its parameters alone.
     """
-    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
+    return _copied(module, {id(p): p for p in module.parameters()})
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """Copy a module whole: whatever its forward does, the original stays as it is."""
+    return _copied(module, {})
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:  # a computed tensor hangs in the module (old weight_norm)
@@ -136,28 +144,9 @@ class Tracer(fx.Tracer):
             name: self.create_proxy("placeholder", name, (), {}, type_expr=torch.Tensor)
             for name in self._inputs
         }
-        signature = inspect.signature(inspect.unwrap(root_fn))
 
         def call(module: nn.Module) -> Any:
-            args: list[Any] = [module]
-            kwargs: dict[str, Any] = {}
-            rest = dict(proxies)
-            for parameter in list(signature.parameters.values())[1:]:
-                if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                    args += [rest.pop(n) for n in list(rest) if n.startswith(f"{parameter.name}_")]
-                elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                    kwargs.update(rest)
-                elif parameter.name in rest:
-                    value = rest.pop(parameter.name)
-                    if parameter.kind is inspect.Parameter.KEYWORD_ONLY or kwargs:
-                        kwargs[parameter.name] = value
-                    else:
-                        args.append(value)
-                elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                    args.append(parameter.default)
-                elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
-                    kwargs[parameter.name] = parameter.default
-            return root_fn(*args, **kwargs)
+            return root_fn(module, **proxies)
 
         return call, [self.root]
 

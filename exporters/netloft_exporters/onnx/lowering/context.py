@@ -13,7 +13,7 @@ import torch
 from netloft.graph.annotation import Annotation, Dim, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph
-from netloft.tracing.shapes import BATCH
+from netloft.tracing.shapes import BATCH, UNKNOWN
 from netloft_exporters.onnx.lowered import Origin, write_origin
 
 __all__ = ["Context", "Unsupported", "dtype_of"]
@@ -228,6 +228,8 @@ class Context:
 
 def _parse_dim(dim: str) -> tuple[int, int]:
     """Return factor and offset of `3*batch+1`."""
+    if dim == UNKNOWN:
+        raise Unsupported("a length that follows the batch in an unknown way")
     factor, star, rest = dim.rpartition("*")
     offset = rest.removeprefix(BATCH)
     return int(factor) if star else 1, int(offset) if offset else 0
