@@ -20,7 +20,10 @@ def to_onnx(
     batch: str | int = "dynamic",
     opset: int = 20,
 ) -> Path:
-    """Write a module as an ONNX file: traced, lowered and structurally checked, with no report.
+    """Write a module as an ONNX file: traced, lowered, checked and compared, with no report.
+
+    The file is run on the CPU against the module in float64, at three batch sizes; `netloft.export`
+    gives the numbers too.
 
     Args:
         module: In eval mode; it is not changed.
@@ -35,9 +38,12 @@ def to_onnx(
     Raises:
         TraceError: The module has no faithful graph.
         ExportError: The graph cannot be written as ONNX.
+        ParityError: The file computes another function; it was not kept.
         OutputError: The file cannot be written.
     """
     from netloft.errors import OutputError
+    from netloft.parity.check import check_parity, require_parity
+    from netloft.parity.inputs import cases, parity_batches
     from netloft.tracing import trace
     from netloft.tracing.tracer import bind_inputs
     from netloft_exporters.onnx import write_onnx
@@ -51,6 +57,8 @@ def to_onnx(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
             write_onnx(graph, module, inputs, staged, opset)
+            made = cases(inputs, parity_batches(batch), seed=0)
+            require_parity(check_parity(graph, module, staged, made, ["cpu"]))
             # the weights first: a header must never point at data that is not there yet
             for file in sorted(Path(folder).iterdir(), key=lambda p: p == staged):
                 file.replace(target.parent / file.name)

@@ -98,7 +98,7 @@ ROWS = [
     Row("cat along the batch", lambda x: torch.cat([x, x])),
     Row("stack", lambda x: torch.stack([x, x + 1], 2)),
     Row("chunk", lambda x: x.chunk(3, 1)[0] + 1),
-    Row("split", lambda x: x.split([1, 3], 1)),
+    Row("split", lambda x: torch.split(x, [1, 3], 1)),
     Row("unbind", lambda x: x.unbind(1)[2] * 2),
     Row("expand", lambda x: x[:, :1].expand(-1, 5, -1, -1) * 2),
     Row("pad", lambda x: F.pad(x, (1, 2, 0, 3), value=1.5)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from ops_table import ROWS, Row
+from tests.exporters.ops_table import ROWS, Row
 from torch import Tensor, nn
 
 from netloft.parity.check import check_parity, require_parity

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from netloft.errors import CheckError, ExportError, OutputError
+from netloft.errors import CheckError, ExportError, NetloftError, OutputError
 from netloft.tracing import trace
 from netloft_exporters import to_onnx
 from netloft_exporters.onnx.check import check_model
@@ -188,3 +188,37 @@ def test_the_structural_check_can_fail(written: tuple[nn.Module, Path], tmp_path
         check_model(str(tmp_path / "leak.onnx"), graph, 20)
     with pytest.raises(CheckError, match="opset"):
         check_model(str(path), graph, 21)
+
+
+class Branching(nn.Module):
+    """A hook that fx cannot look into chooses by the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.conv.register_forward_hook(lambda m, i, o: o * 5 if o.shape[0] > 1 else o)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_a_file_that_is_wrong_at_one_batch_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(NetloftError):
+        to_onnx(Branching().eval(), (torch.randn(2, 3, 8, 8),), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class OddLengths(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[::2] * 2, (x @ x.transpose(0, 1)).reshape(-1)
+
+
+def test_lengths_that_follow_the_batch_in_odd_ways_come_out_right(tmp_path: Path) -> None:
+    graph = trace(OddLengths().eval(), (torch.randn(2, 3),))
+    assert [value.info.shape for value in graph.outputs] == [("?", 3), ("?",)]
+    path = to_onnx(OddLengths().eval(), (torch.randn(2, 3),), tmp_path / "net.onnx")
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch in (1, 2, 5):
+        first, second = session.run(None, {"input": np.ones((batch, 3), np.float32)})
+        assert first.shape == (-(-batch // 2), 3)
+        assert second.shape == (batch * batch,)

@@ -45,18 +45,28 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
 
 def _name_values(model: ir.Model, graph: Graph) -> None:
     """Give inputs and outputs the graph's names; each output gets a value of its own."""
+    _free_names(model, {value.name for value in (*graph.inputs, *graph.outputs)})
     for found, wanted in zip(model.graph.inputs, graph.inputs, strict=True):
         found.name = wanted.name
     taken = {id(value) for value in model.graph.inputs}
     for index, (value, wanted) in enumerate(zip(model.graph.outputs, graph.outputs, strict=True)):
         if id(value) in taken or value.is_initializer():
-            # an input handed through, or one value returned twice
+            # an input or a weight handed through, or one value returned twice
             node = ir.node("Identity", [value])
             node.outputs[0].shape, node.outputs[0].type = value.shape, value.type
             model.graph.append(node)
             model.graph.outputs[index] = value = node.outputs[0]
         value.name = wanted.name
         taken.add(id(value))
+
+
+def _free_names(model: ir.Model, names: set[str]) -> None:
+    """Rename weights that stand under a name that an input or output needs."""
+    for value in list(model.graph.initializers.values()):
+        if value.name in names:
+            del model.graph.initializers[value.name]
+            value.name = f"{value.name}_value"
+            model.graph.initializers[value.name] = value
 
 
 def _unique(name: str, used: Counter[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,4 +184,91 @@ def test_a_module_without_a_float64_run_says_so(tmp_path: Path) -> None:
     write_onnx(graph, module, inputs, tmp_path / "net.onnx")
     result = check_parity(graph, module, tmp_path / "net.onnx", cases(inputs, (1, 2), 0), ["cpu"])
     assert any("has no float64 run" in note for note in result.notes)
+    require_parity(result)
+
+
+class Chaotic(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(1e8 * x)
+
+
+def test_what_cannot_be_judged_is_refused(tmp_path: Path) -> None:
+    module, inputs = Chaotic().eval(), {"x": torch.randn(2, 30)}
+    graph = trace(module, inputs)
+    write_onnx(graph, module, inputs, tmp_path / "net.onnx")
+    result = check_parity(graph, module, tmp_path / "net.onnx", cases(inputs, (1, 2), 0), ["cpu"])
+    assert all(row.tolerance <= 0.05 for row in result.rows)
+    with pytest.raises(ParityError):
+        require_parity(result)
+    undecided = [row for row in result.rows if row.status == "undecided"]
+    assert undecided
+    with pytest.raises(ParityError, match="the file cannot be judged"):
+        require_parity(replace(result, rows=tuple(undecided)))
+
+
+class Double(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)
+
+
+def test_a_double_network_is_judged_in_double(tmp_path: Path) -> None:
+    module, inputs = Double().eval().double(), {"x": torch.randn(2, 6).double()}
+    nn.init.uniform_(module.fc.weight)
+    graph = trace(module, inputs)
+    path = tmp_path / "net.onnx"
+    write_onnx(graph, module, inputs, path)
+    good = check_parity(graph, module, path, cases(inputs, (1, 2), 0), ["cpu"])
+    require_parity(good)
+    rounded = edit(path, tmp_path / "r.onnx", "fc.weight", lambda w: w.astype("f4").astype("f8"))
+    with pytest.raises(ParityError):
+        require_parity(check_parity(graph, module, rounded, cases(inputs, (1, 2), 0), ["cpu"]))
+
+
+class ManyHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+        self.scale = nn.Parameter(torch.ones(3))
+        self.anchors: Tensor
+        self.register_buffer("anchors", torch.arange(5.0))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        h = self.fc(x)
+        return {
+            "class": h.argmax(1),
+            "p": h.softmax(1),
+            "q": h.softmax(1),
+            "x": h,
+            "anchors": self.anchors,
+            "scale": self.scale.exp(),
+            "ones": torch.ones(2, 2),
+        }
+
+
+def test_outputs_of_every_kind_are_compared(tmp_path: Path) -> None:
+    module, inputs = ManyHeads().eval(), {"x": torch.randn(2, 6)}
+    graph = trace(module, inputs)
+    path = tmp_path / "net.onnx"
+    write_onnx(graph, module, inputs, path)
+    result = check_parity(graph, module, path, cases(inputs, (1, 2, 7), 0), ["cpu"])
+    require_parity(result)
+    names = {row.output for row in result.rows}
+    assert {"class", "p", "q", "x", "anchors", "scale", "ones"} <= names
+
+
+class NamedAlike(nn.Module):
+    def forward(self, x: Tensor, c: Tensor) -> dict[str, Tensor]:
+        return {"x": x * 2, "c": c + x}
+
+
+def test_an_output_named_like_an_input_gets_a_name_of_its_own(tmp_path: Path) -> None:
+    module, inputs = NamedAlike().eval(), {"x": torch.randn(2, 3), "c": torch.randn(2, 3)}
+    graph = trace(module, inputs)
+    assert [value.name for value in graph.outputs] == ["x_out", "c_out"]
+    write_onnx(graph, module, inputs, tmp_path / "net.onnx")
+    result = check_parity(graph, module, tmp_path / "net.onnx", cases(inputs, (1, 2), 0), ["cpu"])
     require_parity(result)

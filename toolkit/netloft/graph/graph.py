@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import fx
 
@@ -109,6 +111,11 @@ class Graph:
     def __len__(self) -> int:
         return len(self.module.graph.nodes)
 
+    def named_outputs(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Rename a module's flattened outputs, which come in order, as the graph calls them."""
+        names = (value.name for value in self.outputs)
+        return dict(zip(names, tensors.values(), strict=True))
+
     def node(self, name: str) -> fx.Node:
         """Return the fx node called `name`."""
         return self._by_name[name]
@@ -123,6 +130,12 @@ class Graph:
         from netloft.graph.cost import totals
 
         return totals(self)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Show the graph as a picture in a notebook, and as text elsewhere."""
+        # by name: the toolkit does not depend on the drawing
+        diagrams = importlib.import_module("netloft_diagrams")
+        return {"image/svg+xml": diagrams.render(self, "svg").decode(), "text/plain": str(self)}
 
     def __str__(self) -> str:
         from netloft.graph.text import print_graph

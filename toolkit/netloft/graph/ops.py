@@ -99,7 +99,6 @@ FUNCTION_OPS = {
     "alpha_dropout": "dropout",
     "upsample": "interpolate",
     "arctan": "atan",
-    "pow": "pow",
     "ipow": "pow",
 }
 

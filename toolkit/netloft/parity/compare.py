@@ -53,7 +53,7 @@ class Comparison:
         worst_index: Where the largest error is.
         worst_actual: The file's value there.
         worst_expected: The reference's value there.
-        status: `pass` or `fail`.
+        status: `pass`, `fail`, or `undecided` where PyTorch's own error is too large to judge.
     """
 
     provider: str

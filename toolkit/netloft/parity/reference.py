@@ -42,6 +42,7 @@ class Reference:
     """
 
     def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
+        self._graph = graph
         self._float32 = detached_copy(module)
         self._float64 = copy.deepcopy(module).double()
         self._taps32 = tapped_module(graph, taps) if taps else None
@@ -76,7 +77,8 @@ class Reference:
         inputs: Mapping[str, torch.Tensor],
     ) -> Arrays:
         with torch.inference_mode(), silent():
-            values = flatten_outputs(module(**{name: t.clone() for name, t in inputs.items()}))
+            result = module(**{name: t.clone() for name, t in inputs.items()})
+            values = self._graph.named_outputs(flatten_outputs(result))
             if taps is not None:
                 values |= taps(*(t.clone() for t in inputs.values()))
         return {name: _array(value) for name, value in values.items()}

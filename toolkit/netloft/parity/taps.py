@@ -6,9 +6,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from torch import fx
 
+from netloft.graph.annotation import TensorInfo
 from netloft.graph.graph import Graph, annotation
 
 __all__ = ["Tap", "find_taps", "tapped_module", "tapped_onnx"]
@@ -32,12 +34,14 @@ class Tap:
         output: Name of the output that the head gives.
         node: Name of the graph node that gives the value.
         value: Name of the same value in the ONNX file.
+        dtype: Its element type.
     """
 
     name: str
     output: str
     node: str
     value: str
+    dtype: str
 
 
 def find_taps(graph: Graph, model: onnx.ModelProto) -> tuple[Tap, ...]:
@@ -49,8 +53,13 @@ def find_taps(graph: Graph, model: onnx.ModelProto) -> tuple[Tap, ...]:
         if head is not None and value is not None:
             operand = head.all_input_nodes[0]
             op = annotation(head).op
-            found.append(Tap(f"{output.name} before {op}", output.name, operand.name, value))
-    return tuple(found)
+            info = annotation(operand).value
+            dtype = info.dtype if isinstance(info, TensorInfo) else output.info.dtype
+            name = f"{output.name} before {op}"
+            found.append(Tap(name, output.name, operand.name, value, dtype))
+    own = {output.name for output in model.graph.output}
+    distinct = {tap.value: tap for tap in found if tap.value not in own}
+    return tuple(distinct.values())
 
 
 def _graph_head(node: fx.Node) -> fx.Node | None:
@@ -84,8 +93,8 @@ def tapped_onnx(model: onnx.ModelProto, taps: Sequence[Tap]) -> bytes:
     """Return the file's bytes with the tapped values as further outputs."""
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
-    element = copied.graph.output[0].type.tensor_type.elem_type
     for tap in taps:
+        element = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(tap.dtype))
         copied.graph.output.append(onnx.helper.make_tensor_value_info(tap.value, element, None))
     data: bytes = copied.SerializeToString()
     return data
