@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,21 @@ import onnx
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
+from netloft.parity.policy import DEFAULT_POLICY
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
+from netloft.runtime.reasons import first_line
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from netloft.graph.graph import Graph
+
 __all__ = ["Verification", "verify"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+_AGAIN = "export the model again, or fetch the bundle again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,21 +72,20 @@ def verify(
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
         ProviderError: A provider that was asked for does not start here.
-        UsageError: The target is neither, or `against` lacks its inputs.
+        UsageError: The target is neither, `against` lacks its inputs, or its inputs and outputs
+            are not those of the file.
     """
-    path = Path(target)
+    path = _target(target)
     running, missing = available(providers)
     not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
     checks, rows = [], list[Mapping[str, Any]]()
     model = path
-    if path.is_dir():
+    if os.path.isdir(path):
         manifest = read_manifest(path)
         check_files(path, manifest["files"])
         checks.append(f"{len(manifest['files'])} files are what the manifest says")
         model = path / "model.onnx"
         rows += _replay(path, manifest, running, threads)
-    elif not path.is_file():
-        raise UsageError(f"{path} is neither a bundle nor a file", remedy="name a bundle's folder")
     _check_structure(model)
     checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
@@ -91,6 +98,16 @@ def verify(
             checks.append(f"the model loads on {provider}")
     status = "pass" if all(row["status"] == "pass" for row in rows) else "fail"
     return Verification(status, tuple(checks), tuple(rows), tuple(not_run))
+
+
+def _target(target: str | Path) -> Path:
+    path = Path(target)
+    if not os.path.isdir(path) and not (os.path.isfile(path) and path.suffix == ".onnx"):
+        raise UsageError(
+            f"{path} is neither a bundle nor an .onnx file",
+            remedy="name what netloft export wrote, or an .onnx file",
+        )
+    return path
 
 
 def _check_structure(model: Path) -> None:
@@ -108,17 +125,45 @@ def _replay(
     vectors = folder / "test_data_set_0"
     inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
     if not inputs or not outputs:
-        raise IntegrityError(f"{folder} has no test vectors", remedy="export the model again")
+        raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
+    _check_names(manifest, inputs, outputs)
     rows = []
     for provider in providers:
         session = start_session(folder / "model.onnx", provider, threads=threads)
-        names = list(outputs)
-        actual = dict(zip(names, session.run(names, inputs), strict=True))
-        rows += [
-            _row(provider, name, actual[name], outputs[name], float(manifest["tolerances"][name]))
-            for name in names
-        ]
+        try:
+            given = session.run(list(outputs), inputs)
+        except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
+            raise IntegrityError(
+                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
+                remedy=_AGAIN,
+            ) from error
+        for (name, expected), actual in zip(outputs.items(), given, strict=True):
+            if np.shape(actual) != expected.shape:
+                raise IntegrityError(
+                    f"output '{name}' has shape {list(np.shape(actual))}, and its test vector "
+                    f"{list(expected.shape)}",
+                    remedy=_AGAIN,
+                )
+            tolerance = float(manifest["tolerances"][name])
+            rows.append(_row(provider, name, actual, expected, tolerance))
     return rows
+
+
+def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
+    """The vectors, and the tolerances, are of the inputs and outputs in the manifest."""
+    for kind, found in (
+        ("input", inputs),
+        ("output", outputs),
+        ("tolerance", manifest["tolerances"]),
+    ):
+        declared = manifest["inputs" if kind == "input" else "outputs"]
+        names = {tensor["name"] for tensor in declared}
+        for name in sorted(set(found) ^ names):
+            if name in found and kind == "tolerance":
+                continue  # parity looks at values inside the network too
+            problem = "is of nothing in the manifest" if name in found else "is missing"
+            what = kind if kind == "tolerance" else f"{kind} test vector"
+            raise IntegrityError(f"the {what} for '{name}' {problem}", remedy=_AGAIN)
 
 
 def _row(
@@ -130,7 +175,8 @@ def _row(
 ) -> dict[str, Any]:
     error = measure(np.asarray(actual), expected, nonfinite_like=expected)
     # the vectors are PyTorch's float32 results: their own error adds to the file's
-    allowed = tolerance * (1 + 1 / 8)
+    floor = tolerance / DEFAULT_POLICY.factor
+    allowed = tolerance + floor
     return {
         "provider": provider,
         "batch": expected.shape[0] if expected.ndim else 1,
@@ -139,8 +185,8 @@ def _row(
         "max_abs": error.max_abs,
         "max_rel": error.max_rel,
         "scaled_error": error.scaled,
-        "noise_floor": tolerance / 8,
-        "ratio": error.scaled / (tolerance / 8),
+        "noise_floor": floor,
+        "ratio": error.scaled / floor if floor else (float("inf") if error.scaled else 0.0),
         "tolerance": allowed,
         "worst_index": list(error.index),
         "worst_actual": error.actual,
@@ -166,9 +212,10 @@ def _compare(
             "a module to verify against needs example inputs",
             remedy="give example_inputs=(tensor, …), batch first",
         )
-    shape = onnx.load(str(model), load_external_data=False).graph.input[0].type.tensor_type.shape
-    batch = shape.dim[0].dim_value or "dynamic"
+    declared = onnx.load(str(model), load_external_data=False).graph
+    batch = _batch(declared)
     graph = trace(module, example_inputs, batch)
+    _check_interface(model, declared, graph)
     inputs = bind_inputs(module, example_inputs)
     result = check_parity(
         graph,
@@ -179,3 +226,64 @@ def _compare(
         threads=threads,
     )
     return [dataclasses.asdict(row) for row in result.rows]
+
+
+def _fed(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a caller gives; old files list their weights among them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _batch(graph: onnx.GraphProto) -> int | str:
+    """Return the batch size of a file: the first length of the first input that has one."""
+    shapes = (value.type.tensor_type.shape.dim for value in _fed(graph))
+    first = next((shape[0] for shape in shapes if shape), None)
+    return (first.dim_value if first is not None else 0) or "dynamic"
+
+
+def _check_interface(model: Path, declared: onnx.GraphProto, graph: Graph) -> None:
+    """Refuse a file whose inputs and outputs cannot be those of the module."""
+    file = _declared(_fed(declared)), _declared(declared.output)
+    ours = tuple(
+        [(value.name, tuple(value.info.shape)) for value in values]
+        for values in (graph.inputs, graph.outputs)
+    )
+    same = all(
+        len(theirs) == len(mine) and all(map(_alike, theirs, mine))
+        for theirs, mine in zip(file, ours, strict=True)
+    )
+    if not same:
+        raise UsageError(
+            f"{model.name} is {_signature(*file)}, and {graph.class_name} is {_signature(*ours)}",
+            remedy="name the module that the file was exported from, and its --input shapes",
+        )
+
+
+_Described = tuple[str, tuple[int | str, ...]]
+
+
+def _declared(values: Sequence[onnx.ValueInfoProto]) -> list[_Described]:
+    shapes = [(value.name, value.type.tensor_type.shape.dim) for value in values]
+    return [
+        (name, tuple(length.dim_value or length.dim_param or "?" for length in shape))
+        for name, shape in shapes
+    ]
+
+
+def _alike(first: _Described, second: _Described) -> bool:
+    return (
+        first[0] == second[0]
+        and len(first[1]) == len(second[1])
+        and all(
+            a == b or isinstance(a, str) or isinstance(b, str)
+            for a, b in zip(first[1], second[1], strict=True)
+        )
+    )
+
+
+def _signature(inputs: Sequence[_Described], outputs: Sequence[_Described]) -> str:
+    sides = (
+        ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in values)
+        for values in (inputs, outputs)
+    )
+    return " -> ".join(sides)

@@ -45,7 +45,22 @@ def test_reads_shapes(text: str, spec: InputSpec) -> None:
             "  remedy: write it as 1x3x224x224, image=1x3x224x224 or 1x128:int64, batch first",
         ),
         ("1x0", "--input '1x0' has a length of 0\n  remedy: give lengths of 1 or more"),
-        ("1x3:cat", "'cat' is not an element type\n  remedy: use float32, int64, bool …"),
+        *(
+            (
+                f"1x3:{dtype}",
+                f"'{dtype}' is not an element type of inputs\n  remedy: use one of "
+                "float16, float32, float64, int8, int16, int32, int64, uint8, bool",
+            )
+            for dtype in ("cat", "quint8", "complex64", "bfloat16", "uint16")
+        ),
+        *(
+            (
+                text,
+                f"--input '{text}' has more than 2,147,483,648 elements in one item\n"
+                "  remedy: give a smaller shape",
+            )
+            for text in ("1x99999999999999999999", "1x9999999x9999999", f"1x{'9' * 5000}")
+        ),
     ],
 )
 def test_refuses_other_texts(text: str, message: str) -> None:

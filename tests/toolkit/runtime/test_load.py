@@ -50,6 +50,7 @@ def write_manifest(folder: Path, **changes: Any) -> None:
         "name": "adder",
         "inputs": [IMAGE, MASK],
         "outputs": [{"name": "sum", "dtype": "float32", "shape": ["batch", 3]}],
+        "tolerances": {"sum": 1e-6},
         "files": files,
     } | changes
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -130,6 +131,13 @@ def test_verify_false_reads_no_file_but_the_model(bundle: Path) -> None:
         ({"files": {"../x": {"sha256": "", "bytes": 0}}},
          "manifest.json lists a file in an unknown way, or outside of the bundle"),
         ({"inputs": None}, "manifest.json has no 'inputs'"),
+        ({"tolerances": None}, "manifest.json has no 'tolerances'"),
+        ({"tolerances": {"sum": 0.5}},
+         "manifest.json has the tolerance 0.5 for 'sum', which is none"),
+        ({"tolerances": {"sum": float("nan")}},
+         "manifest.json has the tolerance nan for 'sum', which is none"),
+        ({"tolerances": {"sum": "1e-6"}},
+         "manifest.json has the tolerance '1e-6' for 'sum', which is none"),
         ({"inputs": [{"name": "x"}]},
          "manifest.json describes an input or output in an unknown way"),
         ({"inputs": [IMAGE]}, "the inputs in manifest.json are not those of model.onnx"),

@@ -39,15 +39,24 @@ def read_vectors(folder: Path, kind: str) -> dict[str, npt.NDArray[Any]]:
     """Read the `input` or `output` tensors of a test data set, by name.
 
     Raises:
-        IntegrityError: A file is not a tensor.
+        IntegrityError: A file is not a tensor, is not numbered, or repeats a name.
     """
     found = {}
-    paths = sorted(folder.glob(f"{kind}_*.pb"), key=lambda p: int(p.stem.rpartition("_")[2]))
-    for path in paths:
+    for path in sorted(folder.glob(f"{kind}_*.pb"), key=_number):
         tensor = onnx.TensorProto()
         try:
             tensor.ParseFromString(path.read_bytes())
-            found[tensor.name] = numpy_helper.to_array(tensor)
+            array = numpy_helper.to_array(tensor)
         except Exception as error:
             raise IntegrityError(f"{path.name} is not a tensor: {error}") from error
+        if tensor.name in found:
+            raise IntegrityError(f"{path.name} is a second {kind} '{tensor.name}'")
+        found[tensor.name] = array
     return found
+
+
+def _number(path: Path) -> int:
+    number = path.stem.rpartition("_")[2]
+    if not (number.isascii() and number.isdecimal() and len(number) < 9):
+        raise IntegrityError(f"{path.name} is no test vector", remedy="name it as input_0.pb")
+    return int(number)

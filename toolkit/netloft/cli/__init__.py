@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import click
@@ -41,28 +42,58 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(verb, help_) for verb, (_, help_) in VERBS.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # what follows the verb is the verb's to read, but a mistake there has to be told in the
+        # way that was asked for, whether or not the verb got as far as to read it
+        words = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_AS_JSON] = "--json" in words
+        with _mistakes_told(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with _mistakes_told(ctx):
+                return super().invoke(ctx)
         except NetloftError as error:
-            report_error(error)
+            report_error(error, as_json=ctx.meta[_AS_JSON])
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; nothing was written", err=True)
             ctx.exit(130)
 
 
-def report_error(error: NetloftError) -> None:
-    """Tell the user; with `--json` on the command line, as JSON on stdout too."""
+_AS_JSON = "netloft.as_json"
+
+
+@contextmanager
+def _mistakes_told(ctx: click.Context) -> Iterator[None]:
+    """Tell of a wrong command line as JSON too; click itself tells people."""
+    try:
+        yield
+    except click.UsageError as error:
+        if ctx.meta[_AS_JSON]:
+            name = type(error).__name__
+            _echo_json(error.exit_code, error=name, problem=error.format_message())
+        raise
+
+
+def report_error(error: NetloftError, *, as_json: bool) -> None:
+    """Tell the user on standard error; and a program on standard output.
+
+    Args:
+        error: What went wrong.
+        as_json: The command line asks for JSON.
+    """
     click.echo(f"error: {error}", err=True)
-    if "--json" in sys.argv:
-        facts = {
-            "status": "fail" if error.exit_code == 1 else "error",
-            "exit_code": error.exit_code,
-            "error": type(error).__name__,
-            **{k: v for k, v in vars(error).items() if isinstance(v, str) and v},
-        }
-        click.echo(json.dumps(facts, indent=2))
+    if as_json:
+        keys = ("problem", "node", "module", "source", "remedy")
+        known = {key: str(getattr(error, key)) for key in keys if getattr(error, key)}
+        _echo_json(error.exit_code, error=type(error).__name__, **known)
+
+
+def _echo_json(exit_code: int, **facts: str) -> None:
+    status = "fail" if exit_code == 1 else "error"
+    click.echo(json.dumps({"status": status, "exit_code": exit_code, **facts}, indent=2))
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import click
 
-from netloft.cli.options import output_options, provider_options
+from netloft.cli.options import (
+    ModelRequest,
+    loading_options,
+    output_options,
+    provider_options,
+    tolerant,
+)
 
 if TYPE_CHECKING:
+    from netloft.models.loaded import LoadedModel
     from netloft.speed import TargetResult, TargetRow
 
 __all__ = ["bench"]
@@ -28,6 +37,8 @@ def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 
 @click.command(short_help="Measure bundles, .onnx files and models side by side.")
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@loading_options
+@tolerant
 @click.option("--batch-size", "sizes", multiple=True, type=click.IntRange(1), metavar="N",
               help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
 @click.option("--batches", callback=_batches, metavar="N,N", help="Batch sizes, as 1,8,64.")
@@ -35,6 +46,7 @@ def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 @provider_options
 @output_options
 def bench(
+    request: ModelRequest,
     targets: tuple[str, ...],
     sizes: tuple[int, ...],
     batches: tuple[int, ...],
@@ -47,21 +59,26 @@ def bench(
     """Measure each TARGET: a bundle, an .onnx file, or a MODEL, which runs in PyTorch.
 
     Targets run in turns, in random order. The ratio is the median over that of the first target;
-    where its interval holds 1, the verdict is "cannot tell".
+    where its interval holds 1, the verdict is "cannot tell". --arg, --weights, --input and --seed
+    are for every MODEL among the targets; --batch N adds a batch size.
 
     \b
     Examples:
       netloft bench out/resnet18
       netloft bench resnet18 out/resnet18 --batches 1,8
       netloft bench a.onnx b.onnx --threads 1 --json
+      netloft bench net.py:Net net.onnx --input 1x3x32x32 --weights net.safetensors
     """
     import json
 
+    from netloft.runtime.providers import available
     from netloft.speed import bench as run
 
+    available(providers)  # before a network is built
+    one = (request.batch,) if isinstance(request.batch, int) else ()
     result = run(
-        *targets,
-        batches=(*sizes, *batches) or (1, 8),
+        *(_loaded(target, request) for target in targets),
+        batches=(*one, *sizes, *batches) or (1, 8),
         providers=providers,
         threads=threads,
         quick=quick,
@@ -71,6 +88,13 @@ def bench(
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
         _print(result)
+
+
+def _loaded(target: str, request: ModelRequest) -> str | LoadedModel:
+    """Return a MODEL as the options ask for it; a bundle or a file is its own description."""
+    if os.path.isdir(target) or target.endswith(".onnx"):
+        return target
+    return dataclasses.replace(request, spec=target).load()
 
 
 def _print(result: TargetResult) -> None:

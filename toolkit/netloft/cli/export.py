@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from netloft.cli.options import ModelRequest, model_options, output_options, provider_options
+from netloft.cli.options import (
+    ModelRequest,
+    file_options,
+    model_options,
+    output_options,
+    provider_options,
+)
 
 __all__ = ["export"]
 
@@ -15,10 +21,8 @@ __all__ = ["export"]
 @model_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of the bundle; out/NAME by default.")  # fmt: skip
-@click.option("--opset", default=20, show_default=True, type=int, help="ONNX operator set.")
+@file_options
 @provider_options
-@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32"]),
-              help="Element type of the weights.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
 @output_options
 def export(

@@ -65,5 +65,7 @@ def _print_torchvision(kinds: Mapping[str, list[str]]) -> None:
         text = click.wrap_text(" ".join(names), 100, initial_indent="  ", subsequent_indent="  ")
         click.echo(text)
     click.echo(
+        "\ntimm's networks are timm:NAME, such as timm:vit_tiny_patch16_224, with the extra timm: "
+        "pip install 'netloft[timm]'."
         "\nA network of your own is path/to/file.py:Net or package.module:Net, with --input SHAPE."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netloft.errors import UsageError
+from netloft.defaults import DEFAULT_OPSET, MAX_BATCH
+from netloft.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from netloft.graph import Graph
     from netloft.models.loaded import LoadedModel
 
-__all__ = ["ModelRequest", "model_options", "output_options", "provider_options"]
+__all__ = [
+    "ModelRequest",
+    "file_options",
+    "loading_options",
+    "model_options",
+    "output_options",
+    "provider_options",
+    "tolerant",
+]
 
 PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+_Command = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,11 @@ class ModelRequest:
 
 
 def parse_argument(text: str) -> tuple[str, object]:
-    """Read `NAME=VALUE`; true, false, none, numbers and lists of them are themselves."""
+    """Read `NAME=VALUE`; true, false, none, numbers and lists of them are themselves.
+
+    Raises:
+        UsageError: There is no name, or no equals sign.
+    """
     import ast
 
     name, equals, value = text.partition("=")
@@ -63,22 +80,54 @@ def parse_argument(text: str) -> tuple[str, object]:
         return name, words[value.lower()]
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):  # a plain word
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # a plain word
         return name, value
 
 
 def _batch(_: click.Context, __: click.Parameter, value: str) -> str | int:
     if value == "dynamic":
         return value
-    if value.isdigit() and int(value) > 0:
-        return int(value)
-    raise click.BadParameter("give 'dynamic' or a number of 1 or more")
+    if not (value.isascii() and value.isdecimal()) or not value.strip("0"):
+        raise click.BadParameter("give 'dynamic' or a number of 1 or more")
+    if len(value) > len(str(MAX_BATCH)) or int(value) > MAX_BATCH:
+        raise InputError(
+            f"--batch {value} is more than {MAX_BATCH} items", remedy="give a smaller batch"
+        )
+    return int(value)
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add MODEL and its options; the command gets them as `request`."""
+def _precision(_: click.Context, __: click.Parameter, value: str) -> str:
+    if value != "fp32":
+        raise UsageError(
+            f"precision {value} is not available in this version",
+            remedy="export with --precision fp32",
+        )
+    return value
 
-    @click.argument("model")
+
+def model_options(command: _Command) -> _Command:
+    """Add MODEL and its options; the command gets them as `request`.
+
+    Every verb that takes a MODEL takes the same options, so that one line of a script does for
+    all. Those that the command does not declare itself mean nothing to it: they are read, checked,
+    hidden from its help and dropped.
+    """
+
+    @functools.wraps(command)
+    def with_model(*, model: str, request: ModelRequest, **rest: Any) -> Any:
+        return command(request=dataclasses.replace(request, spec=model), **rest)
+
+    return click.argument("model")(loading_options(tolerant(with_model)))
+
+
+def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
+    """Add what a MODEL is loaded with; the command gets a `request` that names none yet.
+
+    Args:
+        command: The verb.
+        hide_batch: Take `--batch`, which means nothing to this verb.
+    """
+
     @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE",
                   help="Constructor argument; repeat for more.")  # fmt: skip
     @click.option("--weights", metavar="FILE|NAME",
@@ -86,13 +135,13 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--input", "inputs", multiple=True, metavar="[NAME=]SHAPE[:DTYPE]",
                   help="Input such as 1x3x224x224; repeat for more.")  # fmt: skip
     @click.option("--batch", default="dynamic", show_default=True, callback=_batch,
-                  metavar="dynamic|N", help="Batch size that the graph is for.")  # fmt: skip
+                  metavar="dynamic|N", hidden=hide_batch,
+                  help="Batch size that the graph is for.")  # fmt: skip
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help="Seed of random weights and inputs.")  # fmt: skip
     @functools.wraps(command)
     def with_request(
         *,
-        model: str,
         args: tuple[str, ...],
         weights: str | None,
         inputs: tuple[str, ...],
@@ -101,27 +150,79 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         arguments = dict(parse_argument(text) for text in args)
-        request = ModelRequest(model, arguments, weights, inputs, batch, seed)
+        request = ModelRequest("", arguments, weights, inputs, batch, seed)
         return command(request=request, **rest)
 
     return with_request
 
 
-def provider_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def file_options(command: _Command) -> _Command:
+    """Add `--opset` and `--precision`."""
+    command = _opset(hidden=False)(command)
+    return _precision_option(hidden=False)(command)
+
+
+def provider_options(command: _Command) -> _Command:
     """Add `--provider` and `--threads`."""
-    command = click.option(
-        "--threads", type=click.IntRange(1), default=None,
-        help="Threads for one operation; the machine's cores by default.",
-    )(command)  # fmt: skip
-    return click.option(
-        "--provider", "providers", multiple=True, type=click.Choice(PROVIDERS),
-        help="Execution provider; repeat for more. Default: cpu, and cuda where it starts.",
-    )(command)  # fmt: skip
+    return _provider(hidden=False)(_threads(hidden=False)(command))
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def output_options(command: _Command) -> _Command:
     """Add `--json` and `--quiet`."""
-    command = click.option("--quiet", is_flag=True, help="Print errors only.")(command)
+    command = _quiet(hidden=False)(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Machine-readable result on standard output."
     )(command)
+
+
+def _opset(*, hidden: bool) -> Callable[[_Command], _Command]:
+    return click.option("--opset", default=DEFAULT_OPSET, show_default=True, type=int,
+                        hidden=hidden, help="ONNX operator set.")  # fmt: skip
+
+
+def _precision_option(*, hidden: bool) -> Callable[[_Command], _Command]:
+    return click.option("--precision", default="fp32", show_default=True, hidden=hidden,
+                        type=click.Choice(PRECISIONS), callback=_precision,
+                        help="Element type of the weights; fp32 alone for now.")  # fmt: skip
+
+
+def _provider(*, hidden: bool) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--provider", "providers", multiple=True, type=click.Choice(PROVIDERS), hidden=hidden,
+        help="Execution provider; repeat for more. Default: cpu, and cuda where it starts.",
+    )  # fmt: skip
+
+
+def _threads(*, hidden: bool) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--threads", type=click.IntRange(1), default=None, hidden=hidden,
+        help="Threads for one operation; the machine's cores by default.",
+    )  # fmt: skip
+
+
+def _quiet(*, hidden: bool) -> Callable[[_Command], _Command]:
+    return click.option("--quiet", is_flag=True, hidden=hidden, help="Print errors only.")
+
+
+_SHARED: dict[str, Callable[..., Callable[[_Command], _Command]]] = {
+    "opset": _opset,
+    "precision": _precision_option,
+    "providers": _provider,
+    "threads": _threads,
+    "quiet": _quiet,
+}
+
+
+def tolerant(command: _Command) -> _Command:
+    """Take the shared options that a command does not declare, and drop them."""
+    declared = {option.name for option in getattr(command, "__click_params__", ())}
+    ignored = [name for name in _SHARED if name not in declared]
+
+    @functools.wraps(command)
+    def without(**given: Any) -> Any:
+        return command(**{key: value for key, value in given.items() if key not in ignored})
+
+    wrapped: _Command = without
+    for name in ignored:
+        wrapped = _SHARED[name](hidden=True)(wrapped)
+    return wrapped

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netloft.cli.options import ModelRequest, model_options
+from netloft.cli.options import ModelRequest, model_options, output_options
 
 if TYPE_CHECKING:
     from netloft.graph import Graph
@@ -17,9 +17,11 @@ __all__ = ["trace"]
 @click.command(short_help="Print the graph of MODEL.")
 @model_options
 @click.option("--text", is_flag=True, help="Stable text, one node a line.")
-@click.option("--json", "as_json", is_flag=True, help="Every annotation as JSON.")
-def trace(request: ModelRequest, text: bool, as_json: bool) -> None:
+@output_options
+def trace(request: ModelRequest, text: bool, as_json: bool, quiet: bool) -> None:
     """Trace MODEL with torch.fx, prove the graph against the module and print it.
+
+    --json has every annotation of every node.
 
     \b
     Examples:
@@ -36,7 +38,7 @@ def trace(request: ModelRequest, text: bool, as_json: bool) -> None:
         click.echo(json.dumps(_facts(graph), indent=2))
     elif text:
         click.echo(print_graph(graph, sources=True), nl=False)
-    else:
+    elif not quiet:
         _print(graph)
 
 

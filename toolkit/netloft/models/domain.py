@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from netloft.defaults import MAX_ELEMENTS
+from netloft.errors import InputError
 from netloft.models.go import positions
 from netloft.models.inputs import bind_names
 from netloft.models.photographs import describe_photographs, photographs
@@ -37,14 +39,34 @@ def noise_inputs(model: LoadedModel, batch: int, seed: int) -> dict[str, torch.T
 
     Returns:
         By name of `forward`'s argument: N(0, 1) for real numbers, small integers, or bits.
+
+    Raises:
+        InputError: They are too large for this machine, or for any.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = [m.num_embeddings for m in model.module.modules() if isinstance(m, nn.Embedding)]
     high = max(min(rows, default=_INTEGERS), 1)
     return {
-        spec.name: _noise((batch, *spec.shape[1:]), getattr(torch, spec.dtype), high, generator)
+        spec.name: _fitting(spec.name, (batch, *spec.shape[1:]), spec.dtype, high, generator)
         for spec in bind_names(model.module, model.inputs)
     }
+
+
+def _fitting(
+    name: str, shape: tuple[int, ...], dtype: str, high: int, generator: torch.Generator
+) -> torch.Tensor:
+    size = "x".join(map(str, shape))
+    remedy = "give a smaller --input or --batch"
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise InputError(f"input '{name}' of {size} has too many elements", remedy=remedy)
+    try:
+        return _noise(shape, getattr(torch, dtype), high, generator)
+    except RuntimeError as error:  # torch has no kind of its own for this
+        if "allocate" not in str(error):
+            raise
+        raise InputError(
+            f"input '{name}' of {size} does not fit in this machine's memory", remedy=remedy
+        ) from error
 
 
 def _noise(
@@ -52,8 +74,6 @@ def _noise(
 ) -> torch.Tensor:
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
-    if dtype.is_complex:
-        return torch.randn(shape, generator=generator, dtype=torch.complex64).to(dtype)
     if dtype is torch.bool:
         return torch.rand(shape, generator=generator) > 0.5
     return torch.randint(0, high, shape, generator=generator).to(dtype)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
+from netloft.defaults import MAX_ELEMENTS
 from netloft.errors import InputError
 from netloft.models.loaded import InputSpec
 
@@ -23,6 +24,10 @@ __all__ = [
     "stated_preprocess",
 ]
 
+_DTYPES = (
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
+)  # fmt: skip
+"""What an input may be: torch has them, ONNX has them, and the noise for them is known."""
 _SHORT = {
     "float": "float32",
     "double": "float64",
@@ -42,19 +47,28 @@ def parse_input(text: str, option: str = "--input") -> InputSpec:
     Raises:
         InputError: It reads otherwise.
     """
-    match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::(\w+))?", text.strip())
+    match = re.fullmatch(r"(?:(\w+)=)?([0-9]+(?:x[0-9]+)*)(?::(\w+))?", text.strip())
     if not match:
         raise InputError(
             f"{option} {text!r} is not a shape",
             remedy="write it as 1x3x224x224, image=1x3x224x224 or 1x128:int64, batch first",
         )
     name, shape, dtype = match.groups()
-    lengths = tuple(int(length) for length in shape.split("x"))
+    longest = len(str(MAX_ELEMENTS))
+    digits = [length.lstrip("0") for length in shape.split("x")]
+    lengths = tuple(int(length or "0") if len(length) <= longest else 0 for length in digits)
+    if max(map(len, digits)) > longest or math.prod(lengths[1:]) > MAX_ELEMENTS:
+        raise InputError(
+            f"{option} {text!r} has more than {MAX_ELEMENTS:,} elements in one item",
+            remedy="give a smaller shape",
+        )
     if 0 in lengths:
         raise InputError(f"{option} {text!r} has a length of 0", remedy="give lengths of 1 or more")
     full = _SHORT.get(dtype, dtype) if dtype else "float32"
-    if not isinstance(getattr(torch, full, None), torch.dtype):
-        raise InputError(f"{dtype!r} is not an element type", remedy="use float32, int64, bool …")
+    if full not in _DTYPES:
+        raise InputError(
+            f"{dtype!r} is not an element type of inputs", remedy=f"use one of {', '.join(_DTYPES)}"
+        )
     return InputSpec(name or "", lengths, full)
 
 

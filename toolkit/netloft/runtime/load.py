@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = ["FORMAT", "Net", "Tensor", "check_files", "load", "read_manifest", "s
 
 FORMAT = 1
 _CHUNK = 1 << 20
+_LARGEST_TOLERANCE = 0.1  # a scaled error; beyond it nothing would be checked
 _AGAIN = "export the model again, or fetch the bundle again"
 
 # ONNX Runtime's names of element types, where they are not NumPy's.
@@ -163,7 +165,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         IntegrityError: There is none, or it is not a manifest.
     """
     file = folder / "manifest.json"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir it bears a name that is too long
         raise IntegrityError(f"there is no bundle {folder}", remedy="name a bundle's folder")
     if file.is_symlink() or not file.is_file():
         raise IntegrityError(
@@ -226,12 +228,15 @@ def _manifest_problem(manifest: object) -> str:
         return "is not a JSON object"
     if manifest.get("format") != FORMAT:
         return f"has format {manifest.get('format')}, and this netloft reads {FORMAT}"
-    kinds = {"name": str, "inputs": list, "outputs": list, "files": dict}
+    kinds = {"name": str, "inputs": list, "outputs": list, "files": dict, "tolerances": dict}
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):
             return f"has no '{key}'"
     if not all(map(_is_tensor, (*manifest["inputs"], *manifest["outputs"]))):
         return "describes an input or output in an unknown way"
+    for name, tolerance in manifest["tolerances"].items():
+        if not _is_tolerance(tolerance):
+            return f"has the tolerance {tolerance!r} for '{name}', which is none"
     if not all(_is_file(name, facts) for name, facts in manifest["files"].items()):
         return "lists a file in an unknown way, or outside of the bundle"
     return "" if "model.onnx" in manifest["files"] else "does not list model.onnx"
@@ -245,6 +250,12 @@ def _is_tensor(value: object) -> bool:
         and isinstance(value.get("shape"), list)
         and all(isinstance(length, int | str) for length in value["shape"])
     )
+
+
+def _is_tolerance(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and 0 <= value <= _LARGEST_TOLERANCE
 
 
 def _is_file(name: str, facts: object) -> bool:

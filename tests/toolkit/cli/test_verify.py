@@ -1,0 +1,193 @@
+"""What `netloft verify` says of bundles and files that are not what they should be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper, numpy_helper
+
+from netloft.cli import main
+
+VECTORS = "test_data_set_0"
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "mnist"
+    assert run("export", "mnist", "-o", out, "--quick", "--quiet").exit_code == 0
+    return out
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "mnist"))
+
+
+def seal(bundle: Path, **changes: Any) -> None:
+    """Write a manifest that agrees with the files."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    paths = [p for p in bundle.rglob("*") if p.is_file() and p.name != "manifest.json"]
+    manifest["files"] = {
+        p.relative_to(bundle).as_posix(): {
+            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
+            "bytes": p.stat().st_size,
+        }
+        for p in paths
+    }
+    manifest |= changes
+    kept = {key: value for key, value in manifest.items() if value is not None}
+    (bundle / "manifest.json").write_text(json.dumps(kept))
+
+
+def write_tensor(path: Path, name: str, *shape: int) -> None:
+    tensor = numpy_helper.from_array(np.zeros(shape, np.float32), name)
+    path.write_bytes(tensor.SerializeToString())
+
+
+def _no_tolerances(bundle: Path) -> None:
+    seal(bundle, tolerances=None)
+
+
+def _absurd_tolerance(bundle: Path) -> None:
+    seal(bundle, tolerances={"output": 1e9})
+
+
+def _tolerance_of_another(bundle: Path) -> None:
+    seal(bundle, tolerances={"result": 1e-6})
+
+
+def _unnumbered(bundle: Path) -> None:
+    shutil.copy(bundle / VECTORS / "input_0.pb", bundle / VECTORS / "input_x.pb")
+    seal(bundle)
+
+
+def _unknown_input(bundle: Path) -> None:
+    write_tensor(bundle / VECTORS / "input_1.pb", "other", 2, 2)
+    seal(bundle)
+
+
+def _unknown_output(bundle: Path) -> None:
+    write_tensor(bundle / VECTORS / "output_0.pb", "other", 2, 10)
+    seal(bundle)
+
+
+def _wrong_shape(bundle: Path) -> None:
+    write_tensor(bundle / VECTORS / "input_0.pb", "input", 2, 3)
+    seal(bundle)
+
+
+def _wrong_result_shape(bundle: Path) -> None:
+    write_tensor(bundle / VECTORS / "output_0.pb", "output", 2, 9)
+    seal(bundle)
+
+
+def _not_a_tensor(bundle: Path) -> None:
+    (bundle / VECTORS / "input_0.pb").write_bytes(b"\xff\xff")
+    seal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_no_tolerances, "manifest.json has no 'tolerances'"),
+        (_absurd_tolerance, "has the tolerance 1000000000.0 for 'output', which is none"),
+        (_tolerance_of_another, "the tolerance for 'output' is missing"),
+        (_unnumbered, "input_x.pb is no test vector"),
+        (_unknown_input, "the input test vector for 'other' is of nothing in the manifest"),
+        (_unknown_output, "the output test vector for 'other' is of nothing in the manifest"),
+        (_wrong_shape, "the model does not run on its test vectors on cpu"),
+        (_wrong_result_shape, "output 'output' has shape [2, 10], and its test vector [2, 9]"),
+        (_not_a_tensor, "input_0.pb is not a tensor"),
+    ],
+)
+def test_a_damaged_bundle_is_one_message_and_exit_code_1(
+    bundle: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(bundle)
+    result = run("verify", bundle, "--provider", "cpu", "--json")
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+    facts = json.loads(result.stdout)
+    assert (facts["status"], facts["error"]) == ("fail", "IntegrityError")
+
+
+def test_the_noise_floor_is_that_of_the_policy(bundle: Path) -> None:
+    from netloft.parity.policy import DEFAULT_POLICY
+
+    result = run("verify", bundle, "--provider", "cpu", "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["parity"]
+    assert row["tolerance"] == pytest.approx(
+        row["noise_floor"] * (DEFAULT_POLICY.factor + 1), rel=1e-4
+    )
+
+
+def test_the_policy_needs_no_torch() -> None:
+    code = "import sys, netloft.parity.policy; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["net.py", "n" * 300, "absent.onnx"])
+def test_what_is_neither_is_exit_code_2(tmp_path: Path, name: str) -> None:
+    if name == "net.py":
+        (tmp_path / name).write_text("print()")
+    result = run("verify", tmp_path / name, "--provider", "cpu")
+    assert result.exit_code == 2
+    assert "is neither a bundle nor an .onnx file" in result.stderr
+
+
+def test_a_file_that_only_says_onnx_is_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_text("print()")
+    result = run("verify", tmp_path / "net.onnx", "--provider", "cpu")
+    assert result.exit_code == 1
+    assert "is not" in result.stderr
+
+
+def file_of(path: Path, *inputs: list[int | str]) -> Path:
+    """A file that adds up its inputs."""
+    names = [f"i{index}" if index else "input" for index in range(len(inputs))]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in zip(names, inputs, strict=True)
+    ]
+    result = helper.make_tensor_value_info("total", TensorProto.FLOAT, inputs[0])
+    graph = helper.make_graph([helper.make_node("Sum", names, ["total"])], "g", values, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[["batch", 1, 28, 28]], [["batch", 7]], [[]], [["batch", 1, 28, 28], ["batch", 1, 28, 28]]],
+    ids=["other output", "other rank", "a scalar", "one more input"],
+)
+def test_a_module_of_another_signature_is_a_usage_error(
+    tmp_path: Path, shapes: list[list[int | str]]
+) -> None:
+    file = file_of(tmp_path / "net.onnx", *shapes)
+    result = run("verify", file, "--against", "mnist", "--provider", "cpu")
+    assert result.exit_code == 2, result.output
+    assert "net.onnx is input[" in result.stderr
+    assert "MnistNet is input[batch, 1, 28, 28] -> output[batch, 10]" in result.stderr
+
+
+def test_a_file_against_its_module(bundle: Path) -> None:
+    args = ["--against", "mnist", "--provider", "cpu", "--json", "--quiet"]
+    result = run("verify", bundle / "model.onnx", *args)
+    assert result.exit_code == 0, result.output
+    assert {row["status"] for row in json.loads(result.stdout)["parity"]} == {"pass"}
