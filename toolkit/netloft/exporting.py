@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch import nn
 from netloft import __version__
 from netloft.bundle import Manifest, TensorSpec, check_target, hash_files, staged_bundle
 from netloft.bundle.vectors import write_vectors
+from netloft.defaults import DEFAULT_OPSET
 from netloft.graph.graph import Graph, Value
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import InputSpec, LoadedModel
@@ -29,7 +32,7 @@ from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
 from netloft.tracing import trace
-from netloft.tracing.faithful import flatten_outputs, silent
+from netloft.tracing.faithful import flatten_outputs, fresh_inputs, silent
 from netloft.tracing.tracer import bind_inputs
 
 __all__ = ["Bundle", "ExportOptions", "export", "export_model"]
@@ -52,7 +55,7 @@ class ExportOptions:
     """
 
     batch: str | int = "dynamic"
-    opset: int = 20
+    opset: int = DEFAULT_OPSET
     providers: tuple[str, ...] = ()
     seed: int = 0
     threads: int | None = None
@@ -77,7 +80,7 @@ def export(
     *,
     name: str = "",
     batch: str | int = "dynamic",
-    opset: int = 20,
+    opset: int = DEFAULT_OPSET,
     providers: Sequence[str] = (),
     seed: int = 0,
     threads: int | None = None,
@@ -141,116 +144,135 @@ def export_model(
     check_target(target)
     running, missing = available(options.providers)
     report = Report(not_run=list(missing))
+    model = dataclasses.replace(model, arguments=_public(model.arguments))
     inputs = dict(example) if example is not None else model.example(seed=options.seed)
     progress("tracing")
     with report.stage("trace"):
         graph = trace(model.module, inputs, options.batch, name=model.name)
     report.model = describe_model(model, graph)
     with staged_bundle(target) as folder:
-        _draw(graph, folder, report, progress)
-        _lower(graph, model, inputs, folder, options, report, progress)
-        parity = _prove(graph, model, inputs, folder, running, options, report, progress)
-        _measure(graph, model, inputs, folder, running, options, report, progress)
-        _write_vectors(graph, model, inputs, folder, options)
+        job = _Job(graph, model, inputs, folder, running, options, report, progress)
+        _draw(job)
+        _lower(job)
+        parity = _prove(job)
+        _measure(job)
+        _write_vectors(job)
         report.status = "pass"
         (folder / "report.json").write_bytes(report.to_json())
         (folder / "report.html").write_bytes(to_html(report))
-        manifest = _manifest(model, graph, folder, options, report, parity)
-        (folder / "manifest.json").write_bytes(manifest.to_json())
+        (folder / "manifest.json").write_bytes(_manifest(job, parity).to_json())
     return Bundle(target, report)
 
 
-def _draw(graph: Graph, folder: Path, report: Report, progress: Progress) -> None:
+@dataclass(frozen=True)
+class _Job:
+    """What every stage of one export needs.
+
+    Attributes:
+        graph: Of the module.
+        model: With the module and what is known of it.
+        inputs: That it was traced with, by name.
+        folder: Private until all is done.
+        running: Providers to run on.
+        options: How to export.
+        report: Each stage adds to it.
+        progress: Told what is being done.
+    """
+
+    graph: Graph
+    model: LoadedModel
+    inputs: Mapping[str, torch.Tensor]
+    folder: Path
+    running: Sequence[str]
+    options: ExportOptions
+    report: Report
+    progress: Progress
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "model.onnx"
+
+    def real(self, batch: int, seed: int) -> tuple[dict[str, torch.Tensor], str] | None:
+        """Return inputs that look real, and what they are, where that is known."""
+        return domain_inputs(self.model, batch, seed)
+
+
+def _public(value: Any) -> Any:
+    """Return an argument as the bundle tells it: as JSON, and without this machine's folders."""
+    if isinstance(value, str):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    if isinstance(value, Mapping):
+        return {str(_public(key)): _public(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_public(item) for item in value]
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return _public(str(value))
+
+
+def _draw(job: _Job) -> None:
     from netloft_diagrams import draw
 
-    progress("drawing")
-    with report.stage("draw"):
-        draw(graph, folder / "diagram.svg", folder / "diagram.html")
+    job.progress("drawing")
+    with job.report.stage("draw"):
+        draw(job.graph, job.folder / "diagram.svg", job.folder / "diagram.html")
 
 
-def _lower(
-    graph: Graph,
-    model: LoadedModel,
-    inputs: Mapping[str, torch.Tensor],
-    folder: Path,
-    options: ExportOptions,
-    report: Report,
-    progress: Progress,
-) -> None:
+def _lower(job: _Job) -> None:
     from netloft_exporters.onnx import write_onnx
 
-    progress("exporting to ONNX")
-    with report.stage("export"):
-        written = write_onnx(graph, model.module, inputs, folder / "model.onnx", options.opset)
-    report.export = {
+    job.progress("exporting to ONNX")
+    with job.report.stage("export"):
+        written = write_onnx(job.graph, job.model.module, job.inputs, job.file, job.options.opset)
+    job.report.export = {
         "route": written.route,
         "opset": written.opset,
         "ir_version": written.ir_version,
         "nodes": written.nodes,
-        "bytes": sum(path.stat().st_size for path in folder.glob("model.onnx*")),
+        "bytes": sum(path.stat().st_size for path in job.folder.glob("model.onnx*")),
     }
-    report.passes = [dataclasses.asdict(row) for row in written.passes]
+    job.report.passes = [dataclasses.asdict(row) for row in written.passes]
 
 
-def _prove(
-    graph: Graph,
-    model: LoadedModel,
-    inputs: Mapping[str, torch.Tensor],
-    folder: Path,
-    running: Sequence[str],
-    options: ExportOptions,
-    report: Report,
-    progress: Progress,
-) -> ParityResult:
-    def real(batch: int, seed: int) -> tuple[dict[str, torch.Tensor], str] | None:
-        return domain_inputs(model, batch, seed)
-
-    with report.stage("parity"):
+def _prove(job: _Job) -> ParityResult:
+    options = job.options
+    with job.report.stage("parity"):
         result = check_parity(
-            graph,
-            model.module,
-            folder / "model.onnx",
-            cases(inputs, parity_batches(options.batch), options.seed, real),
-            running,
+            job.graph,
+            job.model.module,
+            job.file,
+            cases(job.inputs, parity_batches(options.batch), options.seed, job.real),
+            job.running,
             threads=options.threads,
-            progress=lambda what: progress(f"proving parity: {what}"),
+            progress=lambda what: job.progress(f"proving parity: {what}"),
         )
-    report.parity = [dataclasses.asdict(row) for row in result.rows]
-    report.notes += result.notes
+    job.report.parity = [dataclasses.asdict(row) for row in result.rows]
+    job.report.notes += result.notes
     require_parity(result)
     return result
 
 
-def _measure(
-    graph: Graph,
-    model: LoadedModel,
-    inputs: Mapping[str, torch.Tensor],
-    folder: Path,
-    running: Sequence[str],
-    options: ExportOptions,
-    report: Report,
-    progress: Progress,
-) -> None:
+def _measure(job: _Job) -> None:
     from netloft.speed import bench_model
 
-    def make_inputs(batch: int) -> dict[str, torch.Tensor]:
-        from netloft.tracing.faithful import fresh_inputs
+    options, report = job.options, job.report
 
-        real = domain_inputs(model, batch, options.seed)
-        return real[0] if real else fresh_inputs(inputs, batch, options.seed)
+    def make_inputs(batch: int) -> dict[str, torch.Tensor]:
+        real = job.real(batch, options.seed)
+        return real[0] if real else fresh_inputs(job.inputs, batch, options.seed)
 
     with report.stage("speed"):
         result = bench_model(
-            model.module,
-            folder / "model.onnx",
+            job.model.module,
+            job.file,
             make_inputs,
-            input_names=[value.name for value in graph.inputs],
-            providers=running,
+            input_names=[value.name for value in job.graph.inputs],
+            providers=job.running,
             batches=(options.batch,) if isinstance(options.batch, int) else (1, 8),
             threads=options.threads,
             quick=options.quick,
             compile=not options.quick,
-            progress=lambda what: progress(f"measuring {what}"),
+            progress=lambda what: job.progress(f"measuring {what}"),
         )
     report.speed = [dataclasses.asdict(row) for row in result.rows]
     report.not_run += result.not_run
@@ -259,38 +281,26 @@ def _measure(
     report.environment = dict(result.environment)
 
 
-def _write_vectors(
-    graph: Graph,
-    model: LoadedModel,
-    inputs: Mapping[str, torch.Tensor],
-    folder: Path,
-    options: ExportOptions,
-) -> None:
-    batch = options.batch if isinstance(options.batch, int) else 2
-    real = domain_inputs(model, batch, options.seed)
-    chosen = real[0] if real else {n: t[:batch] if t.dim() else t for n, t in inputs.items()}
+def _write_vectors(job: _Job) -> None:
+    batch = job.options.batch if isinstance(job.options.batch, int) else 2
+    real = job.real(batch, job.options.seed)
+    chosen = real[0] if real else {n: t[:batch] if t.dim() else t for n, t in job.inputs.items()}
     with torch.inference_mode(), silent():
-        given = model.module(**{name: tensor.clone() for name, tensor in chosen.items()})
+        given = job.model.module(**{name: tensor.clone() for name, tensor in chosen.items()})
     arrays = {
         value.name: _array(tensor)
-        for value, tensor in zip(graph.inputs, chosen.values(), strict=True)
+        for value, tensor in zip(job.graph.inputs, chosen.values(), strict=True)
     }
     outputs = {name: _array(tensor) for name, tensor in flatten_outputs(given).items()}
-    write_vectors(folder / "test_data_set_0", arrays, outputs)
+    write_vectors(job.folder / "test_data_set_0", arrays, outputs)
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(tensor.numpy())
+    return np.ascontiguousarray(tensor.detach().numpy())
 
 
-def _manifest(
-    model: LoadedModel,
-    graph: Graph,
-    folder: Path,
-    options: ExportOptions,
-    report: Report,
-    parity: ParityResult,
-) -> Manifest:
+def _manifest(job: _Job, parity: ParityResult) -> Manifest:
+    model, graph, options, written = job.model, job.graph, job.options, job.report.export
     return Manifest(
         netloft=__version__,
         name=model.name,
@@ -300,13 +310,13 @@ def _manifest(
         weights=model.weights,
         seed=options.seed,
         graph_hash=hashlib.sha256(str(graph).encode()).hexdigest(),
-        opset=report.export["opset"],
-        ir_version=report.export["ir_version"],
+        opset=written["opset"],
+        ir_version=written["ir_version"],
         batch=options.batch,
         inputs=tuple(_spec(value) for value in graph.inputs),
         outputs=tuple(_spec(value) for value in graph.outputs),
         tolerances={name: float(f"{t:.6g}") for name, t in parity.tolerances.items()},
-        files=hash_files(folder),
+        files=hash_files(job.folder),
     )
 
 

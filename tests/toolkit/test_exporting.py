@@ -1,0 +1,54 @@
+"""What a bundle tells of its making."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import netloft
+from netloft.bundle.vectors import read_vectors
+from netloft.exporting import ExportOptions, export_model
+from netloft.models import load_model
+
+NET = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, root, sizes=()):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(x)
+"""
+
+
+def test_arguments_are_told_without_folders(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    arguments = {"root": "/home/alice/data", "sizes": {1: (float("inf"), r"C:\\alice\\x", "plain")}}
+    from netloft.models.inputs import parse_input
+
+    model = load_model(f"{tmp_path}/net.py:Net", arguments=arguments, inputs=(parse_input("1x3"),))
+    options = ExportOptions(batch=2, providers=("cpu",), quick=True, threads=1)
+    export_model(model, tmp_path / "out", options)
+    told = {"root": "data", "sizes": {"1": ["inf", "x", "plain"]}}
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["arguments"] == told
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["model"]["arguments"] == told
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or b"alice" not in path.read_bytes(), path
+
+
+def test_examples_that_require_gradients_are_taken(tmp_path: Path) -> None:
+    x = torch.randn(2, 3, requires_grad=True)
+    module = nn.Sequential(nn.Linear(3, 2)).eval()
+    bundle = netloft.export(
+        module, (x,), tmp_path / "net", providers=["cpu"], quick=True, threads=1
+    )
+    (stored,) = read_vectors(bundle.path / "test_data_set_0", "input").values()
+    np.testing.assert_array_equal(stored, x.detach().numpy())
