@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -38,6 +39,19 @@ def test_the_readme_tells_how_to_run_the_tests() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("netloft export resnet18")
     assert commands[1].endswith("pytest")
+
+
+def test_the_readmes_python_runs_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    assert 'out/alphago")' in example
+    # the same lines, measured with fewer repetitions
+    quick = example.replace('out/alphago")\n', 'out/alphago", quick=True)\n', 1)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(quick, "README.md", "exec"), names)
+    assert names["probabilities"].shape == (2, 361)
+    assert (tmp_path / "alphago.svg").is_file()
 
 
 def test_the_version_is_said_once() -> None:
