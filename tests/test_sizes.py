@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("toolkit", "exporters", "diagrams")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+DOCUMENTED = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -37,6 +39,26 @@ def test_functions_are_short_and_annotated(path: Path) -> None:
     for node in functions(path):
         assert code_lines(node) <= 40, f"{node.name} has {code_lines(node)} lines"
         assert node.returns is not None, f"{node.name} does not say what it returns"
+        given = node.args
+        every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        for arg in every:
+            known = arg is None or arg.annotation is not None or arg.arg in ("self", "cls")
+            assert known, f"{node.name} does not say what {arg.arg if arg else ''} is"
+
+
+def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, DOCUMENTED]]:
+    """Public functions and classes of a file, and the public methods of those classes."""
+    for node in body:
+        if isinstance(node, DOCUMENTED) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{node.name}.")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_public_is_described(path: Path) -> None:
+    for name, node in public(ast.parse(path.read_text(encoding="utf-8")).body):
+        assert ast.get_docstring(node), f"{name} has no docstring"
 
 
 def test_the_median_function_is_short() -> None:
