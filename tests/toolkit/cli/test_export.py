@@ -191,9 +191,9 @@ def test_export_on_cuda(tmp_path: Path) -> None:
 def test_a_failed_parity_writes_nothing(
     user_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netloft_exporters.onnx import torch_route
+    from netloft_exporters.onnx import direct_route
 
-    lower = torch_route.lower_with_torch
+    lower = direct_route.lower_directly
 
     def wrong(*args: object) -> object:
         lowered = lower(*args)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def test_a_failed_parity_writes_nothing(
         node.op_type = "Sigmoid"
         return lowered
 
-    monkeypatch.setattr("netloft_exporters.onnx.lower_with_torch", wrong)
+    monkeypatch.setattr("netloft_exporters.onnx.lower_directly", wrong)
     out = tmp_path / "net"
     result = run("export", f"{user_file}:Net", "--input", "1x3x12x12", "-o", out, "--quiet")
     assert result.exit_code == 1
