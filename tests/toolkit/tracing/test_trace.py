@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from netloft.errors import InputError
+from netloft.errors import InputError, TraceError
 from netloft.graph import annotation
 from netloft.graph.text import print_graph
 from netloft.tracing import trace
@@ -174,6 +174,8 @@ ODD_NAMES = [
     "line\nbreak",
     "emoji 🚢",
     "x" * 300,
+    "class",
+    "both \" and '",
 ]
 
 
@@ -190,3 +192,78 @@ def test_an_odd_module_name_is_kept_and_never_run(
     assert graph.dead_modules == ()
     assert graph.unused_parameters == {}
     assert list(tmp_path.iterdir()) == []
+
+
+class Inplace(nn.Module):
+    def __init__(self, *, inplace: bool) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 64, 3, padding=1)
+        self.relu = nn.ReLU(inplace=inplace)
+        self.b = nn.Conv2d(64, 64, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.relu(self.a(x)))
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+def test_peak_memory_counts_what_lives_at_once(inplace: bool) -> None:
+    graph = trace(Inplace(inplace=inplace).eval(), (torch.randn(2, 3, 32, 32),))
+    assert graph.totals.peak_activation_bytes == 2 * 64 * 32 * 32 * 4
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, num_layers=2, bidirectional=True, batch_first=True)
+        self.encoder = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.encoder(self.lstm(x)[0])
+        return torch.nn.functional.scaled_dot_product_attention(h, h, h)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_multiply_adds_of_whole_layers_count() -> None:
+    graph = trace(Layers().eval(), (torch.randn(2, 10, 8),))
+    lstm = 10 * 2 * (4 * 16 * (8 + 16) + 4 * 16 * (32 + 16))
+    encoder = 10 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 10 * 10 * 32
+    attention = 2 * 10 * 10 * 32
+    macs = {record.op: record.macs for _, record in graph if record.macs}
+    assert macs["lstm"] == lstm
+    assert macs["transformer_encoder_layer"] == encoder
+    assert macs["scaled_dot_product_attention"] == attention
+
+
+class ReadsSizes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", torch.randn(1, 20, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] == 4
+        x = x + self.table[:, : x.size(1)]
+        return x + torch.ones(x.shape[0], 1, 4)
+
+
+def test_sizes_index_buffers_fill_factories_and_are_asserted() -> None:
+    module = ReadsSizes().eval()
+    graph = trace(module, (torch.randn(2, 7, 4),))
+    x = torch.randn(5, 7, 4)
+    assert torch.equal(graph.module(x), module(x))
+    assert [effect.what for effect in graph.side_effects] == ["assert"]
+
+
+def test_what_is_no_tensor_is_refused_as_an_output() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, int]:
+            return x * 2, 3
+
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.fft(x)
+
+    with pytest.raises(TraceError, match="returns something other than tensors"):
+        trace(Pair().eval(), (torch.randn(2, 3),))
+    with pytest.raises(TraceError, match="returns complex64 numbers"):
+        trace(Spectrum().eval(), (torch.randn(2, 3),))

@@ -69,12 +69,29 @@ def macs_of(
     if op in ("matmul", "bmm", "mm", "baddbmm", "addmm") and operands:
         inner = operands[-2] if op in ("addmm", "baddbmm") else operands[0]
         return out * at_batch(inner.shape, 1)[-1]
+    matrices = attributes.get("matrix_elements")
+    if isinstance(matrices, int) and operands:
+        return _layer_macs(operands[0], result, matrices, attributes)
     if op == "multihead_attention" and operands:
         return _attention_macs(operands[0])
     if op == "scaled_dot_product_attention" and len(operands) >= 3:
         query, key = at_batch(operands[0].shape, 1), at_batch(operands[1].shape, 1)
         return math.prod(query) * key[-2] + out * key[-2]
     return 0
+
+
+def _layer_macs(
+    operand: TensorInfo, result: TensorInfo, matrices: int, attributes: Mapping[str, object]
+) -> int:
+    """A recurrent or transformer layer: every matrix once for each step of the sequence.
+
+    The two products of an attention over `length` steps are added for each attention inside.
+    """
+    *_, length, _width = (1, *at_batch(operand.shape, 1))
+    steps = math.prod(at_batch(operand.shape, 1)[:-1])
+    embedding = at_batch(result.shape, 1)[-1]
+    attentions = int(str(attributes.get("attentions", 0)))
+    return steps * matrices + attentions * 2 * steps * length * embedding
 
 
 def _attention_macs(query: TensorInfo) -> int:
@@ -99,31 +116,42 @@ def totals(graph: Graph) -> Totals:
     )
 
 
+_VIEWS = (
+    "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "getitem", "identity",
+    "dropout", "chunk", "split", "expand",
+)  # fmt: skip
+
+
 def _peak_bytes(graph: Graph) -> int:
-    """Run the graph in order, freeing each value after its last reader."""
+    """Run the graph in order, freeing memory after the last reader of whatever lives in it."""
     from netloft.graph.graph import annotation
 
-    nodes = list(graph.module.graph.nodes)
-    last_use = {}
+    nodes = [node for node in graph.module.graph.nodes if node.op != "output"]
+    home: dict[object, object] = {}
+    last_use: dict[object, int] = {}
     for index, node in enumerate(nodes):
-        for operand in node.all_input_nodes:
-            last_use[operand] = index
-    alive, peak = 0, 0
+        operands = node.all_input_nodes
+        shares = bool(operands) and _shares_memory(annotation(node))
+        home[node] = home[operands[0]] if shares else node
+        for value in (node, *operands):
+            last_use[home[value]] = index
+    for value in next(iter(reversed(graph.module.graph.nodes))).all_input_nodes:
+        last_use[home[value]] = len(nodes)
+    alive = peak = 0
+    ends: dict[int, int] = {}
     for index, node in enumerate(nodes):
-        if node.op == "output":
-            break
-        alive += _own_bytes(annotation(node))
+        record = annotation(node)
+        if home[node] is node and record.family != "parameter":
+            alive += record.bytes_out
+            ends[last_use[node]] = ends.get(last_use[node], 0) + record.bytes_out
         peak = max(peak, alive)
-        freed = [n for n in node.all_input_nodes if last_use[n] == index]
-        alive -= sum(_own_bytes(annotation(n)) for n in freed)
+        alive -= ends.pop(index, 0)
     return peak
 
 
-def _own_bytes(record: Annotation) -> int:
-    # a view or an in-place result lives in its operand's memory
-    views = ("reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "getitem")
-    shared = record.op in views or record.attributes.get("inplace") is True
-    return 0 if shared or record.family == "parameter" else record.bytes_out
+def _shares_memory(record: Annotation) -> bool:
+    """A view or an in-place result lives in its operand's memory."""
+    return record.op in _VIEWS or record.attributes.get("inplace") is True
 
 
 def _depth(graph: Graph) -> int:

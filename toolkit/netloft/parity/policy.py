@@ -2,9 +2,9 @@
 
 The scaled error of a result is its largest absolute error over the largest magnitude of the
 reference, both over the whole tensor. Against a float64 reference, float32 arithmetic in another
-order gives a scaled error that depends on the network; PyTorch's own float32 run measures it for the
-network at hand. A runtime that orders its sums otherwise comes within a small multiple of that (0.4
-to 3.7 on the built-in networks), and a weight that is off by a thousandth is far beyond 8.
+order gives a scaled error that depends on the network; PyTorch's own float32 run measures it for
+the network at hand. A runtime that orders its sums otherwise comes within a small multiple of that
+(0.4 to 3.7 on the built-in networks); a weight that is off by a thousandth is far beyond 8.
 """
 
 from __future__ import annotations

@@ -52,10 +52,7 @@ def trace(
     """
     check_module(module)
     inputs = as_batched(bind_inputs(module, example_inputs), batch)
-    # user code runs while it is traced: on a copy, whose weights are compared afterwards
-    work = private_copy(module)
-    tracer = Tracer(inputs)
-    fx_graph = tracer.trace(work)
+    work, tracer, fx_graph = _traced(module, inputs)
     erased = remove_dead(fx_graph, work)
     dead = dead_modules(module, tracer.called, fx_graph, erased)
     unused = unused_parameters(module, dead, fx_graph)
@@ -76,6 +73,22 @@ def trace(
         unused_parameters=unused,
         side_effects=tuple(dict.fromkeys(tracer.side_effects)),
     )
+
+
+def _traced(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+) -> tuple[nn.Module, Tracer, fx.Graph]:
+    """Trace a copy, for user code runs meanwhile; its weights are compared afterwards."""
+    refusal: TraceError | None = None
+    for buffers in (False, True):
+        work, tracer = private_copy(module), Tracer(inputs, buffers=buffers)
+        try:
+            return work, tracer, tracer.trace(work)
+        except TraceError as error:
+            # what stops both ways is told as the plain way met it
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
 
 
 def _share_weights(graph: fx.GraphModule, module: nn.Module) -> None:
@@ -107,7 +120,13 @@ def _outputs(
     (output,) = (n for n in graph.graph.nodes if n.op == "output")
     infos = tensors(output.meta["netloft"].value)
     nodes = _output_nodes(output.args[0])
-    if not (len(names) == len(infos) == len(nodes)) or not names:
+    complex_ = [info.dtype for info in infos if info.dtype.startswith("complex")]
+    if complex_:
+        raise TraceError(
+            f"{type(module).__name__} returns {complex_[0]} numbers, which ONNX files do not hold",
+            remedy="return torch.view_as_real of it",
+        )
+    if not (len(names) == len(infos) == len(nodes)) or not names or "" in nodes:
         raise TraceError(
             f"{type(module).__name__} returns something other than tensors in dicts and tuples",
             remedy="return a tensor, or a dict, tuple or list of tensors",
@@ -128,4 +147,4 @@ def _output_nodes(result: Any) -> list[str]:
         result = list(result.values())
     if isinstance(result, tuple | list):
         return [name for item in result for name in _output_nodes(item)]
-    return []
+    return [] if result is None else [""]  # a number: no tensor, and no node

@@ -64,6 +64,7 @@ def _annotation(
 ) -> Annotation:
     op = op_of(node, root)
     attributes = attributes_of(node, root)
+    attributes |= _inner_matrices(node, root)
     weight = _weight_shape(node, root, trees)
     if weight:
         attributes["weight_shape"] = weight
@@ -71,7 +72,7 @@ def _annotation(
         attributes["inplace"] = True
     tree = trees[node.name]
     results = tensors_in(tree)
-    operands = tuple(t for n in node.all_input_nodes for t in tensors_in(trees[n.name])[:1])
+    operands = tuple(t for n in _operands(node) for t in tensors_in(trees[n.name])[:1])
     return Annotation(
         op=op,
         family=family_of(op),
@@ -85,6 +86,23 @@ def _annotation(
         macs=macs_of(op, operands, results[0], attributes) if results else 0,
         bytes_out=sum(bytes_of(t) for t in results) if node.op != "output" else 0,
     )
+
+
+def _operands(node: fx.Node) -> list[fx.Node]:
+    """Return operands in order; one that is read twice is there twice."""
+    return [arg for arg in (*node.args, *node.kwargs.values()) if isinstance(arg, fx.Node)]
+
+
+def _inner_matrices(node: fx.Node, root: nn.Module) -> dict[str, object]:
+    """Say how large the matrices inside of a recurrent or transformer layer are."""
+    if node.op != "call_module":
+        return {}
+    module = root.get_submodule(str(node.target))
+    if not isinstance(module, nn.RNNBase) and "Transformer" not in type(module).__name__:
+        return {}
+    attentions = sum(isinstance(m, nn.MultiheadAttention) for m in module.modules())
+    matrices = sum(p.numel() for p in module.parameters() if p.dim() == 2)
+    return {"matrix_elements": matrices, "attentions": attentions}
 
 
 def _calls(node: fx.Node) -> tuple[ModuleCall, ...]:

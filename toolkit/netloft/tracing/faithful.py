@@ -240,7 +240,7 @@ def _watched_run(
         before = random_state()
         try:
             return module(**arguments), random_state() != before
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in inputs.items())
             remedy = "give the right --input"
             if size is not None:

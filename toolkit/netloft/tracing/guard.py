@@ -21,6 +21,11 @@ def check_module(module: nn.Module) -> None:
     Raises:
         TraceError: It trains, hides its forward behind a hook, or lies on another device.
     """
+    if not isinstance(module, nn.Module):
+        raise TraceError(
+            f"a {type(module).__name__} is not a torch.nn.Module",
+            remedy="give a module, or load one with netloft.load",
+        )
     name = type(module).__name__
     training = [path for path, child in module.named_modules() if child.training]
     if training:

@@ -6,8 +6,8 @@ import builtins
 import contextlib
 import copy
 import inspect
+import keyword
 import operator
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["Tracer", "bind_inputs", "detached_copy", "private_copy"]
 
-_PLAIN = re.compile(r"\w+(\.\w+)*")
+_FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye")
 _IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 
 
@@ -122,10 +122,15 @@ class Tracer(fx.Tracer):
 
     Every node carries `netloft_calls` (the module calls around it) and `netloft_source` in its
     meta. Prints are recorded and not carried out.
+
+    Args:
+        inputs: Example inputs by name.
+        buffers: Record reads of buffers too, so that one may be indexed with a size.
     """
 
-    def __init__(self, inputs: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, inputs: Mapping[str, torch.Tensor], *, buffers: bool = False) -> None:
         super().__init__()
+        self.proxy_buffer_attributes = buffers
         self._inputs = inputs
         self._calls: list[ModuleCall] = []
         self._count: Counter[str] = Counter()
@@ -135,6 +140,14 @@ class Tracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that sees in-place operators."""
         return _Proxy(node, self)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Let an assertion on sizes or values hold, and note that the graph leaves it out."""
+        source = current_source()
+        if source is not None and source.text.startswith("assert "):
+            self.side_effects.append(SideEffect("assert", source))
+            return True
+        return super().to_bool(obj)
 
     def create_args_for_root(
         self, root_fn: Any, is_module: bool, concrete_args: Any = None
@@ -172,6 +185,25 @@ class Tracer(fx.Tracer):
         return node
 
     @contextlib.contextmanager
+    def _recorded_factories(self) -> Iterator[None]:
+        """Record `torch.ones(x.shape[0], 3)`, whose only proxies are numbers."""
+        with contextlib.ExitStack() as stack:
+            for name in _FACTORIES:
+                recorded = self._factory(getattr(torch, name))
+                stack.enter_context(mock.patch.object(torch, name, recorded))
+            yield
+
+    def _factory(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            flat = [*args, *kwargs.values()]
+            flat += [item for value in flat if isinstance(value, tuple | list) for item in value]
+            if any(isinstance(item, fx.Proxy) for item in flat):
+                return self.create_proxy("call_function", function, args, kwargs)
+            return function(*args, **kwargs)
+
+        return call
+
+    @contextlib.contextmanager
     def _recorded_prints(self) -> Iterator[None]:
         def record(*_: object, **__: object) -> None:
             self.side_effects.append(SideEffect("print", current_source()))
@@ -183,11 +215,11 @@ class Tracer(fx.Tracer):
         """Trace, and turn whatever stops it into a `TraceError` with the user's line."""
         self._calls = [ModuleCall("", type(root).__name__)]
         try:
-            with self._recorded_prints():
+            with self._recorded_prints(), self._recorded_factories():
                 graph = super().trace(root, concrete_args)
         except TraceError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TraceError(
                 f"{type(root).__name__} cannot be traced: {_reason(error)}",
                 source=describe(raised_at(error)),
@@ -209,12 +241,10 @@ def _remedy(error: BaseException) -> str:
             "write the choice with torch.where, or move it out of forward; "
             "a graph has one path for every input"
         )
-    if "Proxy" in str(error):
-        return (
-            "keep this line to tensor operations: "
-            "int(), len(), float(), numpy and loops over a tensor need its value at trace time"
-        )
-    return "the module itself must run on the example input; check its shape with --input"
+    return (
+        "keep this line to tensor operations: int(), len(), float(), numpy and loops over a tensor "
+        "need its value at trace time; and see that the module runs on the example input"
+    )
 
 
 def disarm_names(graph: fx.Graph, root: nn.Module) -> None:
@@ -226,7 +256,7 @@ def disarm_names(graph: fx.Graph, root: nn.Module) -> None:
     renamed: dict[str, str] = {}
     for node in graph.nodes:
         target = str(node.target)
-        if node.op not in ("call_module", "get_attr") or _PLAIN.fullmatch(target):
+        if node.op not in ("call_module", "get_attr") or _is_plain(target):
             continue
         if target not in renamed:
             renamed[target] = f"renamed_{len(renamed)}"
@@ -235,6 +265,13 @@ def disarm_names(graph: fx.Graph, root: nn.Module) -> None:
             found = owner._modules.get(name, None) or getattr(owner, name)
             setattr(root, renamed[target], found)
         node.target = renamed[target]
+
+
+def _is_plain(target: str) -> bool:
+    parts = target.split(".")
+    return all(
+        part.isdecimal() or (part.isidentifier() and not keyword.iskeyword(part)) for part in parts
+    )
 
 
 def remove_dead(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
