@@ -16,6 +16,7 @@ def test_lists_everything_that_can_be_named() -> None:
     words = result.output.split()
     assert all(name in words for name in (*BUILTINS, *torchvision_names()))
     assert "torchvision, segmentation" in result.output
+    assert "timm:NAME" in result.output
 
 
 def test_json_is_the_same_as_data() -> None:
