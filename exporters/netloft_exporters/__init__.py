@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from netloft.defaults import DEFAULT_OPSET
+
 __all__ = ["to_onnx"]
 
 
@@ -18,7 +20,7 @@ def to_onnx(
     path: str | Path,
     *,
     batch: str | int = "dynamic",
-    opset: int = 20,
+    opset: int = DEFAULT_OPSET,
 ) -> Path:
     """Write a module as an ONNX file: traced, lowered, checked and compared, with no report.
 

@@ -52,3 +52,20 @@ def test_examples_that_require_gradients_are_taken(tmp_path: Path) -> None:
     )
     (stored,) = read_vectors(bundle.path / "test_data_set_0", "input").values()
     np.testing.assert_array_equal(stored, x.detach().numpy())
+
+
+class Odd(nn.Module):
+    """A scalar output, and outputs named like the inputs."""
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"x": x * 2, "c": (c + x).mean()}
+
+
+def test_a_scalar_and_names_like_the_inputs_survive_to_verify(tmp_path: Path) -> None:
+    inputs = {"x": torch.randn(2, 3), "c": torch.randn(2, 3)}
+    bundle = netloft.export(
+        Odd().eval(), inputs, tmp_path / "odd", providers=["cpu"], quick=True, threads=1
+    )
+    found = netloft.verify(bundle.path, providers=["cpu"])
+    assert found.status == "pass"
+    assert {row["output"] for row in found.parity} == {"x_out", "c_out"}

@@ -291,12 +291,13 @@ def _write_vectors(job: _Job) -> None:
         value.name: _array(tensor)
         for value, tensor in zip(job.graph.inputs, chosen.values(), strict=True)
     }
-    outputs = {name: _array(tensor) for name, tensor in flatten_outputs(given).items()}
+    named = job.graph.named_outputs(flatten_outputs(given))
+    outputs = {name: _array(tensor) for name, tensor in named.items()}
     write_vectors(job.folder / "test_data_set_0", arrays, outputs)
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(tensor.detach().numpy())
+    return np.asarray(tensor.detach().numpy(), order="C")
 
 
 def _manifest(job: _Job, parity: ParityResult) -> Manifest:

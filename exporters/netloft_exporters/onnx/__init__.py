@@ -11,6 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from netloft.defaults import DEFAULT_OPSET
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
 from netloft_exporters.onnx.direct_route import lower_directly
@@ -19,10 +20,7 @@ from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
 
-__all__ = ["DEFAULT_OPSET", "Written", "write_onnx"]
-
-DEFAULT_OPSET = 20
-"""What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
+__all__ = ["Written", "write_onnx"]
 
 INLINE_LIMIT = 1_900_000_000
 """Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""

@@ -29,7 +29,7 @@ def write_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> None:
     folder.mkdir()
     for kind, arrays in (("input", inputs), ("output", outputs)):
         for index, (name, array) in enumerate(arrays.items()):
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
             (folder / f"{kind}_{index}.pb").write_bytes(
                 tensor.SerializeToString(deterministic=True)
             )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import cast
 
 import click
@@ -51,6 +54,8 @@ class _LazyGroup(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminated)
         try:
             with _mistakes_told(ctx):
                 return super().invoke(ctx)
@@ -63,6 +68,11 @@ class _LazyGroup(click.Group):
 
 
 _AS_JSON = "netloft.as_json"
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    """End as on Ctrl-C, so that what was staged is swept away."""
+    raise SystemExit(128 + number)
 
 
 @contextmanager

@@ -177,7 +177,7 @@ def output_options(command: _Command) -> _Command:
 
 def _opset(*, hidden: bool) -> Callable[[_Command], _Command]:
     return click.option("--opset", default=DEFAULT_OPSET, show_default=True, type=int,
-                        hidden=hidden, help="ONNX operator set.")  # fmt: skip
+                        hidden=hidden, help="ONNX operator set, 18 to 26.")  # fmt: skip
 
 
 def _precision_option(*, hidden: bool) -> Callable[[_Command], _Command]:
@@ -195,7 +195,7 @@ def _provider(*, hidden: bool) -> Callable[[_Command], _Command]:
 
 def _threads(*, hidden: bool) -> Callable[[_Command], _Command]:
     return click.option(
-        "--threads", type=click.IntRange(1), default=None, hidden=hidden,
+        "--threads", type=click.IntRange(1, 256), default=None, hidden=hidden,
         help="Threads for one operation; the machine's cores by default.",
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
+from netloft.errors import UsageError
 
 __all__ = ["verify"]
 
@@ -53,6 +54,11 @@ def verify(
     from netloft.verification import verify as run
 
     module, example = None, None
+    if against is None and (request.arguments or request.weights or request.inputs):
+        raise UsageError(
+            "--arg, --weights and --input are for the MODEL of --against",
+            remedy="name that MODEL too, or leave them out",
+        )
     if against is not None:
         model = dataclasses.replace(request, spec=against).load()
         module, example = model.module, model.example(seed=request.seed)

@@ -127,7 +127,7 @@ def _reference_run(reference: Reference, case: Case) -> ReferenceRun | None:
 
 def _feeds(graph: Graph, case: Case) -> Arrays:
     return {
-        value.name: np.ascontiguousarray(tensor.numpy())
+        value.name: np.asarray(tensor.numpy(), order="C")
         for value, tensor in zip(graph.inputs, case.inputs.values(), strict=True)
     }
 

@@ -18,7 +18,7 @@ def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
     model, export = report["model"], report["export"]
     unused = f", {model['unused_parameters']:,} unused" if model["unused_parameters"] else ""
     click.echo(f"{model['name']}: {model['parameters']:,} parameters{unused}, "
-               f"{model['multiply_adds'] / 1e9:.3g} G multiply-adds")  # fmt: skip
+               f"{model['multiply_adds']:,} multiply-adds for one item")  # fmt: skip
     click.echo(f"weights: {model['weights']}")
     for module in model["dead_modules"]:
         click.echo(f"never called: {module['path']} ({module['class']}, "
@@ -26,7 +26,7 @@ def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
     for effect in model["side_effects"]:
         click.echo(f"side effect, not in the file: {effect['what']} at {effect['source']}")
     click.echo(f"opset {export['opset']}, {export['nodes']} nodes, "
-               f"{export['bytes'] / 1e6:.1f} MB, lowered by {export['route']}\n")  # fmt: skip
+               f"{export['bytes']:,} bytes, lowered by {export['route']}\n")  # fmt: skip
     print_parity(report["parity"])
     print_speed(report["speed"])
     for row in report["not_run"]:
@@ -100,8 +100,8 @@ def print_speed(rows: Iterable[Mapping[str, Any]]) -> None:
                 row["batch"],
                 row["threads"],
                 row["n"],
-                f"{row['p50_ms']:.2f}",
-                f"{row['p95_ms']:.2f}",
+                _milliseconds(row["p50_ms"]),
+                _milliseconds(row["p95_ms"]),
                 f"{row['items_per_s']:.1f}",
                 _ratio(row["ratio_to_eager"]),
                 " to ".join(filter(None, map(_ratio, (row["ratio_low"], row["ratio_high"])))),
@@ -114,3 +114,7 @@ def print_speed(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"

@@ -295,7 +295,7 @@ def _checked_array(
             + (f" where {known}" if known else ""),
             remedy="give the axes in this order, with the batch first",
         )
-    return np.ascontiguousarray(array)
+    return np.asarray(array, order="C")  # ascontiguousarray makes a scalar a vector
 
 
 def _fits(wanted: int | str, actual: int, lengths: dict[str, int]) -> bool:

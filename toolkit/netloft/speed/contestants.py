@@ -113,7 +113,7 @@ def onnxruntime_contestant(
         threads: The session's.
         target: What the file is, where several are measured.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     run = _bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
     return Contestant(ONNXRUNTIME, provider, batch, threads, run, target)
 

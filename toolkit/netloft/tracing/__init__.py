@@ -88,6 +88,11 @@ def _traced(
             # what stops both ways is told as the plain way met it
             refusal = refusal or error
     assert refusal is not None
+    if type(module).__module__.startswith("torch.nn."):
+        raise TraceError(
+            f"{type(module).__name__} is a single layer of torch.nn",
+            remedy="put it into a module of your own whose forward calls it",
+        ) from refusal
     raise refusal
 
 

@@ -39,11 +39,6 @@ def check_module(module: nn.Module) -> None:
             f"{name} has a forward hook, or a forward of its own instance, at its root",
             remedy="put the network into a module whose forward calls it",
         )
-    if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential):
-        raise TraceError(
-            f"{name} is a single layer of torch.nn",
-            remedy="put it into a module of your own whose forward calls it",
-        )
     tensors = (*module.named_parameters(), *module.named_buffers())
     away = [(path, t.device) for path, t in tensors if t.device.type != "cpu"]
     if away:
