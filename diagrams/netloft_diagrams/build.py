@@ -12,6 +12,7 @@ from netloft_diagrams import words
 from netloft_diagrams.boxes import box, shape_text
 from netloft_diagrams.fold import fold
 from netloft_diagrams.fuse import Group, fuse
+from netloft_diagrams.only import alone, facts_of
 from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene, boxes_of
 from netloft_diagrams.skips import find_skips
 
@@ -21,8 +22,16 @@ MANY = 3
 """Dead modules of one class that each get a line."""
 
 
-def build(graph: Graph) -> Scene:
-    """Return the scene of a graph, with all detail and with repeats folded."""
+def build(graph: Graph, path: str = "") -> Scene:
+    """Return the scene of a graph, with all detail and with repeats folded.
+
+    Args:
+        graph: What to draw.
+        path: Draw this module alone.
+
+    Raises:
+        UsageError: There is nothing of several operations at that path.
+    """
     groups, hidden = fuse(graph)
     drawn = {node for group in groups for node in group.all_nodes}
     shapes = {
@@ -34,9 +43,14 @@ def build(graph: Graph) -> Scene:
     boxes, skips = find_skips(boxes)
     root = Frame("f", "", graph.class_name, _nest(list(zip(groups, boxes, strict=True)), 0, ("",)))
     root = _with_ports(root, ())
+    facts = _facts(graph)
+    if path:
+        root, hidden = alone(root, path, graph, shapes), []
     folded, names = fold(_without_shells(root))
     renamed = {k: tuple(names.get(n, n) for n in found) for k, found in skips.items()}
-    return Scene(_numbered(_without_shells(folded)), _facts(graph), tuple(hidden), shapes, renamed)
+    done = _numbered(_without_shells(folded))
+    facts = facts_of(facts, done) if path else facts
+    return Scene(done, facts, tuple(hidden), shapes, renamed)
 
 
 def _nest(
@@ -88,9 +102,20 @@ def _without_shells(frame: Frame) -> Frame:
     return replace(frame, items=tuple(items))
 
 
-def _numbered(frame: Frame, depth: int = 0) -> Frame:
-    items = (_numbered(i, depth + 1) if isinstance(i, Frame) else i for i in frame.items)
-    return replace(frame, items=tuple(items), depth=depth)
+def _numbered(frame: Frame, depth: int = 0, level: int = 0, base: int = 0) -> Frame:
+    """Count how many frames are around each, and how far its path lies below the root's."""
+    if depth == 0:
+        base = _n_words(frame.path)
+    elif frame.class_name:  # a repeated run is no module: it is as deep as what is around it
+        level = max(_n_words(frame.path) - base, 1)
+    items = (
+        _numbered(i, depth + 1, level, base) if isinstance(i, Frame) else i for i in frame.items
+    )
+    return replace(frame, items=tuple(items), depth=depth, level=level)
+
+
+def _n_words(path: str) -> int:
+    return path.count(".") + 1 if path else 0
 
 
 def _facts(graph: Graph) -> Facts:

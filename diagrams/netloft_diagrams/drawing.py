@@ -11,7 +11,6 @@ from netloft_diagrams.build import build
 from netloft_diagrams.dot import dot
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.html import page
-from netloft_diagrams.only import only
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.raster import pdf, png
 from netloft_diagrams.scene import Scene, boxes_of, frames_of
@@ -36,15 +35,15 @@ class Drawing:
     @cached_property
     def scene(self) -> Scene:
         """All boxes and frames, whether they are opened or not."""
-        whole = build(self.graph)
-        known = {f.path for f in frames_of(whole.root)} | {b.path for b in boxes_of(whole.root)}
+        scene = build(self.graph, self.options.only)
+        known = {f.path for f in frames_of(scene.root)} | {b.path for b in boxes_of(scene.root)}
         for path in self.options.expand:
             if path not in known and path not in {c.path for c in self.graph.modules}:
                 raise UsageError(
                     f"the forward pass calls no module {path!r}",
                     remedy="netloft draw MODEL -o net.txt lists the paths",
                 )
-        return only(whole, self.options.only) if self.options.only else whole
+        return scene
 
     @cached_property
     def placed(self) -> Placed:

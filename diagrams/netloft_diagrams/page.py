@@ -24,7 +24,7 @@ class Options:
     """What a user may say about a drawing.
 
     Attributes:
-        depth: Open frames this deep and no deeper; None for what fits the page.
+        depth: Open modules whose path has this many words; None for what fits the page.
         expand: Module paths to open whatever the depth.
         only: Draw this module alone.
         direction: `right` or `down`; empty for `right`, and `down` where only that fits.
@@ -40,16 +40,22 @@ class Options:
 
 @dataclass(frozen=True)
 class _Level:
-    """How much is open: frames to a depth, without some that were drawn before in other sizes."""
+    """How much is open: frames to a depth, without some that were drawn before in other sizes.
+
+    `levels` counts words of the path instead of frames: what a user asks for must not depend on
+    which frames were left out or folded.
+    """
 
     limit: int
+    levels: bool = False
     closed: frozenset[str] = frozenset()
     opened: frozenset[str] = frozenset()
 
     def closes(self, frame: Frame) -> bool:
         if frame.key in self.opened:
             return False
-        return frame.depth > self.limit or frame.key in self.closed
+        depth = frame.level if self.levels else frame.depth
+        return depth > self.limit or frame.key in self.closed
 
 
 def compose(scene: Scene, options: Options) -> Placed:
@@ -106,7 +112,7 @@ def _is_asked_for(frame: Frame, options: Options) -> bool:
 def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
     """Yield levels from all open to all closed."""
     if options.depth is not None:
-        yield _Level(limit=options.depth)
+        yield _Level(limit=options.depth, levels=True)
         return
     frames = list(frames_of(scene.root))
     first: dict[object, str] = {}

@@ -85,6 +85,7 @@ class Frame:
         gives: Values that others read.
         times: How many copies in a row it stands for.
         depth: How many frames enclose it, the root's own 0.
+        level: How many words its path is longer than the root's; of a run, that of its module.
     """
 
     key: str
@@ -96,6 +97,7 @@ class Frame:
     times: int = 1
     last_path: str = ""
     depth: int = 0
+    level: int = 0
 
     @property
     def n_params(self) -> int:

@@ -24,7 +24,7 @@ def svg(scene: Scene, placed: Placed) -> str:
     titled = max(width(heading, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
     wide = max(placed.width + 2 * MARGIN, min(titled, PAGE_WIDTH), NARROWEST)
     room, top = wide - 2 * MARGIN, 60.0
-    body = _inside(placed, MARGIN, top, "", 0)
+    body = _inside(placed, MARGIN, top, placed.item.path, 0)
     below, y = legend(placed, wide, top + placed.height + 20)
     noted, y = notes(scene, wide, y)
     size = f'width="{number(wide)}" height="{number(y)}"'
