@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import fx
 
@@ -11,7 +12,7 @@ from netloft_diagrams import words
 from netloft_diagrams.fuse import Group
 from netloft_diagrams.scene import Box
 
-__all__ = ["box", "shape_text"]
+__all__ = ["box", "outputs", "shape_text"]
 
 LONG_TITLE = 18
 """Letters of `+ bias[361]` from which on the size goes to a line of its own."""
@@ -43,14 +44,15 @@ def box(
     reads = list(dict.fromkeys(n.name for n in operands if n in drawn and n not in own))
     gives = [n.name for n in nodes if any(u in drawn and u not in own for u in n.users)]
     title, lines = _text(group, main, graph, shapes)
+    symbol = words.symbol(main, group.main.args) if not group.parameters else ""
     shape = shapes.get(gives[-1] if gives else group.last.name, "")
     return Box(
         key=f"b{index}",
         kind=_kind(main, group),
-        title=title,
+        title=symbol if " " in symbol else title,
         lines=tuple(lines),
         name=_layer_path(group),
-        symbol=words.symbol(main) if not group.parameters else "",
+        symbol=symbol,
         reads=tuple(reads),
         gives=tuple(gives),
         ops=tuple(node.name for node in nodes),
@@ -65,6 +67,33 @@ def box(
     )
 
 
+def outputs(found: Box, graph: Graph) -> list[Box]:
+    """Return one box for each output in place of the one of the node that returns them all."""
+    if len(graph.outputs) < 2:
+        return [found]
+    return [
+        replace(
+            found,
+            key=f"{found.key}o{k}" if k else found.key,
+            title=value.name,
+            lines=(shape_text(value.info, graph.batch),),
+            reads=tuple(n for n in found.reads if n == value.node),
+            ops=found.ops if not k else (),
+        )
+        for k, value in enumerate(graph.outputs)
+    ]
+
+
+def _target(node: fx.Node) -> str:
+    """Return the name of a parameter; one that was too odd for Python keeps its plain letters."""
+    target = str(node.target)
+    if not target.startswith("renamed_"):
+        return target
+    known = [name for name in annotation(node).parameters if not name.startswith("renamed_")]
+    # fx names the node after the parameter, with `_` for the odd letters
+    return known[0] if len(known) == 1 else node.name if node.name.strip("_") else target
+
+
 def _kind(main: Annotation, group: Group) -> str:
     return "parameter" if group.parameters and main.family in ("merge", "shape") else main.family
 
@@ -73,7 +102,7 @@ def _layer_path(group: Group) -> str:
     """Return the path of the layer that names the box; a function has none."""
     if group.main.op == "call_module":
         return annotation(group.main).module
-    named = [str(n.target) for n in [*group.parameters, group.main] if n.op == "get_attr"]
+    named = [_target(n) for n in [*group.parameters, group.main] if n.op == "get_attr"]
     if len(named) == 1:
         return named[0]
     # a functional layer reads its weight and bias: their owner is its name
@@ -88,10 +117,7 @@ def _text(
         (value,) = [v for v in graph.inputs if v.node == group.main.name]
         return value.name, [shape_text(value.info, graph.batch)]
     if main.op == "output":
-        rows = [(v.name, shape_text(v.info, graph.batch)) for v in graph.outputs]
-        return (
-            ("output", [rows[0][1]]) if len(rows) == 1 else ("outputs", [" ".join(r) for r in rows])
-        )
+        return "output", [shape_text(graph.outputs[0].info, graph.batch)]
     if _kind(main, group) == "parameter":
         name, size = _parameter_title(group, main, shapes)
         if len(name + size) > LONG_TITLE:
@@ -102,7 +128,7 @@ def _text(
 
 def _parameter_title(group: Group, main: Annotation, shapes: Mapping[str, str]) -> tuple[str, str]:
     node = group.parameters[0] if group.parameters else group.main
-    name = str(node.target).rpartition(".")[2]
+    name = _target(node).rpartition(".")[2]
     sign = words.symbol(main)
     return f"{sign} {name}" if sign else name, f"[{shapes.get(node.name, '')}]"
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from netloft.graph import DeadModule, Graph, ModuleCall, annotation
 from netloft.graph.cost import tensors
 from netloft_diagrams import words
-from netloft_diagrams.boxes import box, shape_text
+from netloft_diagrams.boxes import box, outputs, shape_text
 from netloft_diagrams.fold import fold
 from netloft_diagrams.fuse import Group, fuse
 from netloft_diagrams.only import alone, facts_of
@@ -41,7 +41,12 @@ def build(graph: Graph, path: str = "") -> Scene:
     }
     boxes = [box(i, group, graph, drawn, shapes) for i, group in enumerate(groups)]
     boxes, skips = find_skips(boxes)
-    root = Frame("f", "", graph.class_name, _nest(list(zip(groups, boxes, strict=True)), 0, ("",)))
+    rows = [
+        (group, made)
+        for group, found in zip(groups, boxes, strict=True)
+        for made in (outputs(found, graph) if found.kind == "output" else [found])
+    ]
+    root = Frame("f", "", graph.class_name, _nest(rows, 0, ("",)))
     root = _with_ports(root, ())
     facts = _facts(graph)
     if path:

@@ -53,6 +53,7 @@ class Placed:
         outs: Where each value leaves.
         children: What is inside a frame.
         wires: Connections inside a frame.
+        heading: Where a frame's title begins, from its left side.
     """
 
     item: Item
@@ -64,6 +65,7 @@ class Placed:
     outs: Mapping[str, float] = field(default_factory=dict)
     children: tuple[Placed, ...] = ()
     wires: tuple[Wire, ...] = ()
+    heading: float = 8.0
 
     @property
     def base(self) -> float:

@@ -7,12 +7,12 @@ it fits; so the detail that is shown follows from the page.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netloft_diagrams.geometry import Placed, Wire, transposed
 from netloft_diagrams.measure import SIGN, box_label, frame_title, sign_width
-from netloft_diagrams.row import ROW_ENDS, Row, RowStyle, least_width, make_row
+from netloft_diagrams.row import IDENTITY, ROW_ENDS, Row, RowStyle, least_width, make_row
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 from netloft_diagrams.series import Atom, atoms
 from netloft_diagrams.summary import summarise
@@ -26,6 +26,8 @@ SIDE, HEAD, FOOT = 8.0, 19.0, 8.0
 CHANNEL, LINE_AT = 25.0, 15.0
 """Room between two rows, and where in it the line runs that leads from one to the next."""
 INDENT = 10.0
+TITLE_ENDS = 34.0
+"""Room around a frame's title."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def lay_out(
         merges=frozenset(b.key for b in boxes if b.symbol and not down),
         projections=frozenset(b.key for b in boxes if "projection" in b.lines),
         graphviz=graphviz,
+        aside=width(IDENTITY, SMALL) + 12 if down else 0.0,
     )
     labels = {n: b.shape for b in boxes if b.changes_shape and b.kind != "input" for n in b.gives}
     context = _Context(style, down, labels, keep_open)
@@ -230,17 +233,25 @@ def _stack(frame: Frame, rows: Sequence[Row], context: _Context) -> Placed:
         if not last:
             wires.append(_return(row, rows[k + 1], end, side_start + 3, y, context))
         y += row.height + (CHANNEL if not last else 0)
-    across = max(y + foot, title if context.down else 0.0)
     first, final = head, y - rows[-1].height
     ins = {net: first + at for net, at in rows[0].ins.items()}
     outs = {net: final + at for net, at in rows[-1].outs.items()}
-    return Placed(frame, 0, 0, total, across, ins, outs, tuple(children), tuple(wires))
+    heading = _heading(title, ins) if context.down else SIDE
+    across = max(y + foot, heading + title - SIDE if context.down else 0.0)
+    return Placed(frame, 0, 0, total, across, ins, outs, tuple(children), tuple(wires), heading)
+
+
+def _heading(title: float, ins: Mapping[str, float]) -> float:
+    """Return where a title begins that no line from above runs through: left of all, or right."""
+    if not ins or SIDE + title - TITLE_ENDS <= min(ins.values()) - SIDE:
+        return SIDE
+    return max(ins.values()) + SIDE
 
 
 def _title_width(frame: Frame) -> float:
     path, facts = frame_title(frame)
     badge = 36 if frame.times > 1 else 0
-    return width(path, SMALL, bold=True) + width(facts, SMALL) + badge + 34
+    return width(path, SMALL, bold=True) + width(facts, SMALL) + badge + TITLE_ENDS
 
 
 def _moved(wire: Wire, dx: float, dy: float, start: float, end: float) -> Wire:

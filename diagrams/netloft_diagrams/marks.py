@@ -153,8 +153,8 @@ def frame_svg(placed: Placed, x: float, y: float, depth: int, inside: str) -> st
         f"<title>{tip}</title>\n",
         pile(x, y, wide, high, tint, BORDER) if frame.times > 1 else "",
         rect(x, y, wide, high, fill=tint, line=BORDER, corner=6),
-        text(x + 8, y + 13, path, SMALL, bold=True),
-        text(x + 8 + shift, y + 13, facts, SMALL, colour=QUIET),
+        text(x + placed.heading, y + 13, path, SMALL, bold=True),
+        text(x + placed.heading + shift, y + 13, facts, SMALL, colour=QUIET),
         badge(frame.times, x + wide, y) if frame.times > 1 else "",
         inside,
     ]

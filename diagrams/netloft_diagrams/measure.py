@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from netloft_diagrams import words
 from netloft_diagrams.scene import Box, Frame, Item
-from netloft_diagrams.text_metrics import fit, width
+from netloft_diagrams.text_metrics import fit, fit_end, width
 from netloft_diagrams.theme import BAND, LINE, SMALL, TITLE
 
 __all__ = ["Label", "box_label", "frame_title", "local_name", "params_text", "path_range"]
@@ -15,6 +15,8 @@ SIGN = 20.0
 """Diameter of a merge's circle."""
 WIDEST = 118.0
 """Room for one line of text in a box, in pixels; longer words are cut off, the tooltip has all."""
+WIDEST_RANGE = 140.0
+"""Room for the names of the first and the last copy of a repeat, with what one copy holds."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,22 @@ def sign_width(symbol: str) -> float:
 
 def _name_line(box: Box, above: str, room: float) -> str:
     """Return the layer's name and its parameters; only the name is ever cut."""
-    name = path_range(local_name(box.name, above), local_name(box.last_path, above))
+    first, last = local_name(box.name, above), local_name(box.last_path, above)
     params = params_text(box)
-    if not params:
-        return fit(name, SMALL, room)
-    tail = f" · {params}"
-    return f"{fit(name, SMALL, room - width(tail, SMALL))}{tail}" if name else params
+    tail = f" · {params}" if params else ""
+    if not first:
+        return params
+    if box.times == 1 or not last or first == last:
+        return f"{fit_end(first, SMALL, room - width(tail, SMALL))}{tail}"
+    return _range_name(first, last, box.times, max(room, WIDEST_RANGE) - width(tail, SMALL)) + tail
+
+
+def _range_name(first: str, last: str, times: int, room: float) -> str:
+    """Name the copies by the first and the last; a range that was cut would name another layer."""
+    for name in (path_range(first, last), f"×{times} from {first}", f"from {first}"):
+        if width(name, SMALL) <= room:
+            return name
+    return f"from {fit_end(first, SMALL, room - width('from ', SMALL))}"
 
 
 def params_text(item: Item) -> str:
@@ -125,7 +137,7 @@ def frame_title(frame: Frame) -> tuple[str, str]:
     facts = [frame.class_name] if frame.class_name else []
     if frame.n_params:
         facts.append(params_text(frame))
-    return fit(path, SMALL, 260, bold=True), fit(" · ".join(facts), SMALL, 200)
+    return fit_end(path, SMALL, 260, bold=True), fit(" · ".join(facts), SMALL, 200)
 
 
 def _wrapped(parts: tuple[str, ...], room: float) -> list[str]:

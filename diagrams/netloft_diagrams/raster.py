@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netloft.errors import MissingError
-from netloft_diagrams.text_metrics import FONT_FILES, FONT_FOLDER
+from netloft_diagrams.text_metrics import FONT_FILES, FONT_FOLDER, shown
 
 __all__ = ["pdf", "png"]
 
@@ -36,7 +36,7 @@ def png(svg: str, width: float, height: float) -> bytes:
         ) from error
     zoom = min(ZOOM, LARGEST / max(width, height, 1.0))
     image = resvg_py.svg_to_bytes(
-        svg_string=svg,
+        svg_string=shown(svg),
         zoom=zoom,
         skip_system_fonts=True,
         font_files=[str(file) for file in FONT_FILES],
@@ -56,7 +56,7 @@ def pdf(svg: str) -> bytes:
         with _own_fonts():
             import cairosvg
 
-            made = cairosvg.svg2pdf(bytestring=_for_cairo(svg).encode("utf-8"))
+            made = cairosvg.svg2pdf(bytestring=_for_cairo(shown(svg)).encode("utf-8"))
     except (ImportError, OSError) as error:  # cairocffi raises OSError where libcairo is absent
         raise MissingError(
             "CairoSVG is missing, which makes PDF",

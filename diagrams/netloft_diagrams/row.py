@@ -14,11 +14,15 @@ from netloft_diagrams.geometry import Placed, Point, Wire
 from netloft_diagrams.graphviz_engine import place_ranks
 from netloft_diagrams.lanes import Edge, assign_columns, assign_lanes
 
-__all__ = ["ROW_ENDS", "Row", "RowStyle", "least_width", "make_row"]
+__all__ = ["IDENTITY", "ROW_ENDS", "Row", "RowStyle", "least_width", "make_row"]
 
 ENTRY, EXIT = "in ", "out "
 """Keys of a row's ends begin so; no item's key holds a space."""
+IDENTITY = "identity"
+"""The word on a skip that carries the value itself."""
 LEAD, ARROW, TRACK, LANE_GAP = 5.0, 9.0, 6.0, 9.0
+BESIDE = 5.0
+"""More room between lanes where boxes stand side by side, broad as they are."""
 
 ROW_ENDS = 2 * LEAD + ARROW + 2
 """Room that a row needs before its first and after its last item."""
@@ -35,6 +39,7 @@ class RowStyle:
         merges: Keys of items that are circles, which lines enter from three sides.
         projections: Keys of boxes that project a skip.
         graphviz: Let Graphviz place the items even where the lanes would do.
+        aside: Room that the word on a skip takes across a flow that runs down; else 0.
     """
 
     label: Callable[[str], str]
@@ -43,6 +48,7 @@ class RowStyle:
     merges: frozenset[str]
     projections: frozenset[str] = frozenset()
     graphviz: bool = False
+    aside: float = 0.0
 
 
 @dataclass
@@ -145,11 +151,12 @@ class _RowMaker:
             return
         heights = self._lane_heights(lanes.of, [t for t in travel.values() if t is not None])
         y, lane_y = 0.0, {}
+        gap = LANE_GAP + (BESIDE if self._style.aside else 0.0)
         for lane in sorted(heights):
             up, down = heights[lane]
             lane_y[lane] = y + up
-            y += up + down + LANE_GAP
-        self._height = y - LANE_GAP
+            y += up + down + gap
+        self._height = y - gap
         self._y = {key: lane_y[lanes.of[key]] for key in self._keys}
         self._travel = {
             e: [lane_y[lane]] * (self._column[e.target] - self._column[e.source] - 1)
@@ -177,7 +184,8 @@ class _RowMaker:
         heights = dict.fromkeys(travelled, (6.0, 4.0))
         for lane in travelled:
             if lane not in lane_of.values():
-                heights[lane] = (13.0, 2.0)  # a skip's lane has its label above the line
+                # a skip's lane has its label above the line; right of it where the flow runs down
+                heights[lane] = (4.0, self._style.aside) if self._style.aside else (13.0, 2.0)
         for key, p in self._placed.items():
             up, down = heights.get(lane_of[key], (0.0, 0.0))
             heights[lane_of[key]] = (max(up, p.base), max(down, p.height - p.base))
@@ -322,7 +330,7 @@ class _RowMaker:
             "" if edge.target.startswith(EXIT) else edge.target,
             tuple(points),
             arrow=edge.target in self._placed and not self._placed[edge.target].children,
-            label="identity" if direct else "",
+            label=IDENTITY if direct else "",
             label_at=at,
             skip=skip,
         )

@@ -6,13 +6,14 @@ import functools
 import struct
 from pathlib import Path
 
-__all__ = ["FONT_FILES", "FONT_FOLDER", "fit", "width"]
+__all__ = ["FONT_FILES", "FONT_FOLDER", "fit", "fit_end", "shown", "width"]
 
 FONT_FOLDER = Path(__file__).parent / "fonts"
 FONT_FILES = (
     FONT_FOLDER / "DejaVuSansCondensed.ttf",
     FONT_FOLDER / "DejaVuSansCondensed-Bold.ttf",
 )
+MISSING = "□"
 UNKNOWN = 1.0
 """Width, in ems, of a letter that the font lacks: an emoji or an ideogram is one em wide."""
 
@@ -34,6 +35,33 @@ def fit(text: str, size: float, room: float, *, bold: bool = False) -> str:
             break
         kept += letter
     return f"{kept.rstrip()}…"
+
+
+def fit_end(path: str, size: float, room: float, *, bold: bool = False) -> str:
+    """Return a module path, its front cut off with `…` where it is wider than `room` pixels.
+
+    The end is what tells neighbours apart; it begins with a whole word where one fits.
+    """
+    if width(path, size, bold=bold) <= room:
+        return path
+    words = path.split(".")
+    for i in range(1, len(words)):
+        cut = f"…{'.'.join(words[i:])}"
+        if not words[i].isdigit() and width(cut, size, bold=bold) <= room:
+            return cut
+    kept, used = "", width("…", size, bold=bold)
+    for letter in reversed(path):
+        used += width(letter, size, bold=bold)
+        if used > room:
+            break
+        kept = letter + kept
+    return f"…{kept.lstrip()}"
+
+
+def shown(text: str) -> str:
+    """Return `text` with `□` for each letter that the font lacks, which would leave a gap."""
+    known = _widths(False)
+    return "".join(c if c < " " or ord(c) in known else MISSING for c in text)
 
 
 @functools.cache

@@ -88,13 +88,24 @@ def part(record: Annotation) -> str:
     return PARTS.get(record.op, _name(record.op))
 
 
-def symbol(record: Annotation) -> str:
-    """Return the sign in a merge's circle; empty for what is no merge."""
+def symbol(record: Annotation, operands: Sequence[object] = ()) -> str:
+    """Return the sign in a merge's circle; empty for what is no merge.
+
+    Args:
+        record: The operation.
+        operands: What it is given; the constant of `x * 2` is part of the sign.
+    """
     if record.op == "cat":
         return "concat"
     if record.family != "merge":
         return ""
-    return SYMBOLS.get(record.op, record.op)
+    sign = SYMBOLS.get(record.op, record.op)
+    pair = [*operands[::-1]] if record.op == "rsub" else [*operands]
+    if len(pair) != 2 or sum(isinstance(value, int | float) for value in pair) != 1:
+        return sign
+    if isinstance(pair[0], int | float):
+        return f"{pair[0]:.4g} {sign}"
+    return f"{sign} {pair[1]:.4g}"
 
 
 def count(number: int) -> str:

@@ -85,7 +85,8 @@ class _Drawing:
             if isinstance(placed.item, Box) and key in self._parent:
                 for net in placed.item.gives:
                     for end in self._reached(self._parent[key], key, net, set()):
-                        yield key, end
+                        # of several outputs, each has a box; the first holds the node
+                        yield key, end.partition("o")[0]
 
     def _reached(
         self, frame: Placed, source: str, net: str, seen: set[tuple[str, str]]

@@ -77,7 +77,7 @@ def test_resnet152_shows_its_stages(graph_of: Callable[[str], Graph]) -> None:
 
 def test_two_outputs_and_an_unused_parameter(graph_of: Callable[[str], Graph]) -> None:
     words = texts(figure(graph_of("two_outputs")))
-    assert {"outputs", "left 2", "right 3", "× scale[4]"} <= set(words)
+    assert {"left", "2", "right", "3", "× scale[4]"} <= set(words)
     assert "forgotten, 7 parameters, read by nothing" in words
 
 
