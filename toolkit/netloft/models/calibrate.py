@@ -59,7 +59,8 @@ def calibrate(model: LoadedModel, seed: int) -> str:
             outputs = flatten_outputs(work(**{name: t[:2] for name, t in inputs.items()}))
     except Exception as error:  # noqa: BLE001 - the inputs may not fit: tracing says where
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _log.warning("BatchNorm not calibrated: the forward pass failed: %s", reason)
+        # whoever runs the module next is told by an error of its own
+        _log.info("BatchNorm not calibrated: the forward pass failed: %s", reason)
         return f"{_layers(len(norms))} not calibrated, for the forward pass failed"
     for norm, source in zip(norms, seen, strict=True):
         norm.load_state_dict(source.state_dict())
