@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_OPSET", "MAX_BATCH", "MAX_ELEMENTS"]
+__all__ = ["DEFAULT_OPSET", "INLINE_LIMIT", "MAX_BATCH", "MAX_ELEMENTS"]
 
 DEFAULT_OPSET = 20
 """What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
+
+INLINE_LIMIT = 1_900_000_000
+"""Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""
 
 MAX_BATCH = 65_536
 """The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""

@@ -33,6 +33,7 @@ __all__ = [
     "SpecError",
     "TraceError",
     "UsageError",
+    "first_line",
 ]
 
 
@@ -117,3 +118,8 @@ class ProviderError(MissingError):
 
 class DownloadError(MissingError):
     """Weights have to be fetched and cannot be."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

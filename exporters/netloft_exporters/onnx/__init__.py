@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from netloft.defaults import DEFAULT_OPSET
+from netloft.defaults import DEFAULT_OPSET, INLINE_LIMIT
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
 from netloft_exporters.onnx.direct_route import lower_directly
@@ -21,9 +21,6 @@ from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
 
 __all__ = ["Written", "write_onnx"]
-
-INLINE_LIMIT = 1_900_000_000
-"""Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
-import torch
-from torch import nn
 
 from netloft.graph.annotation import Source
-from netloft.graph.graph import Graph
 
-__all__ = ["Lowered", "Lowering", "Origin", "PassRow", "write_origin"]
+__all__ = ["Lowered", "Origin", "PassRow", "write_origin"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,3 @@ def write_origin(node: ir.Node, origin: Origin) -> None:
     }
     node.metadata_props.clear()
     node.metadata_props.update({key: value for key, value in facts.items() if value})
-
-
-Lowering = Callable[[Graph, nn.Module, Mapping[str, torch.Tensor], int], Lowered]
-"""Every route has this signature: graph, module, example inputs by name, opset."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import click
 
+from netloft.errors import first_line
+
 __all__ = ["Check", "doctor", "examine"]
 
 
@@ -95,7 +97,7 @@ def _package(name: str, module: str, remedy: str, distribution: str = "") -> Che
     try:
         importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
-        return Check(name, False, reason=str(error).splitlines()[0], remedy=remedy)
+        return Check(name, False, reason=first_line(error), remedy=remedy)
     version = installed_version(distribution or module)
     return Check(name, True, f"{distribution or module} {version}".strip())
 
@@ -167,7 +169,7 @@ def _attempt(name: str, run: Callable[[], str], remedy: str) -> Check:
     try:
         return Check(name, True, run())
     except (ImportError, OSError, subprocess.SubprocessError) as error:
-        return Check(name, False, "", str(error).splitlines()[0], remedy)
+        return Check(name, False, "", first_line(error), remedy)
 
 
 def _system_dot() -> str:

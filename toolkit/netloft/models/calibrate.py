@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from netloft.errors import first_line
 from netloft.models.build import one_thread, seeded
 from netloft.models.domain import domain_inputs, noise_inputs
 from netloft.models.loaded import LoadedModel
@@ -58,7 +59,7 @@ def calibrate(model: LoadedModel, seed: int) -> str:
             _collect(work, seen, inputs)
             outputs = flatten_outputs(work(**{name: t[:2] for name, t in inputs.items()}))
     except Exception as error:  # noqa: BLE001 - the inputs may not fit: tracing says where
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         # whoever runs the module next is told by an error of its own
         _log.info("BatchNorm not calibrated: the forward pass failed: %s", reason)
         return f"{_layers(len(norms))} not calibrated, for the forward pass failed"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from netloft.errors import InputError
+from netloft.errors import InputError, first_line
 from netloft.models.build import one_thread, seeded
 from netloft.models.domain import noise_inputs
 from netloft.models.loaded import LoadedModel
@@ -46,7 +46,7 @@ def fill_lazy(model: LoadedModel, seed: int) -> None:
         with one_thread(), seeded(seed), torch.no_grad(), silent():
             model.module(**inputs)
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = first_line(error)
         raise InputError(
             f"{name} has lazy layers, and its forward pass fails on these inputs: {said}",
             source=blame(error),

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import onnx
 from torch import nn
 
-from netloft.errors import InputError, ParityError
+from netloft.defaults import INLINE_LIMIT
+from netloft.errors import InputError, ParityError, first_line
 from netloft.graph.graph import Graph
 from netloft.parity.compare import Comparison, measure
 from netloft.parity.inputs import UNUSUAL, Case
@@ -24,7 +25,6 @@ from netloft.parity.taps import Tap, find_taps
 __all__ = ["ParityResult", "check_parity", "require_parity"]
 
 Arrays = dict[str, npt.NDArray[Any]]
-_INLINE = 1_900_000_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def check_parity(
         InputError: The module fails on a usual input.
     """
     proto = onnx.load(str(path))
-    taps = find_taps(graph, proto) if proto.ByteSize() < _INLINE else ()
+    taps = find_taps(graph, proto) if proto.ByteSize() < INLINE_LIMIT else ()
     runners = {p: FileRunner(path, proto, taps, p, threads) for p in providers}
     reference = Reference(module, graph, taps)
     outcomes, refused = [], []
@@ -120,7 +120,7 @@ def _reference_run(reference: Reference, case: Case) -> ReferenceRun | None:
         if not case.usual:
             return None
         raise InputError(
-            f"the module fails on {case.kind} at batch {case.batch}: {str(error).splitlines()[0]}",
+            f"the module fails on {case.kind} at batch {case.batch}: {first_line(error)}",
             remedy="give the right --input, or a fixed --batch",
         ) from error
 

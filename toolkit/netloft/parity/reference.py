@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from netloft.errors import first_line
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
@@ -58,7 +59,7 @@ class Reference:
             try:
                 double = self._outputs(self._float64, self._taps64, widened)
             except (RuntimeError, TypeError) as error:
-                self.float64_missing = str(error).splitlines()[0]
+                self.float64_missing = first_line(error)
         return ReferenceRun(single, double)
 
     def rounded_runs(self, case: Case) -> list[Arrays]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
 from netloft.tracing.annotate import annotate
 from netloft.tracing.dead import dead_modules, unused_parameters
-from netloft.tracing.faithful import check_faithful, flatten_outputs, silent
+from netloft.tracing.faithful import check_faithful
 from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.shapes import propagate_shapes
 from netloft.tracing.tracer import (
@@ -58,7 +58,7 @@ def trace(
     unused = unused_parameters(module, dead, fx_graph)
     disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
-    check_faithful(module, work, graph_module, inputs, batch)
+    names = check_faithful(module, work, graph_module, inputs, batch)
     _share_weights(graph_module, module)
     annotate(graph_module, propagate_shapes(graph_module, inputs, batch))
     return Graph(
@@ -66,7 +66,7 @@ def trace(
         name=name or type(module).__name__.lower(),
         class_name=type(module).__name__,
         inputs=_inputs(graph_module),
-        outputs=_outputs(module, graph_module, inputs),
+        outputs=_outputs(module, graph_module, names),
         batch=batch,
         modules=(ModuleCall("", type(module).__name__), *tracer.called),
         dead_modules=dead,
@@ -117,11 +117,7 @@ def _inputs(module: fx.GraphModule) -> tuple[Value, ...]:
     return tuple(found)
 
 
-def _outputs(
-    module: nn.Module, graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor]
-) -> tuple[Value, ...]:
-    with torch.no_grad(), silent():
-        names = list(flatten_outputs(graph(**{k: t.clone() for k, t in inputs.items()})))
+def _outputs(module: nn.Module, graph: fx.GraphModule, names: Sequence[str]) -> tuple[Value, ...]:
     (output,) = (n for n in graph.graph.nodes if n.op == "output")
     infos = tensors(output.meta["netloft"].value)
     nodes = _output_nodes(output.args[0])

@@ -19,7 +19,7 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from netloft.errors import TraceError
+from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Source
 from netloft.tracing.guard import changed_weight, plain_state, random_state
 from netloft.tracing.source import current_source, describe, raised_at, relative_file
@@ -133,10 +133,17 @@ def _fingerprint(tensor: torch.Tensor) -> tuple[tuple[int, ...], float, float]:
         return tuple(tensor.shape), float(values.sum()), float(values.abs().sum())
 
 
-def _run(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor], seed: int) -> Any:
-    arguments = {name: tensor.clone() for name, tensor in inputs.items()}
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Run user code quietly, without gradients, on a generator of its own."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), silent():
         torch.manual_seed(seed)
+        yield
+
+
+def _run(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor], seed: int) -> Any:
+    arguments = {name: tensor.clone() for name, tensor in inputs.items()}
+    with _seeded(seed):
         return call(**arguments)
 
 
@@ -175,7 +182,7 @@ def check_faithful(
     graph: fx.GraphModule,
     example: Mapping[str, torch.Tensor],
     batch: str | int,
-) -> None:
+) -> tuple[str, ...]:
     """Run module and graph side by side, and refuse the graph where they differ.
 
     Args:
@@ -185,12 +192,16 @@ def check_faithful(
         example: Example inputs by name.
         batch: `dynamic`, or the one size to check.
 
+    Returns:
+        Names of the flattened outputs, in order.
+
     Raises:
         TraceError: They differ, or the module is random, keeps state between calls or writes to
             its own weights.
     """
     module = private_copy(original)
     _refuse_changed_weights(original, traced)
+    names: tuple[str, ...] = ()
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
     for seed, size in enumerate(sizes):
         inputs = fresh_inputs(example, size, seed)
@@ -201,6 +212,8 @@ def check_faithful(
         actual = _graph_result(graph, inputs, size)
         if not _same(expected, actual):
             _refuse_difference(module, graph, inputs)
+        names = tuple(flatten_outputs(actual))
+    return names
 
 
 def _refuse_changed_weights(original: nn.Module, used: nn.Module) -> None:
@@ -235,8 +248,7 @@ def _watched_run(
 ) -> tuple[Any, bool]:
     """Run a module; tell whether it drew random numbers, used or not."""
     arguments = {name: tensor.clone() for name, tensor in inputs.items()}
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), silent():
-        torch.manual_seed(0)
+    with _seeded(0):
         before = random_state()
         try:
             return module(**arguments), random_state() != before
@@ -250,11 +262,6 @@ def _watched_run(
                 source=describe(raised_at(error)),
                 remedy=remedy,
             ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its kind where it has none."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _assignment(module: nn.Module, name: str) -> Source | None:

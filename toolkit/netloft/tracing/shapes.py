@@ -9,7 +9,7 @@ import torch
 from torch import fx
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from netloft.errors import TraceError
+from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.tracing.source import describe
 
@@ -39,9 +39,8 @@ class _Recorder(fx.Interpreter):
         try:
             result = super().run_node(n)
         except Exception as error:
-            text = next(iter(str(error).splitlines()), type(error).__name__)
             raise TraceError(
-                f"the graph does not run at every batch size: {text}",
+                f"the graph does not run at every batch size: {first_line(error)}",
                 node=n.name,
                 source=describe(n.meta.get("netloft_source")),
                 remedy="write sizes in terms of x.shape, or export with a fixed --batch N",

@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import fx, nn
 
-from netloft.errors import InputError, TraceError
+from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import is_inplace
@@ -229,7 +229,7 @@ class Tracer(fx.Tracer):
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = first_line(error)
     if isinstance(error, fx.proxy.TraceError) and "control flow" in text:
         return "the path taken depends on the values or the size of a tensor"
     return text
