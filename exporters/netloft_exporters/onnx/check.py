@@ -9,8 +9,8 @@ import onnx
 from google.protobuf.message import Message
 
 from netloft.errors import CheckError, ExportError
+from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph, Value
-from netloft.tracing.shapes import BATCH
 
 __all__ = ["IR_VERSION", "OPSETS", "check_model"]
 

@@ -12,9 +12,9 @@ from torch import fx, nn
 
 from netloft.graph.annotation import Annotation
 from netloft.graph.cost import tensors
+from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import Graph, annotation
 from netloft.graph.ops import is_inplace
-from netloft.tracing.shapes import UNKNOWN
 from netloft_exporters.onnx.lowered import Lowered, PassRow, write_origin
 from netloft_exporters.onnx.lowering import LOWERINGS, Context, Unsupported
 from netloft_exporters.onnx.lowering.context import dtype_of

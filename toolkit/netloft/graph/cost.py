@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from netloft.graph.annotation import Annotation, Dim, TensorInfo
+from netloft.graph.dims import BATCH, UNKNOWN, evaluate
 
 if TYPE_CHECKING:
     from netloft.graph.graph import Graph, Totals
@@ -22,13 +23,8 @@ def at_batch(shape: tuple[Dim, ...], batch: int) -> tuple[int, ...]:
 
 
 def _dim_at(dim: Dim, batch: int) -> int:
-    if isinstance(dim, int):
-        return dim
-    if dim == "?":  # it follows the batch in a way that is not known: count one
-        return 1
-    factor, _, rest = dim.partition("*") if "*" in dim else ("1", "", dim)
-    _, sign, offset = rest.partition("+") if "+" in rest else rest.partition("-")
-    return int(factor) * batch + (int(sign + offset) if sign else 0)
+    # one that follows the batch in a way that is not known counts as one
+    return 1 if dim == UNKNOWN else evaluate(dim, {BATCH: batch})
 
 
 def tensors(value: TensorInfo | tuple[TensorInfo, ...] | None) -> tuple[TensorInfo, ...]:

@@ -11,15 +11,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Dim, TensorInfo
+from netloft.graph.dims import BATCH, UNKNOWN
 from netloft.tracing.source import describe
 
-__all__ = ["BATCH", "UNKNOWN", "Tree", "propagate_shapes", "resized", "tensors_in"]
-
-BATCH = "batch"
-"""Name of the symbolic first axis, in the graph, the file and the manifest."""
-
-UNKNOWN = "?"
-"""A length that follows the batch in another way than `a*batch+b`."""
+__all__ = ["Tree", "propagate_shapes", "resized", "tensors_in"]
 
 _SIZES = (4, 7, 11)  # none is 0 or 1, which PyTorch may treat apart; the third proves the line
 
@@ -114,7 +109,13 @@ def _joined(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
                 remedy="export with a fixed --batch N",
             )
         return tuple(_joined(items, sizes) for items in zip(*trees, strict=True))
-    return _dim(trees, sizes) if type(first) is int else first
+    if type(first) is int:
+        return _dim(trees, sizes)
+    return first if all(_alike(first, tree) for tree in trees) else UNKNOWN
+
+
+def _alike(first: object, other: object) -> bool:
+    return type(first) is type(other) and (first is other or bool(first == other))
 
 
 def _dim(found: Sequence[int], sizes: Sequence[int]) -> Dim:

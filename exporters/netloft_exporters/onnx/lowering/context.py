@@ -12,8 +12,8 @@ import torch
 
 from netloft.graph.annotation import Annotation, Dim, TensorInfo
 from netloft.graph.cost import tensors
+from netloft.graph.dims import UNKNOWN, fold_dim
 from netloft.graph.graph import Graph
-from netloft.tracing.shapes import BATCH, UNKNOWN
 from netloft_exporters.onnx.lowered import Origin, write_origin
 
 __all__ = ["Context", "Unsupported", "dtype_of"]
@@ -61,7 +61,8 @@ class Context:
         self._infos: dict[int, TensorInfo] = {}
         self._weights: dict[int, ir.Value] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-        self._batch: ir.Value | None = None
+        self._lengths: dict[str, ir.Value] = {}
+        self._transposed: dict[int, ir.Value] = {}
         self.inputs = [self._input(v.name, v.info) for v in graph.inputs]
 
     def _input(self, name: str, info: TensorInfo) -> ir.Value:
@@ -166,6 +167,23 @@ class Context:
         self.initializers[name] = value
         return value
 
+    def array_of(self, value: ir.Value) -> npt.NDArray[Any] | None:
+        """Return the contents of a weight or a constant; None for a value that is computed."""
+        return None if value.const_value is None else value.const_value.numpy()
+
+    def transposed(self, weight: ir.Value) -> ir.Value:
+        """Return a matrix with its axes swapped; a weight is swapped here and now, once."""
+        array = self.array_of(weight)
+        if array is None:
+            return self.op("Transpose", weight, perm=[1, 0])
+        key = id(weight)
+        if key not in self._transposed:
+            made = self._add(f"{weight.name}_transposed", np.ascontiguousarray(array.T))
+            self._transposed[key] = self.know(
+                made, TensorInfo(array.T.shape, self.info_of(weight).dtype)
+            )
+        return self._transposed[key]
+
     # operands
 
     def cast(self, value: ir.Value, dtype: str) -> ir.Value:
@@ -199,37 +217,53 @@ class Context:
             return self.cast(value, dtype)
         if isinstance(value, bool | int | float):
             return self.constant(value, dtype)
+        if isinstance(value, str):
+            return self.scalar(value, dtype)
         raise Unsupported(f"the operand {value!r} of {self.record.op}")
 
-    # shapes that follow the batch
+    # lengths that follow the batch, or another axis left open
 
     def dims(self, shape: Sequence[Dim]) -> ir.Value:
-        """Return a shape as an int64 vector; lengths that follow the batch are computed."""
+        """Return a shape as an int64 vector; lengths that are not numbers are computed."""
         if all(isinstance(dim, int) for dim in shape):
             return self.ints([int(dim) for dim in shape])
-        parts = [self.ints([d]) if isinstance(d, int) else self._length(d) for d in shape]
+        parts = [self.length(dim) for dim in shape]
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
 
-    def _length(self, dim: str) -> ir.Value:
-        factor, offset = _parse_dim(dim)
-        value = self._batch_length()
-        if factor != 1:
-            value = self.op("Mul", value, self.ints([factor]))
-        return self.op("Add", value, self.ints([offset])) if offset else value
+    def length(self, dim: Dim) -> ir.Value:
+        """Return one length as an int64 vector of one element."""
+        if isinstance(dim, int):
+            return self.ints([dim])
+        if dim == UNKNOWN:
+            raise Unsupported("a length that follows the batch in an unknown way")
+        if dim not in self._lengths:
+            self._lengths[dim] = fold_dim(
+                dim, lambda number: self.ints([number]), self._symbol, self._binary
+            )
+        return self._lengths[dim]
 
-    def _batch_length(self) -> ir.Value:
-        if self._batch is None:
-            leading = [v for v in self.inputs if self.shape_of(v)[:1] == (BATCH,)]
-            if not leading:
-                raise Unsupported("a batch that no input leads with")
-            self._batch = self.op("Shape", leading[0], start=0, end=1)
-        return self._batch
+    def scalar(self, dim: Dim, dtype: str = "int64") -> ir.Value:
+        """Return one length as a tensor without axes."""
+        if isinstance(dim, int):
+            return self.constant(dim, dtype)
+        value = self.op("Squeeze", self.length(dim), self.ints([0]))
+        return value if dtype == "int64" else self.op("Cast", value, to=dtype_of(dtype))
 
+    def _symbol(self, name: str) -> ir.Value:
+        if name not in self._lengths:
+            found = (
+                (value, axis)
+                for value in self.inputs
+                for axis, dim in enumerate(self.shape_of(value))
+                if dim == name
+            )
+            value, axis = next(found, (None, 0))
+            if value is None:
+                raise Unsupported(f"a length '{name}' that no input has")
+            self._lengths[name] = self.op("Shape", value, start=axis, end=axis + 1)
+        return self._lengths[name]
 
-def _parse_dim(dim: str) -> tuple[int, int]:
-    """Return factor and offset of `3*batch+1`."""
-    if dim == UNKNOWN:
-        raise Unsupported("a length that follows the batch in an unknown way")
-    factor, star, rest = dim.rpartition("*")
-    offset = rest.removeprefix(BATCH)
-    return int(factor) if star else 1, int(offset) if offset else 0
+    def _binary(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        # lengths are not negative, so that ONNX's truncating division is Python's floor
+        names = {"+": "Add", "-": "Sub", "*": "Mul", "//": "Div", "%": "Mod"}
+        return self.op(names[operator], a, b)

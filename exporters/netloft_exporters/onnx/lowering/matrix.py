@@ -15,8 +15,7 @@ def linear(
     """torch.nn.functional.linear to Gemm (transB) on two axes, else to MatMul and Add."""
     if len(ctx.shape_of(input)) == 2:
         return ctx.op("Gemm", input, weight, bias, transB=1)
-    transposed = ctx.op("Transpose", weight, perm=[1, 0])
-    product = ctx.op("MatMul", input, transposed)
+    product = ctx.op("MatMul", input, ctx.transposed(weight))
     return product if bias is None else ctx.op("Add", product, bias)
 
 

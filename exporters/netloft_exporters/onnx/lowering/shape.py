@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from netloft.tracing.shapes import UNKNOWN
+from netloft.graph.dims import UNKNOWN
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.registry import lowering
 
