@@ -1,0 +1,231 @@
+"""PyTorch's own table of operators and sample arguments, each sample as a small network.
+
+`torch.testing._internal` describes every operator with the arguments that PyTorch tests it on:
+empty tensors, tensors without axes, negative axes, broadcasting and all their options. A sample
+becomes a network whose inputs are the sample's tensors, each with a batch axis of one in front.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from unittest import mock
+
+import hypothesis
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from netloft.errors import TraceError, first_line
+from netloft.graph.graph import Graph
+from netloft.graph.ops import function_op
+from netloft.parity.compare import measure
+from netloft.parity.inputs import Case
+from netloft.parity.policy import DEFAULT_POLICY
+from netloft.parity.reference import Reference
+from netloft.runtime.providers import start_session
+from netloft.tracing import trace
+from netloft_exporters.onnx.check import IR_VERSION
+from netloft_exporters.onnx.direct_route import lower_directly
+from netloft_exporters.onnx.lowering import LOWERINGS, Unsupported
+from netloft_exporters.onnx.naming import name_model
+
+__all__ = ["FORMS", "Form", "Outcome", "operators", "outcomes"]
+
+OPSET = 20
+
+Form = Literal["function", "method", "in place"]
+FORMS: tuple[Form, ...] = ("function", "method", "in place")
+
+Kind = Literal["right", "refused", "wrong", "crashed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one sample; the text says why, and on which arguments."""
+
+    kind: Kind
+    reason: str = ""
+
+
+def op_db() -> list[Any]:
+    """Return PyTorch's table; loading it must not change settings of this process."""
+    profile = hypothesis.settings.get_current_profile_name()
+    flags = mock.patch.object(torch.backends, "disable_global_flags")
+    with flags, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal import common_methods_invocations
+
+    hypothesis.settings.load_profile(profile)
+    return list(common_methods_invocations.op_db)
+
+
+def operators() -> dict[str, Any]:
+    """Return the operators that a lowering covers, by the name of the table and its variant."""
+    return {
+        f"{op.name} {op.variant_test_name}".strip(): op
+        for op in op_db()
+        if _canonical(op) in LOWERINGS
+        and torch.float32 in op.dtypes
+        and not op.name.startswith(("masked.", "sparse."))  # other libraries of the same names
+    }
+
+
+def _canonical(op: Any) -> str:
+    name = getattr(op.op, "__name__", "")
+    # the table wraps some methods, and renames some arguments, in a function without a name
+    return function_op(op.name.rpartition(".")[2] if name in ("<lambda>", "wrapper") else name)
+
+
+class Call(nn.Module):
+    """One call of an operator; its tensors are the inputs, all else is fixed."""
+
+    def __init__(self, call: Callable[..., Any], tree: Any, leaves: list[Any]) -> None:
+        super().__init__()
+        self.call, self.tree, self.leaves = call, tree, leaves
+
+    def forward(self, **tensors: Tensor) -> Any:
+        """Take the batch axis of one off each tensor and call the operator."""
+        given = iter(tensors.values())
+        leaves = [next(given)[0] if leaf is _TENSOR else leaf for leaf in self.leaves]
+        first, args, kwargs = pytree.tree_unflatten(leaves, self.tree)
+        return self.call(first, *args, **kwargs)
+
+
+class _Place:
+    """Where a tensor stood."""
+
+    def __deepcopy__(self, memo: object) -> _Place:
+        return self
+
+    def __repr__(self) -> str:
+        return "tensor"
+
+
+_TENSOR = _Place()
+
+
+@dataclass
+class Sample:
+    """A network of one operator, and its inputs."""
+
+    module: Call
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        shapes = [
+            f"{t.dtype}{list(t.shape[1:])}".removeprefix("torch.") for t in self.inputs.values()
+        ]
+        given = pytree.tree_unflatten(self.module.leaves, self.module.tree)
+        return f"{', '.join(shapes)} in {given}"
+
+
+def _called(op: Any, form: Form) -> Callable[..., Any] | None:
+    if form == "function":
+        function: Callable[..., Any] = op.op
+        return function
+    variant = op.method_variant if form == "method" else op.inplace_variant
+    if not getattr(variant, "__name__", "").isidentifier():
+        return None
+    name = variant.__name__
+    if form == "method":
+        return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
+
+    def in_place(x: Any, *args: Any, **kwargs: Any) -> Any:
+        written = x.clone()
+        alias = written
+        getattr(written, name)(*args, **kwargs)
+        return alias
+
+    return in_place
+
+
+def samples(op: Any, form: Form, most: int | None) -> Iterator[Sample]:
+    """Yield the samples of an operator, at most so many, chosen and filled by a seed."""
+    call = _called(op, form)
+    if call is None:
+        return
+    torch.manual_seed(0)
+    found = list(op.sample_inputs("cpu", torch.float32, requires_grad=False))
+    if most is not None and len(found) > most:
+        found = random.Random(0).sample(found, most)
+    for sample in found:
+        if form == "in place" and sample.broadcasts_input:
+            continue
+        leaves, tree = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        places = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        yield Sample(
+            Call(call, tree, places).eval(),
+            {f"x{i}": tensor.detach()[None] for i, tensor in enumerate(tensors)},
+        )
+
+
+def outcomes(op: Any, form: Form, most: int | None) -> Iterator[Outcome]:
+    """Judge the samples of an operator in one way of writing it."""
+    for sample in samples(op, form, most):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield judge(sample)
+
+
+def judge(sample: Sample) -> Outcome:
+    """Trace, lower and run one sample."""
+    try:
+        graph = trace(sample.module, sample.inputs, batch=1)
+        lowered = lower_directly(graph, sample.module, sample.inputs, OPSET)
+    except (TraceError, Unsupported) as refusal:
+        return Outcome("refused", f"{first_line(refusal)}: {sample}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        return Outcome("crashed", f"{type(error).__name__}: {first_line(error)}: {sample}")
+    try:
+        model = name_model(lowered, graph)
+        model.ir_version = IR_VERSION
+        made = _run(ir.to_proto(model), sample)
+    except Exception as error:  # noqa: BLE001
+        return Outcome("crashed", f"{type(error).__name__}: {first_line(error)}: {sample}")
+    problem = _difference(graph, sample, made)
+    return Outcome("wrong", f"{problem}: {sample}") if problem else Outcome("right")
+
+
+def _run(proto: onnx.ModelProto, sample: Sample) -> dict[str, Any]:
+    onnx.checker.check_model(proto, full_check=True)
+    session = start_session(proto.SerializeToString(), "cpu", threads=1)
+    feeds = {
+        value.name: tensor.numpy()
+        for value, tensor in zip(session.get_inputs(), sample.inputs.values(), strict=True)
+    }
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(None, feeds), strict=True))
+
+
+def _difference(graph: Graph, sample: Sample, made: dict[str, Any]) -> str:
+    """Return what is wrong, or nothing.
+
+    The reference is float64. Where that jumps to another branch than float32 (a quotient that is
+    almost whole, say), what PyTorch gives in float32 is right too.
+    """
+    expected = Reference(sample.module, graph).run(Case("sample", 1, sample.inputs))
+    for name, single in expected.float32.items():
+        actual = made[name]
+        if (actual.dtype, actual.shape) != (single.dtype, single.shape):
+            return f"{actual.dtype}{actual.shape} instead of {single.dtype}{single.shape}"
+        if not np.issubdtype(single.dtype, np.floating):
+            if not np.array_equal(actual, single):
+                return f"{actual.ravel()[:4]} instead of {single.ravel()[:4]}"
+            continue
+        double = expected.float64[name]
+        own = measure(single, double, nonfinite_like=single).scaled
+        floor = DEFAULT_POLICY.floor(own, [own], single.dtype.name)
+        error = measure(actual, double, nonfinite_like=single)
+        near = measure(actual, single, nonfinite_like=single).scaled
+        least = DEFAULT_POLICY.floor(0.0, [0.0], single.dtype.name)
+        if DEFAULT_POLICY.status(error.scaled, floor) != "pass" and near > 8 * least:
+            return f"{error.actual:.9g} instead of {error.expected:.9g} at {list(error.index)}"
+    return ""

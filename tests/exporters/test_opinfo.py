@@ -1,0 +1,50 @@
+"""Every lowering against PyTorch's own table of operators and sample arguments."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from tests.exporters.opinfo import FORMS, operators, outcomes
+
+EVERY = "NETLOFT_OPINFO_ALL"
+"""Set it to run all samples: there are over a thousand of some."""
+
+MOST = {"function": 40, "method": 3, "in place": 3}
+"""Samples of one operator in one way of writing it."""
+
+REFUSED: dict[str, str] = {}
+"""Operators of which no sample is lowered, and why that is right."""
+
+LEAST_OPERATORS, LEAST_RIGHT = 1, 1
+"""What was covered before; it may only grow."""
+
+OPERATORS = operators()
+COUNTED: dict[str, Counter[str]] = {}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_is_right_or_refused(name: str) -> None:
+    counted, bad, refusals = COUNTED.setdefault(name, Counter()), [], []
+    for form in FORMS:
+        most = None if os.environ.get(EVERY) else MOST[form]
+        for outcome in outcomes(OPERATORS[name], form, most):
+            counted[outcome.kind] += 1
+            if outcome.kind in ("wrong", "crashed"):
+                bad.append(f"{form} {outcome.kind}: {outcome.reason}")
+            elif outcome.kind == "refused":
+                refusals.append(f"{form} refused: {outcome.reason}")
+    print(dict(counted), *refusals, sep="\n")
+    assert not bad, f"{len(bad)} of {counted.total()} samples:\n" + "\n".join(bad)
+    assert counted["right"] or name in REFUSED, "no sample is lowered:\n" + "\n".join(refusals)
+
+
+def test_coverage_does_not_shrink() -> None:
+    if len(COUNTED) < len(OPERATORS):
+        pytest.skip("only some operators were run")
+    total = sum(COUNTED.values(), Counter())
+    covered = sum(counted["right"] > 0 for counted in COUNTED.values())
+    print(f"{covered} of {len(OPERATORS)} operators covered; samples: {dict(total)}")
+    assert covered >= LEAST_OPERATORS
+    assert total["right"] >= LEAST_RIGHT
