@@ -188,9 +188,10 @@ class Context:
 
     def cast(self, value: ir.Value, dtype: str) -> ir.Value:
         """Return a value in another element type; itself where it has that already."""
-        if self.info_of(value).dtype == dtype:
+        info = self.info_of(value)
+        if info.dtype == dtype:
             return value
-        return self.op("Cast", value, to=dtype_of(dtype))
+        return self.know(self.op("Cast", value, to=dtype_of(dtype)), TensorInfo(info.shape, dtype))
 
     def as_result(self, value: ir.Value) -> ir.Value:
         """Return an operand in the element type of the result, as torch promotes it."""
@@ -247,7 +248,7 @@ class Context:
         if isinstance(dim, int):
             return self.constant(dim, dtype)
         value = self.op("Squeeze", self.length(dim), self.ints([0]))
-        return value if dtype == "int64" else self.op("Cast", value, to=dtype_of(dtype))
+        return self.cast(self.know(value, TensorInfo((), "int64")), dtype)
 
     def _symbol(self, name: str) -> ir.Value:
         if name not in self._lengths:
