@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -137,11 +138,13 @@ _FAMILY_OPS: dict[str, str] = {
 _FAMILY_PATTERNS = {family: re.compile(pattern) for family, pattern in _FAMILY_OPS.items()}
 
 
+@cache
 def family_of(op: str) -> str:
     """Return the family of a canonical operation; `other` where none fits."""
     return next((f for f, pattern in _FAMILY_PATTERNS.items() if pattern.fullmatch(op)), "other")
 
 
+@cache
 def snake_case(name: str) -> str:
     """Return `AdaptiveAvgPool2d` as `adaptive_avg_pool2d`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
@@ -265,12 +268,21 @@ _BUILTIN_PARAMETERS: dict[str, str] = {
 def _signature(target: object) -> inspect.Signature | None:
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
     if name in _BUILTIN_PARAMETERS:
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        names = _BUILTIN_PARAMETERS[name].split()
-        return inspect.Signature([inspect.Parameter(n, kind, default=None) for n in names])
+        return _builtin_signature(name)
     if not callable(target) or isinstance(target, str):
         return None
-    function: Callable[..., object] = target
+    return _python_signature(target)
+
+
+@cache
+def _builtin_signature(name: str) -> inspect.Signature:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = _BUILTIN_PARAMETERS[name].split()
+    return inspect.Signature([inspect.Parameter(n, kind, default=None) for n in names])
+
+
+@cache
+def _python_signature(function: Callable[..., object]) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):  # a C function: it has no signature to read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +14,13 @@ from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
 from netloft.tracing.annotate import annotate
 from netloft.tracing.dead import dead_modules, unused_parameters
-from netloft.tracing.faithful import check_faithful
+from netloft.tracing.faithful import check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.shapes import propagate_shapes
 from netloft.tracing.tracer import (
     Tracer,
     bind_inputs,
+    detached_copy,
     disarm_names,
     private_copy,
     remove_dead,
@@ -34,6 +35,7 @@ def trace(
     batch: str | int = "dynamic",
     *,
     name: str = "",
+    prove: bool = True,
 ) -> Graph:
     """Trace a module into an annotated graph, and prove that it computes the same.
 
@@ -42,6 +44,9 @@ def trace(
         example_inputs: Tensors in order or by name, each with the batch as its first axis.
         batch: `dynamic`, or the one batch size that the graph is for.
         name: Short name of the model; its class in lower case by default.
+        prove: Run module and graph side by side at several batch sizes. Without it neither is run
+            on data, and a module that is random, keeps state between calls or branches on what
+            tracing cannot see gives a graph that is wrong: for a caller who proves it afterwards.
 
     Returns:
         The graph; its parameters are the module's own tensors.
@@ -52,21 +57,23 @@ def trace(
     """
     check_module(module)
     inputs = as_batched(bind_inputs(module, example_inputs), batch)
-    work, tracer, fx_graph = _traced(module, inputs)
+    work, tracer, fx_graph = _traced(module, inputs, private_copy if prove else detached_copy)
     erased = remove_dead(fx_graph, work)
     dead = dead_modules(module, tracer.called, fx_graph, erased)
     unused = unused_parameters(module, dead, fx_graph)
     disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
-    names = check_faithful(module, work, graph_module, inputs, batch)
-    _share_weights(graph_module, module)
-    annotate(graph_module, propagate_shapes(graph_module, inputs, batch))
+    if prove:
+        check_faithful(module, work, graph_module, inputs, batch)
+        _share_weights(graph_module, module)
+    shapes = propagate_shapes(graph_module, inputs, batch)
+    annotate(graph_module, shapes.trees)
     return Graph(
         module=graph_module,
         name=name or type(module).__name__.lower(),
         class_name=type(module).__name__,
         inputs=_inputs(graph_module),
-        outputs=_outputs(module, graph_module, names),
+        outputs=_outputs(module, graph_module, tuple(flatten_outputs(shapes.result))),
         batch=batch,
         modules=(ModuleCall("", type(module).__name__), *tracer.called),
         dead_modules=dead,
@@ -76,12 +83,14 @@ def trace(
 
 
 def _traced(
-    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    copied: Callable[[nn.Module], nn.Module],
 ) -> tuple[nn.Module, Tracer, fx.Graph]:
     """Trace a copy, for user code runs meanwhile; its weights are compared afterwards."""
     refusal: TraceError | None = None
     for buffers in (False, True):
-        work, tracer = private_copy(module), Tracer(inputs, buffers=buffers)
+        work, tracer = copied(module), Tracer(inputs, buffers=buffers)
         try:
             return work, tracer, tracer.trace(work)
         except TraceError as error:

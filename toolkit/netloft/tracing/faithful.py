@@ -182,7 +182,7 @@ def check_faithful(
     graph: fx.GraphModule,
     example: Mapping[str, torch.Tensor],
     batch: str | int,
-) -> tuple[str, ...]:
+) -> None:
     """Run module and graph side by side, and refuse the graph where they differ.
 
     Args:
@@ -192,16 +192,12 @@ def check_faithful(
         example: Example inputs by name.
         batch: `dynamic`, or the one size to check.
 
-    Returns:
-        Names of the flattened outputs, in order.
-
     Raises:
         TraceError: They differ, or the module is random, keeps state between calls or writes to
             its own weights.
     """
     module = private_copy(original)
     _refuse_changed_weights(original, traced)
-    names: tuple[str, ...] = ()
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
     for seed, size in enumerate(sizes):
         inputs = fresh_inputs(example, size, seed)
@@ -212,8 +208,6 @@ def check_faithful(
         actual = _graph_result(graph, inputs, size)
         if not _same(expected, actual):
             _refuse_difference(module, graph, inputs)
-        names = tuple(flatten_outputs(actual))
-    return names
 
 
 def _refuse_changed_weights(original: nn.Module, used: nn.Module) -> None:

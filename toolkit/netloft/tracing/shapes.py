@@ -1,57 +1,46 @@
-"""Shapes with a symbolic batch, from two runs without data at two batch sizes."""
+"""Shapes with a symbolic batch, from runs without data at two or three batch sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from netloft.errors import TraceError, first_line
+from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN
-from netloft.tracing.source import describe
+from netloft.tracing.dataless import Dataless
 
-__all__ = ["Tree", "propagate_shapes", "resized", "tensors_in"]
+__all__ = ["Shapes", "Tree", "propagate_shapes", "resized", "tensors_in"]
 
-_SIZES = (4, 7, 11)  # none is 0 or 1, which PyTorch may treat apart; the third proves the line
+_SIZES = (7, 1009)
+"""Two primes: what is `k*batch` at both follows the batch so."""
+
+_THIRD = 11
+"""Tells `batch+1` from `batch*batch`, which two sizes cannot."""
 
 Tree = Any
 """What a node gives: `TensorInfo`s, numbers and the like, in tuples as the node nests them."""
 
 
-class _Recorder(fx.Interpreter):
-    """Run a graph on tensors without data and write down what each node gives."""
+@dataclass(frozen=True)
+class Shapes:
+    """What is known of a graph without running it on data.
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.trees: dict[str, Tree] = {}
+    Attributes:
+        trees: What each node gives, by node name.
+        result: What the whole graph gives, as it nests it, in tensors without data.
+    """
 
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one node and note its result; an error is told with the node's line."""
-        try:
-            result = super().run_node(n)
-        except Exception as error:
-            raise TraceError(
-                f"the graph does not run at every batch size: {first_line(error)}",
-                node=n.name,
-                source=describe(n.meta.get("netloft_source")),
-                remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
-            ) from error
-        self.trees[n.name] = _tree(result)
-        return result
+    trees: Mapping[str, Tree]
+    result: Any
 
 
-def _tree(result: Any) -> Tree:
-    if isinstance(result, torch.Tensor):
-        return TensorInfo(tuple(result.shape), str(result.dtype).removeprefix("torch."))
-    if isinstance(result, Mapping):
-        result = tuple(result.values())
-    if isinstance(result, tuple | list):
-        return tuple(_tree(item) for item in result)
-    return result
+class _TwoSizesDoNotTell(Exception):  # noqa: N818 - a question, not a failure
+    """A length differs between two sizes and is no multiple of them."""
 
 
 def resized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
@@ -62,7 +51,7 @@ def resized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
 
 def propagate_shapes(
     module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], batch: str | int
-) -> dict[str, Tree]:
+) -> Shapes:
     """Return what each node gives; lengths and numbers that follow the batch are symbolic.
 
     Args:
@@ -73,22 +62,31 @@ def propagate_shapes(
     Raises:
         TraceError: The graph fails at another batch size.
     """
-    sizes = _SIZES if batch == "dynamic" else (next(iter(inputs.values())).shape[0],)
-    runs = [_run(module, inputs, size) for size in sizes]
-    return {name: _joined([run[name] for run in runs], sizes) for name in runs[0]}
+    runner = Dataless(module, inputs)
+    sizes = list(_SIZES) if batch == "dynamic" else [next(iter(inputs.values())).shape[0]]
+    runs = [runner.run(size) for size in sizes]
+    try:
+        trees = _joined_by_name(runs, sizes)
+    except _TwoSizesDoNotTell:
+        sizes.append(_THIRD)
+        runs.append(runner.run(_THIRD))
+        trees = _joined_by_name(runs, sizes)
+    return Shapes(trees, runs[0].result)
 
 
-def _run(module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], size: int) -> dict[str, Tree]:
-    recorder = _Recorder(module)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
-        fakes = [
-            mode.from_tensor(
-                tensor.new_empty((size, *tensor.shape[1:])) if tensor.dim() else tensor
-            )
-            for tensor in inputs.values()
-        ]
-        recorder.run(*fakes)
-    return recorder.trees
+def _joined_by_name(runs: Sequence[Any], sizes: Sequence[int]) -> dict[str, Tree]:
+    seen = [{name: _tree(value) for name, value in run.values.items()} for run in runs]
+    return {name: _joined([trees[name] for trees in seen], sizes) for name in seen[0]}
+
+
+def _tree(result: Any) -> Tree:
+    if isinstance(result, torch.Tensor):
+        return TensorInfo(tuple(result.shape), str(result.dtype).removeprefix("torch."))
+    if isinstance(result, Mapping):
+        result = tuple(result.values())
+    if isinstance(result, tuple | list):
+        return tuple(_tree(item) for item in result)
+    return result
 
 
 def _joined(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
@@ -123,6 +121,8 @@ def _dim(found: Sequence[int], sizes: Sequence[int]) -> Dim:
         return int(found[0])
     factor, remainder = divmod(found[1] - found[0], sizes[1] - sizes[0])
     offset = found[0] - factor * sizes[0]
+    if (remainder or offset) and len(sizes) < 3:
+        raise _TwoSizesDoNotTell
     line = [factor * size + offset for size in sizes]
     if remainder or factor < 1 or line != list(found):
         return UNKNOWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -17,6 +18,7 @@ _MACHINERY = ("torch", "netloft", "netloft_exporters", "netloft_diagrams")
 _MODELS = os.sep + os.path.join("netloft", "models") + os.sep
 
 
+@cache
 def _package_roots() -> tuple[str, ...]:
     import torch
 
@@ -25,6 +27,7 @@ def _package_roots() -> tuple[str, ...]:
     return tuple(str(root) + os.sep for root in roots)
 
 
+@cache
 def is_user_file(filename: str) -> bool:
     """Tell whether code in `filename` is a network's, and not the machinery around it."""
     if filename.startswith("<"):
@@ -41,6 +44,7 @@ def _is_standard_library(filename: str) -> bool:
     return filename.startswith(library) and "site-packages" not in filename[len(library) :]
 
 
+@cache
 def relative_file(filename: str) -> str:
     """Return a file's path below its package's root; never a path of the builder's.
 
@@ -69,8 +73,12 @@ def current_source() -> Source | None:
 
 def _starts_the_network(frame: FrameType) -> bool:
     """Tell whether a frame is ours that called the network; above it is whoever called us."""
-    ours = Path(frame.f_code.co_filename).parent == Path(__file__).parent
-    return ours and frame.f_code.co_name in ("trace", "_run")
+    return frame.f_code.co_name in ("trace", "_run") and _is_ours(frame.f_code.co_filename)
+
+
+@cache
+def _is_ours(filename: str) -> bool:
+    return Path(filename).parent == Path(__file__).parent
 
 
 def raised_at(error: BaseException) -> Source | None:

@@ -1,0 +1,159 @@
+"""Run a graph on tensors that have a shape and no data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from netloft.errors import TraceError, first_line
+from netloft.tracing.shape_rules import SHAPE_RULES
+from netloft.tracing.source import describe
+
+__all__ = ["Dataless", "Values"]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What one run gave.
+
+    Attributes:
+        values: What each node gave, by node name.
+        result: What the whole graph gave.
+    """
+
+    values: Mapping[str, Any]
+    result: Any
+
+
+class Dataless:
+    """Run one graph at several batch sizes.
+
+    First on the meta device, where one operation costs some microseconds and the plainest modules
+    have a rule of their own; where an operation has no meta kernel, under `FakeTensorMode`, which
+    knows more and takes ten times as long.
+
+    Args:
+        module: The graph.
+        inputs: Example inputs by name, batch first.
+    """
+
+    def __init__(self, module: fx.GraphModule, inputs: Mapping[str, torch.Tensor]) -> None:
+        self._module, self._inputs = module, inputs
+        self._meta: _Meta | None = _Meta(module)
+
+    def run(self, size: int) -> Values:
+        """Run with `size` items in the batch.
+
+        Raises:
+            TraceError: The graph fails; the message names the line.
+        """
+        if self._meta is not None:
+            try:
+                return self._run(self._meta, self._on_meta(size))
+            except Exception:  # noqa: BLE001 - the slower run tells what is wrong, if anything is
+                self._meta = None
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fakes = [mode.from_tensor(tensor) for tensor in self._sized(size, None)]
+            return self._run(_Fake(self._module), fakes)
+
+    def _on_meta(self, size: int) -> list[torch.Tensor]:
+        return self._sized(size, "meta")
+
+    def _sized(self, size: int, device: str | None) -> list[torch.Tensor]:
+        return [
+            tensor.new_empty((size, *tensor.shape[1:]) if tensor.dim() else (), device=device)
+            for tensor in self._inputs.values()
+        ]
+
+    @staticmethod
+    def _run(interpreter: _Recorder, inputs: Sequence[torch.Tensor]) -> Values:
+        interpreter.values = {}
+        with torch.no_grad():
+            result = interpreter.run(*inputs)
+        return Values(interpreter.values, result)
+
+
+class _Recorder(fx.Interpreter):
+    """Write down what each node gives."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.values: dict[str, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node and note its result."""
+        result = super().run_node(n)
+        self.values[n.name] = result
+        return result
+
+
+class _Fake(_Recorder):
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node; an error is told with the node's line."""
+        try:
+            return super().run_node(n)
+        except Exception as error:
+            raise TraceError(
+                f"the graph does not run at every batch size: {first_line(error)}",
+                node=n.name,
+                source=describe(n.meta.get("netloft_source")),
+                remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
+            ) from error
+
+
+class _Meta(_Recorder):
+    """Run on the meta device; weights get there one at a time, when they are first read."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self._weights: dict[int, torch.Tensor] = {}
+        self._modules: dict[str, nn.Module] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Apply the module's rule; run it on meta weights where it has none."""
+        module = self.fetch_attr(target)
+        rule = SHAPE_RULES.get(type(module))
+        if rule is not None and len(args) == 1 and not kwargs and not _hooked(module):
+            return rule(module, args[0])
+        if target not in self._modules:
+            memo: dict[int, Any] = {}
+            for tensor in (*module.parameters(), *module.buffers()):
+                memo[id(tensor)] = self._on_meta(tensor)
+            self._modules[target] = copy.deepcopy(module, memo)
+        return self._modules[target](*args, **kwargs)
+
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return a weight without its data."""
+        found = super().get_attr(target, args, kwargs)
+        return self._on_meta(found) if isinstance(found, torch.Tensor) else found
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function; one that makes a tensor out of numbers makes it here."""
+        function: Callable[..., Any] = target
+        if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):
+            return function(*args, **kwargs)
+        with torch.device("meta"):
+            return function(*args, **kwargs)
+
+    def _on_meta(self, tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in self._weights:
+            empty = torch.empty_like(tensor, device="meta")
+            made = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
+            self._weights[id(tensor)] = made
+        return self._weights[id(tensor)]
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def _reads_tensors(arguments: Any) -> bool:
+    if isinstance(arguments, tuple | list):
+        return any(_reads_tensors(item) for item in arguments)
+    return isinstance(arguments, torch.Tensor)
