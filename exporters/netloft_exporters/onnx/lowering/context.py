@@ -184,6 +184,24 @@ class Context:
             )
         return self._transposed[key]
 
+    def derived(self, name: str, array: npt.NDArray[Any], dtype: str) -> ir.Value:
+        """Return an initializer worked out here and now from a weight; one of each name."""
+        if name not in self.initializers:
+            self.know(self._add(name, array), TensorInfo(array.shape, dtype))
+        return self.initializers[name]
+
+    def reshape(self, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:
+        """Return a value in another shape; itself where it has that already."""
+        if tuple(shape) == tuple(self.shape_of(value)):
+            return value
+        symbolic = [dim for dim in shape if not isinstance(dim, int)]
+        if len(symbolic) > 1 or 0 in shape or UNKNOWN in shape:
+            target, empty = self.dims(shape), 1
+        else:
+            target, empty = self.ints([d if isinstance(d, int) else -1 for d in shape]), None
+        made = self.op("Reshape", value, target, allowzero=empty)
+        return self.know(made, TensorInfo(tuple(shape), self.info_of(value).dtype))
+
     # operands
 
     def cast(self, value: ir.Value, dtype: str) -> ir.Value:

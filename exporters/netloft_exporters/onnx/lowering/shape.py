@@ -7,7 +7,6 @@ from typing import Any
 
 import onnx_ir as ir
 
-from netloft.graph.dims import UNKNOWN
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -15,13 +14,7 @@ from netloft_exporters.onnx.lowering.registry import lowering
 @lowering("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 def reshape(ctx: Context, input: ir.Value, *_: Any, **__: Any) -> ir.Value:
     """Every operation that only regroups axes to Reshape to the shape that the graph knows."""
-    shape = ctx.result.shape
-    if tuple(shape) == tuple(ctx.shape_of(input)):
-        return input
-    symbolic = [dim for dim in shape if not isinstance(dim, int)]
-    if len(symbolic) > 1 or 0 in shape or UNKNOWN in shape:
-        return ctx.op("Reshape", input, ctx.dims(shape), allowzero=1)
-    return ctx.op("Reshape", input, ctx.ints([d if isinstance(d, int) else -1 for d in shape]))
+    return ctx.reshape(input, ctx.result.shape)
 
 
 @lowering("permute")
