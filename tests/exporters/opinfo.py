@@ -7,15 +7,17 @@ becomes a network whose inputs are the sample's tensors, each with a batch axis 
 
 from __future__ import annotations
 
+import operator
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 from unittest import mock
 
 import hypothesis
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import torch
@@ -40,6 +42,14 @@ __all__ = ["FORMS", "Form", "Outcome", "operators", "outcomes"]
 
 OPSET = 20
 
+ABSOLUTE = {"sigmoid": 2.0**-23, "nn.functional.silu": 2.0**-20}
+"""Absolute errors that ONNX Runtime's own kernel makes.
+
+Its Sigmoid is right to an ulp of 1, not of the value: of 2e-4 it knows three digits less. In a
+tensor with larger values, as networks have, that is below PyTorch's own error.
+"""
+
+Array = npt.NDArray[Any]
 Form = Literal["function", "method", "in place"]
 FORMS: tuple[Form, ...] = ("function", "method", "in place")
 
@@ -116,7 +126,8 @@ class Sample:
     """A network of one operator, and its inputs."""
 
     module: Call
-    inputs: dict[str, Tensor] = field(default_factory=dict)
+    inputs: dict[str, Tensor]
+    absolute: float
 
     def __str__(self) -> str:
         shapes = [
@@ -129,7 +140,9 @@ class Sample:
 def _called(op: Any, form: Form) -> Callable[..., Any] | None:
     if form == "function":
         function: Callable[..., Any] = op.op
-        return function
+        # an unbound method of Tensor does not take fx's proxies; its operator does
+        plain = getattr(op.op, "__name__", "").strip("_")
+        return getattr(operator, plain, function) if op.name.startswith("__") else function
     variant = op.method_variant if form == "method" else op.inplace_variant
     if not getattr(variant, "__name__", "").isidentifier():
         return None
@@ -151,8 +164,11 @@ def samples(op: Any, form: Form, most: int | None) -> Iterator[Sample]:
     call = _called(op, form)
     if call is None:
         return
-    torch.manual_seed(0)
-    found = list(op.sample_inputs("cpu", torch.float32, requires_grad=False))
+    # the table seeds before each sample; torch.manual_seed takes milliseconds over absent devices
+    seed = torch.default_generator.manual_seed
+    with mock.patch.object(torch, "manual_seed", seed):
+        torch.manual_seed(0)
+        found = list(op.sample_inputs("cpu", torch.float32, requires_grad=False))
     if most is not None and len(found) > most:
         found = random.Random(0).sample(found, most)
     for sample in found:
@@ -164,6 +180,7 @@ def samples(op: Any, form: Form, most: int | None) -> Iterator[Sample]:
         yield Sample(
             Call(call, tree, places).eval(),
             {f"x{i}": tensor.detach()[None] for i, tensor in enumerate(tensors)},
+            ABSOLUTE.get(op.name, 0.0),
         )
 
 
@@ -206,26 +223,34 @@ def _run(proto: onnx.ModelProto, sample: Sample) -> dict[str, Any]:
 
 
 def _difference(graph: Graph, sample: Sample, made: dict[str, Any]) -> str:
-    """Return what is wrong, or nothing.
-
-    The reference is float64. Where that jumps to another branch than float32 (a quotient that is
-    almost whole, say), what PyTorch gives in float32 is right too.
-    """
+    """Return what is wrong, or nothing."""
     expected = Reference(sample.module, graph).run(Case("sample", 1, sample.inputs))
     for name, single in expected.float32.items():
         actual = made[name]
         if (actual.dtype, actual.shape) != (single.dtype, single.shape):
             return f"{actual.dtype}{actual.shape} instead of {single.dtype}{single.shape}"
-        if not np.issubdtype(single.dtype, np.floating):
-            if not np.array_equal(actual, single):
-                return f"{actual.ravel()[:4]} instead of {single.ravel()[:4]}"
-            continue
-        double = expected.float64[name]
-        own = measure(single, double, nonfinite_like=single).scaled
-        floor = DEFAULT_POLICY.floor(own, [own], single.dtype.name)
-        error = measure(actual, double, nonfinite_like=single)
-        near = measure(actual, single, nonfinite_like=single).scaled
-        least = DEFAULT_POLICY.floor(0.0, [0.0], single.dtype.name)
-        if DEFAULT_POLICY.status(error.scaled, floor) != "pass" and near > 8 * least:
-            return f"{error.actual:.9g} instead of {error.expected:.9g} at {list(error.index)}"
+        if np.issubdtype(single.dtype, np.floating):
+            problem = _off(actual, single, expected.float64[name], sample.absolute)
+            if problem:
+                return problem
+        elif not np.array_equal(actual, single):
+            return f"{actual.ravel()[:4]} instead of {single.ravel()[:4]}"
     return ""
+
+
+def _off(actual: Array, single: Array, double: Array, absolute: float) -> str:
+    """Hold numbers against float64.
+
+    Where that takes another branch than float32 (of a quotient that is almost whole, say), what
+    PyTorch gives in float32 is right too.
+    """
+    own = measure(single, double, nonfinite_like=single).scaled
+    dtype = single.dtype.name
+    error = measure(actual, double, nonfinite_like=single)
+    floor = DEFAULT_POLICY.floor(own, [own], dtype)
+    if DEFAULT_POLICY.status(error.scaled, floor) == "pass" or error.max_abs <= absolute:
+        return ""
+    near = measure(actual, single, nonfinite_like=single)
+    if near.scaled <= DEFAULT_POLICY.factor * DEFAULT_POLICY.floor(0.0, [0.0], dtype):
+        return ""
+    return f"{error.actual:.9g} instead of {error.expected:.9g} at {list(error.index)}"
