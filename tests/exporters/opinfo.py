@@ -11,36 +11,20 @@ import operator
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from unittest import mock
 
 import hypothesis
-import numpy as np
-import numpy.typing as npt
-import onnx
-import onnx_ir as ir
 import torch
+from tests.exporters.judging import Outcome, judge
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from netloft.errors import TraceError, first_line
-from netloft.graph.graph import Graph
 from netloft.graph.ops import function_op
-from netloft.parity.compare import measure
-from netloft.parity.inputs import Case
-from netloft.parity.policy import DEFAULT_POLICY
-from netloft.parity.reference import Reference
-from netloft.runtime.providers import start_session
-from netloft.tracing import trace
-from netloft_exporters.onnx.check import IR_VERSION
-from netloft_exporters.onnx.direct_route import lower_directly
-from netloft_exporters.onnx.lowering import LOWERINGS, Unsupported
-from netloft_exporters.onnx.naming import name_model
+from netloft_exporters.onnx.lowering import LOWERINGS
 
-__all__ = ["FORMS", "Form", "Outcome", "operators", "outcomes"]
-
-OPSET = 20
+__all__ = ["FORMS", "Form", "operators", "outcomes"]
 
 ABSOLUTE = {"sigmoid": 2.0**-23, "nn.functional.silu": 2.0**-20}
 """Absolute errors that ONNX Runtime's own kernel makes.
@@ -49,19 +33,8 @@ Its Sigmoid is right to an ulp of 1, not of the value: of 2e-4 it knows three di
 tensor with larger values, as networks have, that is below PyTorch's own error.
 """
 
-Array = npt.NDArray[Any]
 Form = Literal["function", "method", "in place"]
 FORMS: tuple[Form, ...] = ("function", "method", "in place")
-
-Kind = Literal["right", "refused", "wrong", "crashed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one sample; the text says why, and on which arguments."""
-
-    kind: Kind
-    reason: str = ""
 
 
 def op_db() -> list[Any]:
@@ -189,68 +162,5 @@ def outcomes(op: Any, form: Form, most: int | None) -> Iterator[Outcome]:
     for sample in samples(op, form, most):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield judge(sample)
-
-
-def judge(sample: Sample) -> Outcome:
-    """Trace, lower and run one sample."""
-    try:
-        graph = trace(sample.module, sample.inputs, batch=1)
-        lowered = lower_directly(graph, sample.module, sample.inputs, OPSET)
-    except (TraceError, Unsupported) as refusal:
-        return Outcome("refused", f"{first_line(refusal)}: {sample}")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-        return Outcome("crashed", f"{type(error).__name__}: {first_line(error)}: {sample}")
-    try:
-        model = name_model(lowered, graph)
-        model.ir_version = IR_VERSION
-        made = _run(ir.to_proto(model), sample)
-    except Exception as error:  # noqa: BLE001
-        return Outcome("crashed", f"{type(error).__name__}: {first_line(error)}: {sample}")
-    problem = _difference(graph, sample, made)
-    return Outcome("wrong", f"{problem}: {sample}") if problem else Outcome("right")
-
-
-def _run(proto: onnx.ModelProto, sample: Sample) -> dict[str, Any]:
-    onnx.checker.check_model(proto, full_check=True)
-    session = start_session(proto.SerializeToString(), "cpu", threads=1)
-    feeds = {
-        value.name: tensor.numpy()
-        for value, tensor in zip(session.get_inputs(), sample.inputs.values(), strict=True)
-    }
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(None, feeds), strict=True))
-
-
-def _difference(graph: Graph, sample: Sample, made: dict[str, Any]) -> str:
-    """Return what is wrong, or nothing."""
-    expected = Reference(sample.module, graph).run(Case("sample", 1, sample.inputs))
-    for name, single in expected.float32.items():
-        actual = made[name]
-        if (actual.dtype, actual.shape) != (single.dtype, single.shape):
-            return f"{actual.dtype}{actual.shape} instead of {single.dtype}{single.shape}"
-        if np.issubdtype(single.dtype, np.floating):
-            problem = _off(actual, single, expected.float64[name], sample.absolute)
-            if problem:
-                return problem
-        elif not np.array_equal(actual, single):
-            return f"{actual.ravel()[:4]} instead of {single.ravel()[:4]}"
-    return ""
-
-
-def _off(actual: Array, single: Array, double: Array, absolute: float) -> str:
-    """Hold numbers against float64.
-
-    Where that takes another branch than float32 (of a quotient that is almost whole, say), what
-    PyTorch gives in float32 is right too.
-    """
-    own = measure(single, double, nonfinite_like=single).scaled
-    dtype = single.dtype.name
-    error = measure(actual, double, nonfinite_like=single)
-    floor = DEFAULT_POLICY.floor(own, [own], dtype)
-    if DEFAULT_POLICY.status(error.scaled, floor) == "pass" or error.max_abs <= absolute:
-        return ""
-    near = measure(actual, single, nonfinite_like=single)
-    if near.scaled <= DEFAULT_POLICY.factor * DEFAULT_POLICY.floor(0.0, [0.0], dtype):
-        return ""
-    return f"{error.actual:.9g} instead of {error.expected:.9g} at {list(error.index)}"
+            found = judge(sample.module, sample.inputs, 1, [sample.inputs], sample.absolute)
+        yield replace(found, reason=f"{found.reason}: {sample}")
