@@ -75,6 +75,7 @@ class _Lowering:
     def __init__(self, graph: Graph, opset: int) -> None:
         self._graph, self._context = graph, Context(graph, opset)
         self._values: dict[fx.Node, Any] = {}
+        self._weights: dict[str, torch.Tensor | None] = {}
         self._order = {node: i for i, node in enumerate(graph.module.graph.nodes)}
         self._memory: dict[fx.Node, fx.Node] = {}  # which node's memory a node's result lives in
 
@@ -150,8 +151,10 @@ class _Lowering:
         op, plain, weights = module_call(module)
         found: dict[str, Any] = dict(plain)
         for name in weights:
-            tensor = getattr(module, name, None)
-            found[name] = None if tensor is None else self._context.weight(f"{path}.{name}", tensor)
+            full = f"{path}.{name}"
+            # a parametrised weight is computed anew by each read
+            tensor = self._weights.setdefault(full, getattr(module, name, None))
+            found[name] = None if tensor is None else self._context.weight(full, tensor)
         return op, found
 
     def _weight(self, target: str) -> ir.Value:

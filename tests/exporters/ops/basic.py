@@ -15,12 +15,6 @@ ROWS = [
     Row("conv2d grouped, no bias", nn.Conv2d(4, 8, 3, groups=2, bias=False)),
     Row("conv2d same with an even kernel", nn.Conv2d(4, 4, 4, padding="same")),
     Row("conv2d valid", nn.Conv2d(4, 4, 3, padding="valid")),
-    Row(
-        "conv2d circular",
-        nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
-        IMAGE,
-        "torch.onnx",
-    ),
     Row("conv1d", nn.Conv1d(4, 6, 3, padding=1), (1, 4, 20)),
     Row("conv3d", nn.Conv3d(2, 3, 3, padding=1), (1, 2, 5, 6, 7)),
     Row("conv_transpose2d", nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1)),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import onnx_ir as ir
+import torch
+from torch import nn
 
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
+from netloft_exporters.onnx.lowering.pad import padded
 from netloft_exporters.onnx.lowering.registry import lowering
-
-Lengths = int | Sequence[int]
-
-
-def tuple_of(value: Lengths, n: int) -> list[int]:
-    """Return one int as n of them, and a sequence as a list."""
-    return [value] * n if isinstance(value, int) else list(value) * (n // len(value))
+from netloft_exporters.onnx.lowering.spatial import Lengths, batched, need, tuple_of, unbatched
 
 
 @lowering("conv1d", "conv2d", "conv3d")
@@ -27,22 +25,37 @@ def conv(
     padding: Lengths | str = 0,
     dilation: Lengths = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
 ) -> ir.Value:
-    """torch.nn.functional.conv1d/2d/3d to Conv: strides, pads, dilations, group."""
-    kernel = ctx.fixed(ctx.shape_of(weight)[2:])
-    n = len(kernel)
+    """torch.nn.functional.conv1d/2d/3d to Conv: strides, pads, dilations, group.
+
+    The padding modes of the modules become a Pad before it.
+    """
+    need(ctx, input)
+    kernel, n = _kernel(ctx, weight)
     dilations = tuple_of(dilation, n)
-    return ctx.op(
+    pads = conv_pads(padding, kernel, dilations)
+    value = batched(ctx, input, n + 2)
+    if padding_mode != "zeros":
+        value = padded(ctx, value, pads[:n], pads[n:], padding_mode)
+        pads = [0] * (2 * n)
+    made = ctx.op(
         "Conv",
-        input,
+        value,
         weight,
         bias,
         kernel_shape=kernel,
         strides=tuple_of(stride, n),
-        pads=conv_pads(padding, kernel, dilations),
+        pads=pads,
         dilations=dilations,
-        group=groups,
+        group=tuple_of(groups, 1)[0],
     )
+    return unbatched(ctx, made, input, n + 2)
+
+
+def _kernel(ctx: Context, weight: ir.Value) -> tuple[list[int], int]:
+    kernel = ctx.fixed(ctx.shape_of(weight)[2:])
+    return kernel, len(kernel)
 
 
 def conv_pads(padding: Lengths | str, kernel: list[int], dilations: list[int]) -> list[int]:
@@ -53,8 +66,6 @@ def conv_pads(padding: Lengths | str, kernel: list[int], dilations: list[int]) -
         total = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
         begin = [t // 2 for t in total]
         return [*begin, *(t - b for t, b in zip(total, begin, strict=True))]
-    if isinstance(padding, str):
-        raise Unsupported(f"padding {padding!r}")
     return tuple_of(padding, len(kernel)) * 2
 
 
@@ -71,17 +82,83 @@ def conv_transpose(
     dilation: Lengths = 1,
 ) -> ir.Value:
     """torch.nn.functional.conv_transpose1d/2d/3d to ConvTranspose, with output_padding."""
-    kernel = ctx.fixed(ctx.shape_of(weight)[2:])
-    n = len(kernel)
-    return ctx.op(
+    need(ctx, input)
+    kernel, n = _kernel(ctx, weight)
+    strides, begins, more = (tuple_of(each, n) for each in (stride, padding, output_padding))
+    ends = list(begins)
+    if any(m >= s for m, s in zip(more, strides, strict=True)):
+        # ONNX Runtime refuses as much; a smaller pad at the end is the same
+        ends, more = [end - m for end, m in zip(ends, more, strict=True)], [0] * n
+    if min(ends) < 0:
+        raise Unsupported("an output padding beyond the padding")
+    made = ctx.op(
         "ConvTranspose",
-        input,
+        batched(ctx, input, n + 2),
         weight,
         bias,
         kernel_shape=kernel,
-        strides=tuple_of(stride, n),
-        pads=tuple_of(padding, n) * 2,
-        output_padding=tuple_of(output_padding, n),
+        strides=strides,
+        pads=[*begins, *ends],
+        output_padding=more,
         dilations=tuple_of(dilation, n),
-        group=groups,
+        group=tuple_of(groups, 1)[0],
     )
+    return unbatched(ctx, made, input, n + 2)
+
+
+@lowering("conv_transpose_module")
+def conv_transpose_module(
+    ctx: Context,
+    input: ir.Value,
+    output_size: Sequence[int] | None = None,
+    *,
+    output_padding: Lengths = 0,
+    **arguments: Any,
+) -> ir.Value:
+    """torch.nn.ConvTranspose1d/2d/3d to ConvTranspose; `output_size` to an output_padding."""
+    if output_size is not None:
+        output_padding = _output_padding(ctx, input, **arguments)
+    made: ir.Value = conv_transpose(ctx, input, output_padding=output_padding, **arguments)
+    return made
+
+
+def _output_padding(
+    ctx: Context,
+    input: ir.Value,
+    weight: ir.Value,
+    stride: Lengths,
+    padding: Lengths,
+    dilation: Lengths,
+    **_: Any,
+) -> list[int]:
+    """What is missing from the smallest size to the one that the graph knows."""
+    kernel, n = _kernel(ctx, weight)
+    given, wanted = (ctx.fixed(shape[-n:]) for shape in (ctx.shape_of(input), ctx.result.shape))
+    return [
+        out - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
+        for size, out, k, s, p, d in zip(
+            given,
+            wanted,
+            kernel,
+            tuple_of(stride, n),
+            tuple_of(padding, n),
+            tuple_of(dilation, n),
+            strict=True,
+        )
+    ]
+
+
+@lowering("_weight_norm", "weight_norm")
+def weight_norm(ctx: Context, v: ir.Value, g: ir.Value, dim: int = 0) -> ir.Value:
+    """torch._weight_norm to Mul by g over ReduceL2 of every other axis."""
+    rank = len(ctx.shape_of(v))
+    axes = [axis for axis in range(rank) if dim == -1 or axis != dim % rank]
+    norm = ctx.op("ReduceL2", v, ctx.ints(axes), keepdims=int(dim != -1))
+    return ctx.op("Mul", v, ctx.op("Div", g, norm))
+
+
+@lowering("parametrized_weight")
+def parametrized_weight(ctx: Context, module: nn.Module) -> ir.Value:
+    """A read of a weight with torch.nn.utils.parametrize to an initializer: it has no input."""
+    value: torch.Tensor = module()
+    return ctx.derived(f"{ctx.record.module}.value", value.detach().numpy(), ctx.result.dtype)

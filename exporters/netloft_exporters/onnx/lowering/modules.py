@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList, type_before_parametrizations
 
 from netloft_exporters.onnx.lowering.context import Unsupported
 
@@ -13,18 +14,28 @@ __all__ = ["Call", "module_call"]
 Call = tuple[str, dict[str, Any], tuple[str, ...]]
 """Operation, its plain arguments, and the names of the weights that it takes."""
 
-# Attributes of a module that are arguments of its function, by class; a weight is named with `@`.
-_CONV = "@weight @bias stride padding dilation groups"
+# Attributes of a module that are arguments of its function, by class; a weight is named with `@`,
+# an argument of another name `argument=attribute`, and one that the class fixes `argument:value`.
+_CONV = "@weight @bias stride padding dilation groups padding_mode"
 _CONV_T = "@weight @bias stride padding output_padding groups dilation"
 _MAX_POOL = "kernel_size stride padding dilation ceil_mode return_indices"
 _AVG_POOL = "kernel_size stride padding ceil_mode count_include_pad"
+_CONSTANT_PADS: tuple[type[nn.Module], ...] = (
+    *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
+    *(nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d),
+)
+_PADS: dict[str, tuple[type[nn.Module], ...]] = {
+    "reflect": (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d),
+    "replicate": (nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d),
+    "circular": (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d),
+}
 _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.Conv1d: ("conv1d", _CONV),
     nn.Conv2d: ("conv2d", _CONV),
     nn.Conv3d: ("conv3d", _CONV),
-    nn.ConvTranspose1d: ("conv_transpose1d", _CONV_T),
-    nn.ConvTranspose2d: ("conv_transpose2d", _CONV_T),
-    nn.ConvTranspose3d: ("conv_transpose3d", _CONV_T),
+    nn.ConvTranspose1d: ("conv_transpose_module", _CONV_T),
+    nn.ConvTranspose2d: ("conv_transpose_module", _CONV_T),
+    nn.ConvTranspose3d: ("conv_transpose_module", _CONV_T),
     nn.Linear: ("linear", "@weight @bias"),
     nn.Bilinear: ("bilinear", "@weight @bias"),
     nn.BatchNorm1d: ("batch_norm", "@running_mean @running_var @weight @bias eps"),
@@ -82,8 +93,14 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.Upsample: ("interpolate", "size scale_factor mode align_corners"),
     nn.PixelShuffle: ("pixel_shuffle", "upscale_factor"),
     nn.PixelUnshuffle: ("pixel_unshuffle", "downscale_factor"),
-    nn.ZeroPad2d: ("pad", "pad=padding"),
+    **dict.fromkeys(_CONSTANT_PADS, ("pad", "pad=padding value")),
+    **{
+        cls: ("pad", f"pad=padding mode:{mode}")
+        for mode, classes in _PADS.items()
+        for cls in classes
+    },
     nn.Embedding: ("embedding", "@weight"),
+    ParametrizationList: ("parametrized_weight", "module"),
     nn.MultiheadAttention: ("multihead_attention", "module"),
 }
 
@@ -94,11 +111,12 @@ def module_call(module: nn.Module) -> Call:
     Raises:
         Unsupported: The class is not in the table; a subclass may do anything in its forward.
     """
-    if type(module) not in _TABLE:
-        raise Unsupported(f"the module class {type(module).__name__}")
+    cls = type_before_parametrizations(module)
+    if cls not in _TABLE:
+        raise Unsupported(f"the module class {cls.__name__}")
     if module._forward_hooks or module._forward_pre_hooks:
         raise Unsupported("a module with a forward hook")
-    op, names = _TABLE[type(module)]
+    op, names = _TABLE[cls]
     plain: dict[str, Any] = {}
     weights: list[str] = []
     for name in names.split():
@@ -106,9 +124,10 @@ def module_call(module: nn.Module) -> Call:
             weights.append(name[1:])
         elif name == "module":
             plain["module"] = module
+        elif ":" in name:
+            argument, _, value = name.partition(":")
+            plain[argument] = value
         else:
             argument, _, attribute = name.partition("=")
             plain[argument] = getattr(module, attribute or argument)
-    if getattr(module, "padding_mode", "zeros") != "zeros":
-        raise Unsupported(f"padding mode {module.padding_mode}")
     return op, plain, tuple(weights)

@@ -82,20 +82,3 @@ def identity(ctx: Context, input: ir.Value, *_: Any, **__: Any) -> ir.Value:
     if ctx.record.attributes.get("training") is True:
         raise Unsupported("dropout in training mode")
     return input
-
-
-@lowering("pad")
-def pad(
-    ctx: Context, input: ir.Value, pad: Sequence[int], mode: str = "constant", value: Any = None
-) -> ir.Value:
-    """torch.nn.functional.pad to Pad: pads from the last axis backwards, mode, value."""
-    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
-    if mode not in modes or not all(isinstance(p, int) for p in pad):
-        raise Unsupported(f"padding mode {mode}")
-    rank = len(ctx.shape_of(input))
-    pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
-    pairs += [(0, 0)] * (rank - len(pairs))
-    pairs.reverse()
-    pads = [begin for begin, _ in pairs] + [end for _, end in pairs]
-    fill = None if mode != "constant" else ctx.like(value or 0)
-    return ctx.op("Pad", input, ctx.ints(pads), fill, mode=modes[mode])
