@@ -175,19 +175,19 @@ def test_the_structural_check_can_fail(written: tuple[nn.Module, Path], tmp_path
     model.graph.node[0].input[0] = "nothing"
     onnx.save(model, tmp_path / "broken.onnx")
     with pytest.raises(CheckError, match="not valid ONNX"):
-        check_model(str(tmp_path / "broken.onnx"), graph, 20)
+        check_model(tmp_path / "broken.onnx", graph, 20)
     model = onnx.load(path)
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
     onnx.save(model, tmp_path / "shapes.onnx")
     with pytest.raises(CheckError, match=r"not valid ONNX.*dimension"):
-        check_model(str(tmp_path / "shapes.onnx"), graph, 20)
+        check_model(tmp_path / "shapes.onnx", graph, 20)
     model = onnx.load(path)
     model.metadata_props.add(key="origin", value="/home/someone/net.py")
     onnx.save(model, tmp_path / "leak.onnx")
     with pytest.raises(CheckError, match="absolute path"):
-        check_model(str(tmp_path / "leak.onnx"), graph, 20)
+        check_model(tmp_path / "leak.onnx", graph, 20)
     with pytest.raises(CheckError, match="opset"):
-        check_model(str(path), graph, 21)
+        check_model(path, graph, 21)
 
 
 class Branching(nn.Module):

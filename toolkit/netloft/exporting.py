@@ -232,6 +232,7 @@ def _lower(job: _Job) -> None:
         "bytes": sum(path.stat().st_size for path in job.folder.glob("model.onnx*")),
     }
     job.report.passes = [dataclasses.asdict(row) for row in written.passes]
+    job.report.notes += written.notes
 
 
 def _prove(job: _Job) -> ParityResult:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-import onnx_ir as ir
 import torch
 from torch import nn
 
-from netloft.defaults import DEFAULT_OPSET, INLINE_LIMIT
+from netloft.defaults import DEFAULT_OPSET
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
 from netloft_exporters.onnx.direct_route import lower_directly
@@ -19,6 +17,7 @@ from netloft_exporters.onnx.lowered import Lowered, PassRow
 from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
+from netloft_exporters.onnx.writing import write_model
 
 __all__ = ["Written", "write_onnx"]
 
@@ -34,6 +33,7 @@ class Written:
         nodes: Number of ONNX nodes.
         route: How the graph was lowered.
         passes: What was done on the way.
+        notes: What is odd about the weights.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Written:
     nodes: int
     route: str
     passes: tuple[PassRow, ...]
+    notes: tuple[str, ...] = ()
 
 
 def write_onnx(
@@ -68,10 +69,16 @@ def write_onnx(
     lowered = lower(graph, module, inputs, opset)
     model = name_model(lowered, graph)
     model.ir_version = IR_VERSION
-    save(model, path)
-    proto = check_model(str(path), graph, opset)
+    odd = write_model(model, path)
+    header = check_model(path, graph, opset)
     return Written(
-        path, opset, proto.ir_version, len(proto.graph.node), lowered.route, lowered.passes
+        path=path,
+        opset=opset,
+        ir_version=header.ir_version,
+        nodes=len(header.graph.node),
+        route=lowered.route,
+        passes=lowered.passes,
+        notes=_notes(module, odd),
     )
 
 
@@ -90,20 +97,10 @@ def lower(
         return replace(lowered, route=f"torch.onnx, since netloft's own route lacks {reason}")
 
 
-def save(model: ir.Model, path: Path) -> None:
-    """Write a model; one file where it fits, else with its weights in `NAME.data` beside it."""
-    weights = sum(
-        value.const_value.nbytes
-        for value in model.graph.initializers.values()
-        if value.const_value is not None
-    )
-    if weights > INLINE_LIMIT:
-        ir.save(model, path, external_data=f"{path.name}.data")
-    else:
-        path.write_bytes(serialise(ir.to_proto(model)))
-
-
-def serialise(proto: onnx.ModelProto) -> bytes:
-    """Return the bytes of a model, the same for the same model."""
-    data: bytes = proto.SerializeToString(deterministic=True)
-    return data
+def _notes(module: nn.Module, odd: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the module's tensors that are not finite; a constant of -inf, for a mask, is meant."""
+    own = tuple(name for name, _ in (*module.named_parameters(), *module.named_buffers()))
+    names = [name for name in odd if name.startswith(own)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    told = ", ".join(names[:3]) + more
+    return (f"NaN or infinity in the weights: {told}",) if names else ()

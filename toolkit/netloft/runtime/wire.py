@@ -1,0 +1,78 @@
+"""The bytes of protobuf messages: fields that are skipped over, and the starts of new ones."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["Field", "fields", "tag", "varint"]
+
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where one field of a message lies in a file.
+
+    Attributes:
+        number: As in the schema.
+        start: Of its tag.
+        contents: Of its contents, after tag and length.
+        end: Behind its contents.
+    """
+
+    number: int
+    start: int
+    contents: int
+    end: int
+
+
+def fields(data: mmap.mmap | bytes, start: int, end: int) -> Iterator[Field]:
+    """Return the fields of the message between two positions; their contents are not read.
+
+    Raises:
+        ValueError: The message is cut off, or is no protobuf.
+    """
+    position = start
+    while position < end:
+        key, contents = _read_varint(data, position)
+        kind, last = key & 7, contents
+        if kind == _LENGTH:
+            length, contents = _read_varint(data, contents)
+            last = contents + length
+        elif kind == _VARINT:
+            _, last = _read_varint(data, contents)
+        elif kind in (_FIXED64, _FIXED32):
+            last = contents + (8 if kind == _FIXED64 else 4)
+        else:
+            raise ValueError("the file is no protobuf")
+        if last > end:
+            raise ValueError("the file is cut off")
+        yield Field(key >> 3, position, contents, last)
+        position = last
+
+
+def _read_varint(data: mmap.mmap | bytes, position: int) -> tuple[int, int]:
+    number = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        number |= (byte & 127) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 128:
+            return number, position
+    raise ValueError("the file is cut off")
+
+
+def tag(number: int, length: int) -> bytes:
+    """Return the start of a field of `length` bytes."""
+    return varint(number << 3 | _LENGTH) + varint(length)
+
+
+def varint(number: int) -> bytes:
+    """Return a number of 0 or more as protobuf writes it."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
