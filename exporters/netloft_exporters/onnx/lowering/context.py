@@ -192,15 +192,23 @@ class Context:
 
     def reshape(self, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:
         """Return a value in another shape; itself where it has that already."""
-        if tuple(shape) == tuple(self.shape_of(value)):
+        given, wanted = self.shape_of(value), tuple(shape)
+        if given == wanted:
             return value
-        symbolic = [dim for dim in shape if not isinstance(dim, int)]
-        if len(symbolic) > 1 or 0 in shape or UNKNOWN in shape:
-            target, empty = self.dims(shape), 1
+        # an open length that stays where it is, is 0 to Reshape; one other is -1
+        open_ = [axis for axis, dim in enumerate(wanted) if not isinstance(dim, int)]
+        moved = [
+            i for i in open_ if i >= len(given) or given[i] != wanted[i] or wanted[i] == UNKNOWN
+        ]
+        if 0 in wanted or len(moved) > 1:
+            target, empty = self.dims(wanted), 1
         else:
-            target, empty = self.ints([d if isinstance(d, int) else -1 for d in shape]), None
+            inferred = moved or open_[:1]
+            numbers = [-1 if axis in inferred else dim for axis, dim in enumerate(wanted)]
+            target = self.ints([dim if isinstance(dim, int) else 0 for dim in numbers])
+            empty = None
         made = self.op("Reshape", value, target, allowzero=empty)
-        return self.know(made, TensorInfo(tuple(shape), self.info_of(value).dtype))
+        return self.know(made, TensorInfo(wanted, self.info_of(value).dtype))
 
     # operands
 
