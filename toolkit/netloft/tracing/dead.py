@@ -24,18 +24,22 @@ def dead_modules(
         erased: The dead nodes.
     """
     used = _used_paths(calls, graph, erased)
-    leaves = {path for path in used if not any(other.startswith(f"{path}.") for other in used)}
-    dead: list[DeadModule] = []
+    parents = {parent for path in used for parent in _above(path)}
+    leaves = used - parents
+    dead: dict[str, DeadModule] = {}
     for path, child in module.named_modules():
-        above = [path[:i] for i, letter in enumerate(path) if letter == "."]
-        alive = not path or path in used or any(u.startswith(f"{path}.") for u in used)
+        alive = not path or path in used or path in parents
         # what lies below a called leaf (the projection in an attention layer) runs with the leaf
-        runs_inside = any(parent in leaves for parent in above)
-        reported = any(parent == d.path for parent in above for d in dead)
-        if not (alive or runs_inside or reported or ".parametrizations" in f".{path}"):
+        told = any(parent in leaves or parent in dead for parent in _above(path))
+        if not (alive or told or ".parametrizations" in f".{path}"):
             size = sum(p.numel() for p in child.parameters())
-            dead.append(DeadModule(path, type(child).__name__, size))
-    return tuple(dead)
+            dead[path] = DeadModule(path, type(child).__name__, size)
+    return tuple(dead.values())
+
+
+def _above(path: str) -> list[str]:
+    """Return the paths of the modules around one, the root left out."""
+    return [path[:i] for i, letter in enumerate(path) if letter == "."]
 
 
 def _used_paths(
@@ -54,14 +58,10 @@ def unused_parameters(
     """Return parameters that reach no output and belong to no dead module, with their sizes."""
     leaves = {str(n.target) for n in graph.nodes if n.op == "call_module"}
     read = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
+    gone = {m.path for m in dead}
     names = dict(module.named_parameters(remove_duplicate=False))
-    live_ids = {
-        id(p)
-        for name, p in names.items()
-        if name in read or any(name.startswith(f"{leaf}.") for leaf in leaves)
-    }
+    above = {name: set(_above(name)) for name in names}
+    live = {id(p) for name, p in names.items() if name in read or above[name] & leaves}
     return {
-        name: p.numel()
-        for name, p in names.items()
-        if id(p) not in live_ids and not any(name.startswith(f"{m.path}.") for m in dead)
+        name: p.numel() for name, p in names.items() if id(p) not in live and not above[name] & gone
     }
