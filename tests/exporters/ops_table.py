@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.exporters.ops import basic, convolution, pad
+from tests.exporters.ops import basic, convolution, pad, pooling
 from tests.exporters.ops.row import Row
 
 __all__ = ["ROWS", "Row"]
 
-ROWS = [*basic.ROWS, *convolution.ROWS, *pad.ROWS]
+ROWS = [*basic.ROWS, *convolution.ROWS, *pad.ROWS, *pooling.ROWS]

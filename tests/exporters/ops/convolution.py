@@ -31,6 +31,17 @@ class OutputSize(nn.Module):
         return self.up(x, output_size=[24, 19])
 
 
+class WithoutBatch(nn.Module):
+    """A padded convolution of one image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.sum(0))
+
+
 class SharedParametrised(nn.Module):
     """One parametrised layer called twice, and its weight read beside it."""
 
@@ -90,6 +101,7 @@ ROWS = [
         ),
     ),
     Row("conv2d without a batch", lambda x: F.conv2d(x.sum(0), torch.ones(2, 4, 3, 3))),
+    Row("conv2d reflect without a batch", WithoutBatch()),
     Row(
         "conv_transpose1d without a batch",
         lambda x: F.conv_transpose1d(x.sum((0, 1)), torch.ones(12, 2, 3)),

@@ -68,6 +68,9 @@ MODULE_OPS = {
     "UpsamplingNearest2d": "interpolate",
     "UpsamplingBilinear2d": "interpolate",
     "Softmax2d": "softmax",
+    "LPPool1d": "lp_pool1d",
+    "LPPool2d": "lp_pool2d",
+    "LPPool3d": "lp_pool3d",
     "Identity": "identity",
     **{
         f"{kind}Pad{n}d": "pad"

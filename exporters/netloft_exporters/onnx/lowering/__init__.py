@@ -2,6 +2,7 @@
 
 from netloft_exporters.onnx.lowering import (
     activation,
+    adaptive,
     convolution,
     elementwise,
     gather_scatter,
@@ -22,6 +23,7 @@ __all__ = [
     "Context",
     "Unsupported",
     "activation",
+    "adaptive",
     "convolution",
     "elementwise",
     "gather_scatter",

@@ -20,6 +20,7 @@ _CONV = "@weight @bias stride padding dilation groups padding_mode"
 _CONV_T = "@weight @bias stride padding output_padding groups dilation"
 _MAX_POOL = "kernel_size stride padding dilation ceil_mode return_indices"
 _AVG_POOL = "kernel_size stride padding ceil_mode count_include_pad"
+_LP_POOL = "norm_type kernel_size stride ceil_mode"
 _CONSTANT_PADS: tuple[type[nn.Module], ...] = (
     *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
     *(nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d),
@@ -82,6 +83,13 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.AdaptiveAvgPool3d: ("adaptive_avg_pool3d", "output_size"),
     nn.AdaptiveMaxPool1d: ("adaptive_max_pool1d", "output_size return_indices"),
     nn.AdaptiveMaxPool2d: ("adaptive_max_pool2d", "output_size return_indices"),
+    nn.AdaptiveMaxPool3d: ("adaptive_max_pool3d", "output_size return_indices"),
+    nn.LPPool1d: ("lp_pool1d", _LP_POOL),
+    nn.LPPool2d: ("lp_pool2d", _LP_POOL),
+    nn.LPPool3d: ("lp_pool3d", _LP_POOL),
+    nn.MaxUnpool1d: ("max_unpool1d", ""),
+    nn.MaxUnpool2d: ("max_unpool2d", ""),
+    nn.MaxUnpool3d: ("max_unpool3d", ""),
     nn.Flatten: ("flatten", "start_dim end_dim"),
     nn.Unflatten: ("unflatten", "dim unflattened_size"),
     nn.Identity: ("identity", ""),

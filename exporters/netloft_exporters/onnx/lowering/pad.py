@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from netloft.graph.annotation import Dim
+from netloft.graph.annotation import Dim, TensorInfo
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -50,7 +50,7 @@ def padded(
         raise Unsupported(f"padding mode {mode}, or with a computed value")
     lengths = [*begins, *ends]
     if not all(isinstance(length, int) for length in lengths):
-        return _by_computed(ctx, input, begins, ends, mode, value)
+        return _by_computed(ctx, input, lengths, mode, value)
     more = [max(int(length), 0) for length in lengths]
     less = [min(int(length), 0) for length in lengths]
     if mode in ("constant", "circular"):  # cut first, in torch: what was cut does not come back
@@ -59,18 +59,14 @@ def padded(
 
 
 def _by_computed(
-    ctx: Context,
-    input: ir.Value,
-    begins: Sequence[Dim],
-    ends: Sequence[Dim],
-    mode: str,
-    value: Any,
+    ctx: Context, input: ir.Value, lengths: Sequence[Dim], mode: str, value: Any
 ) -> ir.Value:
     if mode != "constant":
         raise Unsupported(f"padding mode {mode} by lengths that follow the batch")
-    whole = [0] * (len(ctx.result.shape) - len(begins))
-    pads = ctx.dims([*whole, *begins, *whole, *ends])
-    return ctx.op("Pad", input, pads, ctx.like(value))
+    info, n = ctx.info_of(input), len(lengths) // 2
+    whole = [0] * (len(info.shape) - n)
+    pads = ctx.dims([*whole, *lengths[:n], *whole, *lengths[n:]])
+    return ctx.op("Pad", input, pads, ctx.constant(value, info.dtype))
 
 
 def _crop(ctx: Context, input: ir.Value, cuts: Sequence[int]) -> ir.Value:
@@ -81,21 +77,32 @@ def _crop(ctx: Context, input: ir.Value, cuts: Sequence[int]) -> ir.Value:
     starts = [-cuts[axis] for axis in axes]
     ends = [cuts[axis + n] or _END for axis in axes]
     bounds = (starts, ends, [axis - n for axis in axes])
-    return ctx.op("Slice", input, *(ctx.ints(values) for values in bounds))
+    made = ctx.op("Slice", input, *(ctx.ints(values) for values in bounds))
+    return _known(ctx, made, input, cuts)
 
 
 def _pad(ctx: Context, input: ir.Value, pads: Sequence[int], mode: str, value: Any) -> ir.Value:
     if not any(pads):
         return input
-    n = len(pads) // 2
+    info, n = ctx.info_of(input), len(pads) // 2
     if mode == "circular" and ctx.opset < 19:
+        made = input
         for axis in range(n):
-            input = _wrapped(ctx, input, axis - n, pads[axis], pads[axis + n])
-        return input
-    whole = [0] * (len(ctx.result.shape) - n)
-    fill = ctx.like(value) if mode == "constant" and value else None
+            made = _wrapped(ctx, made, axis - n, pads[axis], pads[axis + n])
+        return _known(ctx, made, input, pads)
+    whole = [0] * (len(info.shape) - n)
+    fill = ctx.constant(value, info.dtype) if mode == "constant" and value else None
     both = ctx.ints([*whole, *pads[:n], *whole, *pads[n:]])
-    return ctx.op("Pad", input, both, fill, mode=_MODES[mode])
+    return _known(ctx, ctx.op("Pad", input, both, fill, mode=_MODES[mode]), input, pads)
+
+
+def _known(ctx: Context, made: ir.Value, input: ir.Value, pads: Sequence[int]) -> ir.Value:
+    info, n = ctx.info_of(input), len(pads) // 2
+    shape = list(info.shape)
+    for axis, more in enumerate(a + b for a, b in zip(pads[:n], pads[n:], strict=True)):
+        dim = shape[axis - n]
+        shape[axis - n] = dim + more if isinstance(dim, int) else f"{dim}{more:+d}"
+    return ctx.know(made, TensorInfo(tuple(shape), info.dtype))
 
 
 def _wrapped(ctx: Context, input: ir.Value, axis: int, begin: int, end: int) -> ir.Value:
