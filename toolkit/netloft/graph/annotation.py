@@ -81,6 +81,8 @@ class Annotation:
         n_params: Number of elements in `parameters`.
         macs: Multiply-adds for one item of the batch.
         bytes_out: Bytes of the values it gives, for one item of the batch.
+        memory: Numbers of the memories that its tensors live in, one each; what has the same number
+            shares memory, as a view or a result of a write in place does.
     """
 
     op: str
@@ -94,6 +96,7 @@ class Annotation:
     n_params: int = 0
     macs: int = 0
     bytes_out: int = 0
+    memory: tuple[int, ...] = ()
 
     @property
     def module(self) -> str:

@@ -67,7 +67,7 @@ def trace(
         check_faithful(module, work, graph_module, inputs, batch)
         _share_weights(graph_module, module)
     shapes = propagate_shapes(graph_module, inputs, batch)
-    annotate(graph_module, shapes.trees)
+    annotate(graph_module, shapes)
     return Graph(
         module=graph_module,
         name=name or type(module).__name__.lower(),

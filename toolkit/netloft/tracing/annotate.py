@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from netloft.graph.annotation import Annotation, ModuleCall, TensorInfo
 from netloft.graph.cost import bytes_of, macs_of
 from netloft.graph.graph import KEY
 from netloft.graph.ops import attributes_of, family_of, is_inplace, op_of
-from netloft.tracing.shapes import Tree, tensors_in
+from netloft.tracing.shapes import Shapes, Tree, tensors_in
 
 __all__ = ["annotate"]
 
@@ -44,16 +45,17 @@ class _Parameters:
         return []
 
 
-def annotate(module: fx.GraphModule, trees: Mapping[str, Tree]) -> None:
+def annotate(module: fx.GraphModule, shapes: Shapes) -> None:
     """Write an `Annotation` into every node's meta.
 
     Args:
         module: A traced graph, whose nodes hold `netloft_calls` and `netloft_source`.
-        trees: What each node gives, by node name.
+        shapes: What each node gives.
     """
     parameters = _Parameters(module)
     for node in module.graph.nodes:
-        node.meta[KEY] = _annotation(node, module, trees, parameters.read_by(node))
+        record = _annotation(node, module, shapes.trees, parameters.read_by(node))
+        node.meta[KEY] = replace(record, memory=shapes.memory[node.name])
 
 
 def _annotation(

@@ -81,13 +81,14 @@ def _conv(module: Any, input: Tensor) -> Tensor:
 def _global_pool(module: nn.AdaptiveAvgPool2d, input: Tensor) -> Tensor:
     wanted = module.output_size
     sizes = wanted if isinstance(wanted, tuple) else (wanted, wanted)
-    _require(input.dim() == 4 and all(isinstance(size, int) for size in sizes))
-    return _empty(input, (*input.shape[:2], *sizes))
+    lengths = [size for size in sizes if isinstance(size, int)]
+    _require(input.dim() == 4 and len(lengths) == 2)
+    return _empty(input, (*input.shape[:2], *lengths))
 
 
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh,
-    nn.LeakyReLU, nn.ELU, nn.Mish, nn.Softmax, nn.Dropout,
+    nn.LeakyReLU, nn.ELU, nn.Mish, nn.Softmax,
 )  # fmt: skip
 
 SHAPE_RULES: dict[type[nn.Module], Rule] = {

@@ -32,10 +32,12 @@ class Shapes:
 
     Attributes:
         trees: What each node gives, by node name.
+        memory: Numbers of the memories that each node's tensors live in.
         result: What the whole graph gives, as it nests it, in tensors without data.
     """
 
     trees: Mapping[str, Tree]
+    memory: Mapping[str, tuple[int, ...]]
     result: Any
 
 
@@ -71,7 +73,29 @@ def propagate_shapes(
         sizes.append(_THIRD)
         runs.append(runner.run(_THIRD))
         trees = _joined_by_name(runs, sizes)
-    return Shapes(trees, runs[0].result)
+    return Shapes(trees, _memory(runs[0].values), runs[0].result)
+
+
+def _memory(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Number the memories of one run in the order in which they are met."""
+    numbers: dict[int, int] = {}
+    return {
+        name: tuple(
+            numbers.setdefault(tensor.untyped_storage()._cdata, len(numbers))
+            for tensor in _tensors(value)
+        )
+        for name, value in values.items()
+    }
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
 
 
 def _joined_by_name(runs: Sequence[Any], sizes: Sequence[int]) -> dict[str, Tree]:

@@ -1,0 +1,155 @@
+"""Passes: graph in, simpler graph out, each one proven where it is made.
+
+The order is data. A pass is a function of an `Edit`; it changes the nodes and says why in notes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from netloft.errors import UsageError
+from netloft.graph.graph import Graph
+from netloft.passes.edit import Edit, Note, NotFunctionalError
+from netloft.passes.fold_batch_norm import fold_batch_norm
+from netloft.passes.fold_constants import fold_constants
+from netloft.passes.fold_pad import fold_pad
+from netloft.passes.functionalise import functionalise
+from netloft.passes.merge_common import merge_common
+from netloft.passes.merge_moves import merge_moves
+from netloft.passes.proof import LIMITS, Proof, Run, difference
+from netloft.passes.record import Passed, PassRow
+from netloft.passes.remove_dead import remove_dead
+from netloft.passes.remove_identity import remove_identity
+
+__all__ = [
+    "DEFAULT",
+    "PASSES",
+    "NotFunctionalError",
+    "Note",
+    "PassRow",
+    "Passed",
+    "choose_passes",
+    "run_passes",
+]
+
+Pass = Callable[[Edit], None]
+
+DEFAULT: tuple[Pass, ...] = (
+    remove_dead,
+    remove_identity,
+    fold_constants,
+    merge_common,
+    merge_moves,
+    remove_identity,  # two permutations may have become none
+    fold_pad,
+    fold_batch_norm,  # after fold_pad, which looks for convolutions as the module has them
+)
+"""After `functionalise`, which is not optional: what is exported holds values only."""
+
+PASSES: Mapping[str, Pass] = {function.__name__: function for function in DEFAULT}
+
+
+def choose_passes(
+    only: Sequence[str] | None = None, without: Sequence[str] = ()
+) -> tuple[Pass, ...]:
+    """Return the passes to run, in order.
+
+    Args:
+        only: Names to run, in this order; None for the default ones.
+        without: Names to leave out.
+
+    Raises:
+        UsageError: There is no such pass.
+    """
+    unknown = [name for name in (*(only or ()), *without) if name not in PASSES]
+    if unknown:
+        raise UsageError(
+            f"there is no pass '{unknown[0]}'", remedy=f"passes are: {', '.join(sorted(PASSES))}"
+        )
+    chosen = DEFAULT if only is None else tuple(PASSES[name] for name in only)
+    return tuple(function for function in chosen if function.__name__ not in without)
+
+
+def run_passes(
+    graph: Graph,
+    passes: Sequence[Pass] = DEFAULT,
+    *,
+    example: Mapping[str, torch.Tensor] | None = None,
+) -> Passed:
+    """Functionalise a graph and run passes over it.
+
+    Args:
+        graph: As it was traced; it is not changed.
+        passes: What to run, in order.
+        example: Inputs by name, of the right shapes: each pass that changed something is proven on
+            fresh ones in float64, and taken back where that fails. None leaves the proofs out.
+
+    Raises:
+        NotFunctionalError: A write in place cannot be expressed as a value.
+    """
+    if example is None:
+        return _unproven(graph, (functionalise, *passes))
+    return _Proven(graph, Proof(example, graph.batch)).run(passes)
+
+
+def _unproven(graph: Graph, passes: Sequence[Pass]) -> Passed:
+    edit, rows = Edit(graph), []
+    for function in passes:
+        before, changes, start = len(edit.fx.nodes), edit.changes, time.perf_counter()
+        function(edit)
+        seconds = time.perf_counter() - start
+        status = "applied" if edit.changes > changes else "nothing to do"
+        after = len(edit.fx.nodes)
+        rows.append(PassRow(function.__name__, before, after, "not run", status, seconds=seconds))
+    return Passed(edit.finish(), tuple(rows), tuple(edit.notes))
+
+
+class _Proven:
+    """One edit a pass; `_graph` is the last that was proven, `_run` what it gave."""
+
+    def __init__(self, graph: Graph, proof: Proof) -> None:
+        self._edit, self._proof = Edit(graph), proof
+        self._run: Run | None = None
+        self._rows: list[PassRow] = []
+
+    def run(self, passes: Sequence[Pass]) -> Passed:
+        """Run all; a failed proof of `functionalise` is the end of this route."""
+        self._step(functionalise)
+        if self._rows[0].status == "rolled back":
+            raise NotFunctionalError("writes in place: the proof of their removal failed")
+        for function in passes:
+            self._step(function)
+        return Passed(self._edit.finish(), tuple(self._rows), tuple(self._edit.notes))
+
+    def _step(self, function: Pass) -> None:
+        edit = Edit.of(self._edit)
+        before, start = len(edit.fx.nodes), time.perf_counter()
+        function(edit)
+        seconds = time.perf_counter() - start
+        if not edit.changes:
+            row = PassRow(function.__name__, before, before, "", "nothing to do", seconds=seconds)
+            self._rows.append(row)
+            return
+        old = self._run or self._proof.run(self._edit.finish(wide=True))
+        new = self._proof.run(edit.finish(wide=True))
+        if new.precision != old.precision:
+            old = self._proof.run(self._edit.finish(wide=True))
+        gap = difference(old, new)
+        held = gap <= LIMITS[new.precision]
+        self._rows.append(
+            PassRow(
+                function.__name__,
+                before,
+                len(edit.fx.nodes),
+                f"run before and after in {new.precision} on fresh inputs",
+                "applied" if held else "rolled back",
+                gap,
+                old.ms,
+                new.ms,
+                seconds,
+            )
+        )
+        self._edit, self._run = (edit, new) if held else (self._edit, old)

@@ -1,0 +1,216 @@
+"""A convolution or matrix product with known weights, and what passes have folded into it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F  # noqa: N812 - what everybody calls it
+
+from netloft.graph.annotation import Annotation
+from netloft.passes.edit import Edit
+
+__all__ = ["Affine", "affine_of", "weight_readers"]
+
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "conv1d": F.conv1d,
+    "conv2d": F.conv2d,
+    "conv3d": F.conv3d,
+    "conv_transpose1d": F.conv_transpose1d,
+    "conv_transpose2d": F.conv_transpose2d,
+    "conv_transpose3d": F.conv_transpose3d,
+    "linear": F.linear,
+}
+
+_CONV = ("stride", "padding", "dilation", "groups")
+_CONV_T = ("stride", "padding", "output_padding", "groups", "dilation")
+_MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
+    nn.Conv1d: ("conv1d", _CONV),
+    nn.Conv2d: ("conv2d", _CONV),
+    nn.Conv3d: ("conv3d", _CONV),
+    nn.ConvTranspose1d: ("conv_transpose1d", _CONV_T),
+    nn.ConvTranspose2d: ("conv_transpose2d", _CONV_T),
+    nn.ConvTranspose3d: ("conv_transpose3d", _CONV_T),
+    nn.Linear: ("linear", ()),
+}
+
+
+class Affine(nn.Module):
+    """`scale * function(x, weight, bias) + shift`, as one call of the function.
+
+    Scale and shift are kept in float64 and meet the weight only when it is read, so that folding
+    rounds once and holds no second copy of the weights.
+
+    Attributes:
+        op: Canonical operation: `conv2d`, `conv_transpose2d`, `linear` …
+        options: Its other arguments; a padding of twice the length gives all begins, then all ends.
+    """
+
+    def __init__(
+        self, op: str, weight: Tensor, bias: Tensor | None, options: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self.op, self.options = op, options
+        self._weight, self._bias = [weight], [bias]  # in lists: they are not this module's own
+        self._scale: Tensor | None = None
+        self._shift: Tensor | None = None
+
+    @property
+    def own_weight(self) -> Tensor:
+        """The weight before anything was folded."""
+        return self._weight[0]
+
+    @property
+    def channels(self) -> int:
+        """How many channels the result has."""
+        transposed = self.op.startswith("conv_transpose")
+        size = self.own_weight.shape[1 if transposed else 0]
+        return size * int(self.options.get("groups", 1)) if transposed else size
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight to compute with, in its own element type."""
+        return self._wide_weight().to(self.own_weight.dtype) if self._folded else self.own_weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias to compute with, in the weight's element type."""
+        wide = self._wide_bias()
+        return None if wide is None else wide.to(self.own_weight.dtype)
+
+    def scaled(self, scale: Tensor, shift: Tensor) -> Affine:
+        """Return this with `scale * result + shift` of each channel folded in.
+
+        Args:
+            scale: For each channel of the result, float64.
+            shift: Likewise.
+        """
+        made = Affine(self.op, self.own_weight, self._bias[0], self.options)
+        before, offset = self._scale, self._shift
+        made._scale = scale if before is None else before * scale
+        made._shift = shift if offset is None else offset * scale + shift
+        return made
+
+    def padded(self, padding: Sequence[int]) -> Affine:
+        """Return this with another padding: all begins, then all ends."""
+        made = Affine(
+            self.op, self.own_weight, self._bias[0], {**self.options, "padding": list(padding)}
+        )
+        made._scale, made._shift = self._scale, self._shift
+        return made
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Compute in the input's element type."""
+        weight = self._wide_weight().to(input.dtype)
+        bias = self._wide_bias()
+        options = dict(self.options)
+        padding = options.get("padding")
+        if isinstance(padding, list) and len(padding) == 2 * (weight.dim() - 2):
+            n = len(padding) // 2
+            pairs = [p for axis in reversed(range(n)) for p in (padding[axis], padding[n + axis])]
+            input, options["padding"] = F.pad(input, pairs), 0
+        function = _FUNCTIONS[self.op]
+        return function(input, weight, None if bias is None else bias.to(input.dtype), **options)
+
+    @property
+    def _folded(self) -> bool:
+        return self._scale is not None
+
+    def _wide_weight(self) -> Tensor:
+        weight = self.own_weight.detach().double()
+        if self._scale is None:
+            return weight
+        if not self.op.startswith("conv_transpose"):
+            return weight * self._scale.reshape(-1, *[1] * (weight.dim() - 1))
+        # (in, out / groups, …): each group of inputs has the scales of its own outputs
+        groups = int(self.options.get("groups", 1))
+        scale = self._scale.reshape(groups, 1, weight.shape[1], *[1] * (weight.dim() - 2))
+        split = weight.reshape(groups, -1, *weight.shape[1:])
+        return (split * scale).reshape(weight.shape)
+
+    def _wide_bias(self) -> Tensor | None:
+        bias = self._bias[0]
+        wide = None if bias is None else bias.detach().double()
+        if self._scale is None or self._shift is None:
+            return wide
+        return self._shift if wide is None else wide * self._scale + self._shift
+
+
+def affine_of(edit: Edit, node: fx.Node, record: Annotation) -> Affine | None:
+    """Return what a node computes as an `Affine`; None where it is none."""
+    if node.op == "call_module":
+        module = edit.module_of(node)
+        if isinstance(module, Affine):
+            return module
+        if type(module) not in _MODULES or len(node.args) != 1 or node.kwargs:
+            return None
+        if getattr(module, "padding_mode", "zeros") != "zeros":
+            return None
+        op, names = _MODULES[type(module)]
+        options = {name: getattr(module, name) for name in names}
+        weight: Any = module.weight
+        bias: Any = module.bias
+        return Affine(op, weight, bias, options)
+    if node.op == "call_function" and record.op in _FUNCTIONS:
+        return _of_function(edit, node, record.op)
+    return None
+
+
+def _of_function(edit: Edit, node: fx.Node, op: str) -> Affine | None:
+    names = _CONV_T if op.startswith("conv_transpose") else _CONV if op != "linear" else ()
+    given = dict(zip(("input", "weight", "bias", *names), node.args, strict=False))
+    given |= node.kwargs
+    weight = _constant(edit, given.get("weight"))
+    bias = _constant(edit, given.get("bias"))
+    options = {name: given[name] for name in names if name in given}
+    plain = all(isinstance(v, int | str | tuple | list) for v in options.values())
+    if weight is None or (given.get("bias") is not None and bias is None) or not plain:
+        return None
+    if not isinstance(given.get("input"), fx.Node):
+        return None
+    return Affine(op, weight, bias, options)
+
+
+def _constant(edit: Edit, argument: Any) -> Tensor | None:
+    return edit.tensor_of(argument) if isinstance(argument, fx.Node) else None
+
+
+def input_of(node: fx.Node) -> fx.Node:
+    """Return the operand of a node that has an `Affine`."""
+    found = node.args[0] if node.args else node.kwargs["input"]
+    assert isinstance(found, fx.Node)
+    return found
+
+
+def weight_readers(edit: Edit) -> Counter[int]:
+    """Count the reads of each weight, by `id` of the tensor; a weight read twice is shared."""
+    counts: Counter[int] = Counter()
+    for node in edit.fx.nodes:
+        if node.op == "call_module":
+            module = edit.module_of(node)
+            own = [module.own_weight] if isinstance(module, Affine) else module.parameters()
+            counts.update(id(tensor) for tensor in own)
+        elif node.op == "get_attr":
+            tensor = edit.tensor_of(node)
+            counts[id(tensor)] += len(node.users)
+    return counts
+
+
+def put_affine(edit: Edit, node: fx.Node, affine: Affine, record: Annotation, name: str) -> None:
+    """Let a node be a call of an `Affine`, and be known as `record`."""
+    operand = input_of(node)
+    if node.op == "call_module":
+        edit.put_module(node, affine)
+        node.args, node.kwargs = (operand,), {}
+    else:
+        edit.call_module(node, name, affine, (operand,))
+    edit.set(node, **{f.name: getattr(record, f.name) for f in dataclasses.fields(record)})
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, without its history."""
+    return tensor.detach().to(torch.float64)

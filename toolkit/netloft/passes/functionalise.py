@@ -1,0 +1,260 @@
+"""Turn writes in place into values, and let every later reader of the memory see them.
+
+Given:
+    %h = conv(%x)
+    %v = h[:, :2]
+    %y = relu_(%v)
+    %s = add(%h, %y)
+
+Result:
+    %h = conv(%x)
+    %v = h[:, :2]
+    %y = relu(%v)
+    %setitem = setitem(%h, [:, :2], %y)
+    %s = add(%setitem, %y)
+
+Leaves alone:
+    Nothing: a write that cannot be turned into a value raises `NotFunctionalError`.
+
+What shares memory with what is not guessed from names: the run without data tells it, tensor by
+tensor. A node that was written to is *stale* for its views until one of them is read; then the view
+is taken anew, or the piece that was written through a view is put back into the whole.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, defaultdict
+from typing import Any
+
+import torch
+from torch import fx
+
+from netloft.graph.annotation import TensorInfo
+from netloft.graph.cost import at_batch
+from netloft.graph.graph import annotation
+from netloft.graph.ops import is_inplace, op_of
+from netloft.passes.edit import Edit, NotFunctionalError, info_of
+from netloft.passes.pure import pure_call, setitem
+from netloft.passes.views import put_back
+
+__all__ = ["functionalise"]
+
+_SHAPE_READERS = {
+    "size",
+    "dim",
+    "getattr",
+    "numel",
+    "shape",
+    "ndimension",
+    "len",
+    "is_floating_point",
+}
+
+
+def functionalise(edit: Edit) -> None:
+    """Leave no write in place; see the module's own text.
+
+    Raises:
+        NotFunctionalError: A write cannot be expressed as a value.
+    """
+    nodes = list(edit.fx.nodes)
+    if any(_writes(edit, node) for node in nodes):
+        _Functionaliser(edit).run(nodes)
+
+
+def _writes(edit: Edit, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(edit.module_of(node), "inplace", False))
+    return "out" in node.kwargs or is_inplace(node, edit.root)
+
+
+class _Functionaliser:
+    """Walk a graph in order.
+
+    `_value` is the node that holds now what a node of the old graph held; `_seen` is the version of
+    its memory that this is right for; `_pending` names the view through which a part of a node was
+    written since. `_operand` is what a view was taken of, which one part of a split shares with the
+    split itself, and `_taken_from` the node that held that at the time.
+    """
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+        self._value: dict[fx.Node, fx.Node] = {}
+        self._seen: dict[fx.Node, int] = {}
+        self._version: Counter[int] = Counter()
+        self._parent: dict[fx.Node, fx.Node] = {}
+        self._operand: dict[fx.Node, fx.Node] = {}
+        self._taken_from: dict[fx.Node, fx.Node] = {}
+        self._pending: dict[fx.Node, fx.Node] = {}
+        self._results: set[fx.Node] = set()
+        self._writer: dict[int, fx.Node] = {}
+        self._told: defaultdict[fx.Node, list[str]] = defaultdict(list)
+
+    def run(self, nodes: list[fx.Node]) -> None:
+        """Rewrite every node, then say what was done."""
+        for node in nodes:
+            operands = node.all_input_nodes
+            self._read_operands(node)
+            if _writes(self._edit, node):
+                self._write(node, operands)
+            else:
+                self._remember(node, operands)
+        for writer, told in self._told.items():
+            self._edit.note(writer, "; ".join(dict.fromkeys(told)))
+
+    def _read_operands(self, node: fx.Node) -> None:
+        if node.op == "output" or annotation(node).op not in _SHAPE_READERS:
+            node.args = fx.map_arg(node.args, lambda n: self._read(n, node))
+            node.kwargs = fx.map_arg(node.kwargs, lambda n: self._read(n, node))
+
+    def _remember(self, node: fx.Node, operands: list[fx.Node]) -> None:
+        """Note what a node is a view of."""
+        homes = annotation(node).memory
+        if len(set(homes)) != 1:
+            return
+        self._seen[node] = self._version[homes[0]]
+        operand = next((n for n in operands if homes[0] in annotation(n).memory), None)
+        if operand is None:
+            return
+        self._operand[node] = operand
+        self._taken_from[node] = self._value.get(operand, operand)
+        if info_of(operand) is not None:
+            self._parent[node] = operand
+        elif operand in self._parent:
+            self._parent[node] = self._parent[operand]
+
+    # reading
+
+    def _read(self, node: fx.Node, reader: fx.Node) -> fx.Node:
+        """Return the node that holds what `node` holds when `reader` reads it."""
+        homes = set(annotation(node).memory)
+        if not any(self._version[home] for home in homes):
+            return node
+        if len(homes) > 1:
+            raise NotFunctionalError(f"%{node.name}: one of several results was written to")
+        (home,) = homes
+        if self._seen.get(node) != self._version[home]:
+            self._renew(node, reader, home)
+        elif node in self._pending:
+            self._put_together(node, reader, home)
+        value = self._value.get(node, node)
+        if value is not node:
+            self._tell(home, f"{_who(reader)} reads %{value.name} in place of %{node.name}")
+        return value
+
+    def _put_together(self, node: fx.Node, reader: fx.Node, home: int) -> None:
+        """Put the piece that was written through a view back into the whole."""
+        view = self._pending.pop(node)
+        piece, base = self._read(view, reader), self._value.get(node, node)
+        if view in self._results:  # the very tensor, not a part of it
+            self._value[node] = piece
+            return
+        self._value[node] = put_back(self._edit, view, base, piece, reader)
+        self._tell(home, f"%{node.name} was written through the view %{view.name}")
+
+    def _renew(self, node: fx.Node, reader: fx.Node, home: int) -> None:
+        """Take a view anew from what its operand holds now."""
+        base = self._read(self._parent[node], reader)
+        if node in self._results:
+            self._value[node] = base
+        else:
+            self._value[node] = self._taken_again(node, base, reader)
+            self._tell(home, f"the view %{node.name} is taken anew")
+        self._seen[node] = self._version[home]
+        self._pending.pop(node, None)
+
+    def _taken_again(self, node: fx.Node, base: fx.Node, reader: fx.Node) -> fx.Node:
+        operand, source = self._operand[node], self._taken_from[node]
+        new = base
+        if info_of(operand) is None:  # a part of a split: split again
+            split_from = self._taken_from[operand]
+            new = self._edit.copy(operand, reader, lambda n: base if n is split_from else n)
+        return self._edit.copy(node, reader, lambda n: new if n is source else n)
+
+    # writing
+
+    def _write(self, node: fx.Node, operands: list[fx.Node]) -> None:
+        target = operands[0] if operands else None
+        homes = set(annotation(target).memory) if target is not None else set()
+        if target is None or len(homes) != 1:
+            raise NotFunctionalError(f"%{node.name} writes to what is not one tensor")
+        (home,) = homes
+        self._writer[home] = node
+        self._told[node].append(f"{annotation(node).op} in place became a value")
+        self._make_pure(node, target)
+        self._version[home] += 1
+        self._results.add(node)
+        self._parent[node] = self._operand[node] = target
+        self._seen[node] = self._version[home]
+        self._assign(target, node, home)
+
+    def _assign(self, target: fx.Node, value: fx.Node, home: int) -> None:
+        """Let a node hold a new value, and what it is a view of learn of it."""
+        self._value[target] = value
+        self._pending.pop(target, None)
+        self._seen[target] = self._version[home]
+        while target in self._parent:
+            parent = self._parent[target]
+            self._pending[parent] = target
+            self._seen[parent] = self._version[home]
+            target = parent
+
+    def _make_pure(self, node: fx.Node, target: fx.Node) -> None:
+        """Turn the call into one that gives the value."""
+        self._edit.changes += 1
+        record, wanted = annotation(node), info_of(target)
+        kept = {name: value for name, value in record.attributes.items() if name != "inplace"}
+        self._edit.set(node, attributes=kept, value=wanted)
+        if node.op == "call_module":
+            module = copy.copy(self._edit.module_of(node))
+            setattr(module, "inplace", False)  # noqa: B010 - a module's own attribute
+            self._edit.put_module(node, module, shared=True)
+            return
+        call = pure_call(node)
+        node.op, node.target, node.args, node.kwargs = call.op, call.target, call.args, call.kwargs
+        self._edit.set(node, op=op_of(node, self._edit.root))
+        if call.target is not setitem and wanted is not None:
+            self._keep_type(node, wanted)
+
+    def _keep_type(self, node: fx.Node, wanted: TensorInfo) -> None:
+        """A write keeps the element type of what is written to; a value may be promoted."""
+        given = _given(node)
+        if given is None or given == (wanted.dtype, len(wanted.shape)):
+            return
+        if given[1] != len(wanted.shape):
+            raise NotFunctionalError(f"%{node.name} changes the shape of what it writes to")
+        raw = self._edit.copy(node, node, lambda n: n)
+        self._edit.set(raw, value=TensorInfo(wanted.shape, given[0]), memory=())
+        node.op, node.target, node.kwargs = "call_method", "to", {}
+        node.args = (raw, getattr(torch, wanted.dtype))
+        self._edit.set(node, op="to", family="identity", attributes={}, macs=0)
+
+    def _tell(self, home: int, text: str) -> None:
+        if home in self._writer:
+            self._told[self._writer[home]].append(text)
+
+
+def _who(reader: fx.Node) -> str:
+    return "the output" if reader.op == "output" else f"%{reader.name}"
+
+
+def _given(node: fx.Node) -> tuple[str, int] | None:
+    """Return element type and rank that a call gives, run without data; None if it does not run."""
+
+    def empty(operand: fx.Node) -> Any:
+        info = info_of(operand)
+        if info is None:
+            return annotation(operand).plain
+        shape = at_batch(info.shape, 7)
+        return torch.empty(shape, dtype=getattr(torch, info.dtype), device="meta")
+
+    args, kwargs = fx.map_arg(node.args, empty), fx.map_arg(node.kwargs, empty)
+    try:
+        if node.op == "call_method":
+            made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        else:
+            made = node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception:  # noqa: BLE001 - a length that follows the batch stands there as text
+        return None
+    return str(made.dtype).removeprefix("torch."), made.dim()

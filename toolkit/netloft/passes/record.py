@@ -1,0 +1,54 @@
+"""What is kept of each pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netloft.passes.edit import Note
+
+__all__ = ["PassRow", "Passed"]
+
+from netloft.graph.graph import Graph
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """What one pass did, for the report.
+
+    Attributes:
+        name: The pass.
+        nodes_before: Nodes that it was given.
+        nodes_after: Nodes that it left.
+        status: `applied`, `nothing to do` or `rolled back`.
+        proof: What shows that the function is still the same.
+        difference: Largest scaled difference of an output, before and after; None where it was not
+            run.
+        ms_before: Milliseconds of one run of the proof before the pass, the faster of two.
+        ms_after: Likewise after it.
+        seconds: Of the pass itself, without its proof.
+    """
+
+    name: str
+    nodes_before: int
+    nodes_after: int
+    proof: str
+    status: str = "applied"
+    difference: float | None = None
+    ms_before: float | None = None
+    ms_after: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A graph after its passes.
+
+    Attributes:
+        graph: The graph; without writes in place.
+        rows: One for each pass, in order.
+        notes: What was done, node by node.
+    """
+
+    graph: Graph
+    rows: tuple[PassRow, ...]
+    notes: tuple[Note, ...]

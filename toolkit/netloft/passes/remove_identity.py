@@ -1,0 +1,107 @@
+"""Drop operations that give what they are given.
+
+Given:
+    %a = dropout(%x)        in eval mode
+    %b = reshape(%a, 2, 8)  which has that shape already
+    %c = to(%b, float32)    which has that type already
+    %d = relu(%c)
+
+Result:
+    %d = relu(%x)
+
+Leaves alone:
+    Dropout that was forced on; a result that is an output while its operand is an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx
+
+from netloft.graph.annotation import Annotation
+from netloft.graph.graph import annotation
+from netloft.passes.edit import Edit, info_of
+from netloft.passes.views import axes_order
+
+__all__ = ["remove_identity"]
+
+# Same shape and element type in and out: then nothing happened.
+_REGROUPING = {
+    "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "expand_as", "to", "float",
+    "double", "half", "type", "type_as", "identity", "broadcast_to",
+}  # fmt: skip
+_DROPOUTS = {"dropout", "feature_dropout", "stochastic_depth"}
+
+
+def remove_identity(edit: Edit) -> None:
+    """Let the readers of such a node read its operand."""
+    for node, record in edit:
+        operand = node.args[0] if node.args else node.kwargs.get("input")
+        if isinstance(operand, tuple | list) and len(operand) == 1:
+            operand = operand[0]
+        if not isinstance(operand, fx.Node) or node.op in ("output", "placeholder", "get_attr"):
+            continue
+        same = info_of(node) is not None and info_of(node) == info_of(operand)
+        if same and _does_nothing(node, record) and not _is_bare(node, operand):
+            edit.note(node, f"{record.op} changes nothing")
+            edit.replace(node, operand)
+
+
+def _is_bare(node: fx.Node, operand: fx.Node) -> bool:
+    """An input handed straight through keeps its one node, which an output needs."""
+    return operand.op == "placeholder" and any(user.op == "output" for user in node.users)
+
+
+def _does_nothing(node: fx.Node, record: Annotation) -> bool:
+    if record.op in _REGROUPING:
+        return True
+    if record.op in _DROPOUTS:
+        return record.attributes.get("training") is not True
+    rule = _RULES.get(record.op)
+    return rule is not None and rule(node, record)
+
+
+def _keeps_order(node: fx.Node, record: Annotation) -> bool:
+    order = axes_order(node, record)
+    return order == sorted(order)
+
+
+def _takes_all(node: fx.Node, record: Annotation) -> bool:
+    index = node.args[1]
+    items = index if isinstance(index, tuple) else (index,)
+    return all(item is Ellipsis or item == slice(None) for item in items)
+
+
+def _by_one(node: fx.Node, record: Annotation) -> bool:
+    return len(node.args) == 2 and type(node.args[1]) in (int, float) and bool(node.args[1] == 1)
+
+
+def _is_one_tensor(node: fx.Node, record: Annotation) -> bool:
+    return isinstance(node.args[0], tuple | list) and len(node.args[0]) == 1
+
+
+def _pads_nothing(node: fx.Node, record: Annotation) -> bool:
+    # a pad of some and a crop of as much gives the same shape and other values
+    pads = node.args[1] if len(node.args) > 1 else node.kwargs.get("pad")
+    return isinstance(pads, tuple | list) and all(type(pad) is int and pad == 0 for pad in pads)
+
+
+def _same_size(node: fx.Node, record: Annotation) -> bool:
+    info = annotation(node.all_input_nodes[0])
+    return info.shape is not None and all(isinstance(d, int) for d in info.shape[2:])
+
+
+_RULES: dict[str, Callable[[fx.Node, Annotation], Any]] = {
+    "permute": _keeps_order,
+    "transpose": _keeps_order,
+    "swapaxes": _keeps_order,
+    "t": _keeps_order,
+    "getitem": _takes_all,
+    "mul": _by_one,
+    "div": _by_one,
+    "cat": _is_one_tensor,
+    "pad": _pads_nothing,
+    **{f"adaptive_avg_pool{n}d": _same_size for n in (1, 2, 3)},
+}
