@@ -48,8 +48,10 @@ def judge(
     example: Inputs,
     batch: str | int,
     cases: Iterable[Inputs],
+    *,
     absolute: float = 0.0,
     lower: Callable[..., Lowered] = lower_directly,
+    opset: int = DEFAULT_OPSET,
 ) -> Outcome:
     """Take a network all the way, and hold what comes out against the network in float64.
 
@@ -60,9 +62,12 @@ def judge(
         cases: Inputs that it is compared on.
         absolute: An absolute error that is right in any case.
         lower: How the graph is lowered.
+        opset: ONNX operator set to write.
     """
     try:
-        found = _outcome(module, example, batch, cases, absolute, lower)
+        graph = trace(module, example, batch, prove=False)
+        session = _session(lower(graph, module, example, opset), graph)
+        found = _compared(Reference(module, graph), session, cases, absolute)
         if found.kind == "wrong":
             trace(module, example, batch)  # the proof may refuse it, and takes its time
     except (TraceError, Unsupported) as refusal:
@@ -72,17 +77,9 @@ def judge(
     return found
 
 
-def _outcome(
-    module: nn.Module,
-    example: Inputs,
-    batch: str | int,
-    cases: Iterable[Inputs],
-    absolute: float,
-    lower: Callable[..., Lowered],
+def _compared(
+    reference: Reference, session: Any, cases: Iterable[Inputs], absolute: float
 ) -> Outcome:
-    graph = trace(module, example, batch, prove=False)
-    session = _session(lower(graph, module, example, DEFAULT_OPSET), graph)
-    reference = Reference(module, graph)
     for inputs in cases:
         made = _run(session, inputs)
         problem = _difference(reference, Case("", 0, inputs), made, absolute)
