@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList, type_before_parametrizations
 
+from netloft.passes.affine import Affine
 from netloft_exporters.onnx.lowering.context import Unsupported
 
 __all__ = ["Call", "module_call"]
@@ -92,6 +93,9 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.MaxUnpool3d: ("max_unpool3d", ""),
     nn.Flatten: ("flatten", "start_dim end_dim"),
     nn.Unflatten: ("unflatten", "dim unflattened_size"),
+    nn.Unfold: ("unfold", "kernel_size dilation padding stride"),
+    nn.Fold: ("fold", "output_size kernel_size dilation padding stride"),
+    nn.ChannelShuffle: ("channel_shuffle", "groups"),
     nn.Identity: ("identity", ""),
     nn.Dropout: ("dropout", ""),
     nn.Dropout1d: ("dropout", ""),
@@ -119,6 +123,8 @@ def module_call(module: nn.Module) -> Call:
     Raises:
         Unsupported: The class is not in the table; a subclass may do anything in its forward.
     """
+    if isinstance(module, Affine):
+        return module.op, dict(module.options), ("weight", "bias")
     cls = type_before_parametrizations(module)
     if cls not in _TABLE:
         raise Unsupported(f"the module class {cls.__name__}")
