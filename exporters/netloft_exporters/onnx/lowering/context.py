@@ -42,6 +42,13 @@ def dtype_of(name: str) -> ir.DataType:
     return _TYPES[name]
 
 
+def _attribute(name: str, value: Any) -> Any:
+    """Say of a list of numbers what onnx_ir would take ten times as long to find out."""
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return ir.AttrInt64s(name, value)
+    return value
+
+
 class Context:
     """An ONNX graph that grows one node at a time.
 
@@ -121,7 +128,7 @@ class Context:
         self, op_type: str, *inputs: ir.Value | None, outputs: int, **attributes: Any
     ) -> tuple[ir.Value, ...]:
         """Add a node of several outputs and return them; see `op`."""
-        given = {name: value for name, value in attributes.items() if value is not None}
+        given = {k: _attribute(k, value) for k, value in attributes.items() if value is not None}
         operands = list(inputs)
         while operands and operands[-1] is None:
             operands.pop()
@@ -137,7 +144,7 @@ class Context:
         if id(tensor) not in self._weights:
             dtype = str(tensor.dtype).removeprefix("torch.")
             dtype_of(dtype)
-            array = tensor.detach().cpu().contiguous().numpy()
+            array = tensor.detach().cpu().numpy()
             value = self._add(name, array)
             self._weights[id(tensor)] = self.know(value, TensorInfo(tuple(tensor.shape), dtype))
         return self._weights[id(tensor)]
@@ -160,7 +167,7 @@ class Context:
         return self.constant(number, self.result.dtype)
 
     def _add(self, name: str, array: npt.NDArray[Any]) -> ir.Value:
-        data = ir.tensor(array, name=name)
+        data = ir.Tensor(array, name=name)
         value = ir.Value(
             name=name, shape=ir.Shape(array.shape), type=ir.TensorType(data.dtype), const_value=data
         )
@@ -172,13 +179,13 @@ class Context:
         return None if value.const_value is None else value.const_value.numpy()
 
     def transposed(self, weight: ir.Value) -> ir.Value:
-        """Return a matrix with its axes swapped; a weight is swapped here and now, once."""
+        """Return a matrix with its axes swapped; a weight is swapped once, as it is written."""
         array = self.array_of(weight)
         if array is None:
             return self.op("Transpose", weight, perm=[1, 0])
         key = id(weight)
         if key not in self._transposed:
-            made = self._add(f"{weight.name}_transposed", np.ascontiguousarray(array.T))
+            made = self._add(f"{weight.name}_transposed", array.T)
             self._transposed[key] = self.know(
                 made, TensorInfo(array.T.shape, self.info_of(weight).dtype)
             )
