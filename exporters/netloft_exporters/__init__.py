@@ -65,7 +65,7 @@ def to_onnx(
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
-            written = write_onnx(graph, module, inputs, staged, opset)
+            written = write_onnx(graph, module, inputs, staged, opset, prove=prove)
             if prove:
                 _prove(graph, module, inputs, staged)
             # the weights first: a header must never point at data that is not there yet

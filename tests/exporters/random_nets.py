@@ -15,11 +15,10 @@ from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from tests.exporters.judging import Outcome, judge
+from tests.exporters.judging import Outcome, filled, judge, own_route
 from tests.exporters.random_lines import HEAD, KINDS
 from torch import Tensor, nn
 
-from netloft_exporters.onnx.direct_route import lower_directly
 from netloft_exporters.onnx.lowered import Lowered
 
 __all__ = ["Choose", "Program", "build", "shrunk", "verdict"]
@@ -82,7 +81,7 @@ class Program:
         space: dict[str, Any] = {"__name__": "random_net"}
         exec(compile(self.source(), "random_net.py", "exec"), space)
         module: nn.Module = space["Net"]()
-        return _filled(module.eval())
+        return filled(module.eval())
 
     def inputs(self, batch: int) -> dict[str, Tensor]:
         """Return an input of so many items."""
@@ -95,7 +94,7 @@ class Program:
         space = {**_names(), "self": nn.Module(), **self.inputs(2)}
         try:
             exec("\n".join(init), space)
-            _filled(space["self"].eval())
+            filled(space["self"].eval())
             with torch.no_grad():
                 exec("\n".join(forward), space)
             found = {name: space[name] for name in space if _VALUE.fullmatch(name)}
@@ -132,32 +131,13 @@ def _is_sound(value: Any) -> bool:
     )
 
 
-def _filled(module: nn.Module) -> nn.Module:
-    """Give weights and statistics values that show a mistake and keep numbers in range."""
-    generator = torch.Generator().manual_seed(0)
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            if not tensor.is_floating_point():
-                continue
-            noise = torch.randn(tensor.shape, generator=generator)
-            if tensor.dim() > 1:
-                noise *= (tensor.numel() / tensor.shape[0]) ** -0.5
-            elif name.endswith("weight"):
-                noise = 1 + 0.3 * noise
-            elif name.endswith("running_var"):
-                noise = 0.5 + noise.abs()
-            tensor.copy_(noise)
-    return module
-
-
 def build(choose: Choose[Any], most: int = 16) -> Program:
     """Make a network of at most so many lines."""
     program = Program(choose(SHAPES))
     values = program.values() or {}
     for _ in range(choose(range(3, most + 1))):
         row = choose(KINDS[choose(list(KINDS))])
-        line = _filled_line(row, program, values, choose)
+        line = __filled_line(row, program, values, choose)
         longer = replace(program, lines=(*program.lines, line))
         found = longer.values() if line else None
         if found:
@@ -167,7 +147,7 @@ def build(choose: Choose[Any], most: int = 16) -> Program:
     return replace(program, outputs=tuple(names), form=choose(["one", "tuple", "dict"]))
 
 
-def _filled_line(
+def __filled_line(
     row: str, program: Program, values: Mapping[str, Tensor], choose: Choose[Any]
 ) -> str:
     """Fill the blanks of a row; empty where something that it wants is not there."""
@@ -207,7 +187,7 @@ def _alternative(blank: str, choose: Choose[Any]) -> str:
     return f"{{{chosen}}}" if chosen in ("a2", "a3", "C") else chosen
 
 
-def verdict(program: Program, lower: Callable[..., Lowered] = lower_directly) -> Outcome:
+def verdict(program: Program, lower: Callable[..., Lowered] = own_route) -> Outcome:
     """Judge a network at several batch sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch and ONNX Runtime, about odd networks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from torch import nn
 
 from netloft.defaults import DEFAULT_OPSET
 from netloft.graph.graph import Graph
+from netloft.passes import DEFAULT, NotFunctionalError, Pass, PassRow, run_passes
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
 from netloft_exporters.onnx.direct_route import lower_directly
-from netloft_exporters.onnx.lowered import Lowered, PassRow
+from netloft_exporters.onnx.lowered import Lowered
 from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
@@ -51,6 +52,9 @@ def write_onnx(
     inputs: Mapping[str, torch.Tensor],
     path: Path,
     opset: int = DEFAULT_OPSET,
+    *,
+    passes: Sequence[Pass] = DEFAULT,
+    prove: bool = True,
 ) -> Written:
     """Lower a graph, write it and check what was written.
 
@@ -60,13 +64,15 @@ def write_onnx(
         inputs: Example inputs by parameter name of `forward`.
         path: A file in a folder of our own: a failure leaves what was written so far.
         opset: ONNX operator set.
+        passes: What to run over the graph first, in order.
+        prove: Run the graph before and after each pass, and take a pass back that changes a result.
 
     Raises:
         ExportError: The graph cannot be written.
         CheckError: What was written is not right.
     """
     check_opset(opset)
-    lowered = lower(graph, module, inputs, opset)
+    lowered = lower(graph, module, inputs, opset, passes, prove)
     model = name_model(lowered, graph)
     model.ir_version = IR_VERSION
     odd = write_model(model, path)
@@ -83,7 +89,12 @@ def write_onnx(
 
 
 def lower(
-    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
+    graph: Graph,
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    opset: int,
+    passes: Sequence[Pass] = DEFAULT,
+    prove: bool = True,
 ) -> Lowered:
     """Lower a graph by the first route that covers it; the route says why it was not an earlier.
 
@@ -91,8 +102,9 @@ def lower(
         ExportError: No route covers it.
     """
     try:
-        return lower_directly(graph, module, inputs, opset)
-    except Unsupported as reason:
+        passed = run_passes(graph, passes, example=inputs if prove else None)
+        return replace(lower_directly(passed.graph, opset), passes=passed.rows)
+    except (Unsupported, NotFunctionalError) as reason:
         lowered = lower_with_torch(graph, module, inputs, opset)
         return replace(lowered, route=f"torch.onnx, since netloft's own route lacks {reason}")
 

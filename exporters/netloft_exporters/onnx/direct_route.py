@@ -7,66 +7,37 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from onnxscript.optimizer import optimize
-from torch import fx, nn
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from torch import fx
 
 from netloft.graph.annotation import Annotation
 from netloft.graph.cost import tensors
 from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import Graph, annotation
-from netloft.graph.ops import is_inplace
-from netloft_exporters.onnx.lowered import Lowered, PassRow, write_origin
+from netloft_exporters.onnx.lowered import Lowered
 from netloft_exporters.onnx.lowering import LOWERINGS, Context, Unsupported
 from netloft_exporters.onnx.lowering.context import dtype_of
 from netloft_exporters.onnx.lowering.modules import module_call
-from netloft_exporters.onnx.origins import OriginFinder, weight_path
-from netloft_exporters.onnx.quiet import quiet
 
 __all__ = ["lower_directly"]
 
 # Calls whose result is only a number or nothing; the graph knows it already.
 _SILENT = {"assert"}
 
-# What a view shares its memory with; a write to one of them changes the other.
-_VIEWS = {
-    "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes",
-    "getitem", "select", "chunk", "split", "tensor_split", "unbind", "expand", "expand_as",
-    "identity", "dropout", "feature_dropout", "stochastic_depth", "narrow", "to", "float", "double",
-    "half", "type", "type_as",
-}  # fmt: skip
 
-
-def lower_directly(
-    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
-) -> Lowered:
+def lower_directly(graph: Graph, opset: int) -> Lowered:
     """Lower a graph with the table of `netloft_exporters.onnx.lowering`.
 
     Args:
-        graph: The proven graph.
-        module: Not used: the graph holds the weights.
-        inputs: Not used: the graph knows its shapes.
+        graph: Functional: what `netloft.passes.run_passes` gave.
         opset: ONNX operator set to write.
 
     Raises:
         Unsupported: An operation, or a use of one, that the table does not cover.
     """
     model = _Lowering(graph, opset).run()
-    row = _optimise(model)
-    finder = OriginFinder(graph)
-    for node in model.graph:
-        path = weight_path(node)
-        if "pkg.onnxscript.rewriter.rule_name" in node.metadata_props and path:
-            # a fused convolution is the convolution that holds its weight
-            write_origin(node, finder.find(path, node.op_type, None))
-    return Lowered(model, "netloft", (row,))
-
-
-def _optimise(model: ir.Model) -> PassRow:
-    before = len(model.graph)
-    with quiet():
-        optimize(model)
-    rule = "onnxscript optimiser: constants folded, conv+BN and pad+conv merged"
-    return PassRow(rule, before, len(model.graph), "parity of the written file")
+    RemoveUnusedNodesPass()(model)
+    return Lowered(model, "netloft", ())
 
 
 class _Lowering:
@@ -76,8 +47,6 @@ class _Lowering:
         self._graph, self._context = graph, Context(graph, opset)
         self._values: dict[fx.Node, Any] = {}
         self._weights: dict[str, torch.Tensor | None] = {}
-        self._order = {node: i for i, node in enumerate(graph.module.graph.nodes)}
-        self._memory: dict[fx.Node, fx.Node] = {}  # which node's memory a node's result lives in
 
     def run(self) -> ir.Model:
         """Lower every node."""
@@ -129,12 +98,12 @@ class _Lowering:
         value = self._called(node, record)
         for part, info in zip(_flat(value), tensors(record.value), strict=True):
             self._context.know(part, info)
-        self._store(node, record, value)
+        self._values[node] = value
 
     def _called(self, node: fx.Node, record: Annotation) -> Any:
         args = self._resolved(list(node.args))
         kwargs = self._resolved(dict(node.kwargs))
-        kwargs.pop("inplace", None)
+        kwargs.pop("inplace", None)  # False: the graph is functional
         op = record.op
         if node.op == "call_module":
             op, more = self._module_arguments(str(node.target))
@@ -179,42 +148,6 @@ class _Lowering:
             parts = (argument.start, argument.stop, argument.step)
             return slice(*(self._resolved(part) for part in parts))
         return argument
-
-    def _store(self, node: fx.Node, record: Annotation, value: Any) -> None:
-        """Keep a node's value; a write in place is seen by every node of the same memory.
-
-        A value that no node reads any more needs no update; one that lives in the same memory
-        through a view, and is read later, is more than this route covers.
-        """
-        self._values[node] = value
-        operand = node.all_input_nodes[0] if node.all_input_nodes else None
-        if operand is None:
-            return
-        if is_inplace(node, self._graph.module):
-            for other in self._sharing(operand):
-                if other is not operand and self._read_after(other, node) and other is not node:
-                    if not self._is_whole(other, operand):
-                        raise Unsupported(f"a write in place that a view sees ({node.name})")
-                    self._values[other] = value
-            self._values[operand] = value
-            self._memory[node] = self._root(operand)
-        elif record.op in _VIEWS:
-            self._memory[node] = self._root(operand)
-
-    def _root(self, node: fx.Node) -> fx.Node:
-        return self._memory.get(node, node)
-
-    def _sharing(self, node: fx.Node) -> list[fx.Node]:
-        root = self._root(node)
-        return [root, *(other for other, home in self._memory.items() if home is root)]
-
-    def _is_whole(self, first: fx.Node, second: fx.Node) -> bool:
-        """Tell whether two nodes of one memory are the very same tensor, written in place."""
-        chain = [first, second]
-        return all(n is self._root(n) or is_inplace(n, self._graph.module) for n in chain)
-
-    def _read_after(self, node: fx.Node, writer: fx.Node) -> bool:
-        return any(self._order[user] > self._order[writer] for user in node.users)
 
 
 def _flat(value: Any) -> list[Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from netloft.graph.annotation import Source
+from netloft.passes.record import PassRow
 
-__all__ = ["Lowered", "Origin", "PassRow", "write_origin"]
+__all__ = ["Lowered", "Origin", "write_origin"]
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,6 @@ class Origin:
     module: str
     class_name: str
     source: Source | None
-
-
-@dataclass(frozen=True)
-class PassRow:
-    """What one pass did, for the report.
-
-    Attributes:
-        name: The pass.
-        nodes_before: Nodes that it was given.
-        nodes_after: Nodes that it left.
-        proof: What shows that the function is still the same.
-    """
-
-    name: str
-    nodes_before: int
-    nodes_after: int
-    proof: str
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from netloft.errors import ExportError
 from netloft.graph.annotation import Source
 from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph
+from netloft.passes.record import PassRow
 from netloft.tracing.shapes import resized
 from netloft.tracing.source import describe, is_user_file, relative_file
-from netloft_exporters.onnx.lowered import Lowered, Origin, PassRow, write_origin
+from netloft_exporters.onnx.lowered import Lowered, Origin, write_origin
 from netloft_exporters.onnx.origins import OriginFinder, weight_path
 from netloft_exporters.onnx.quiet import quiet
 

@@ -58,6 +58,9 @@ MODULE_OPS = {
     "LSTM": "lstm",
     "GRU": "gru",
     "RNN": "rnn",
+    "LSTMCell": "lstm_cell",
+    "GRUCell": "gru_cell",
+    "RNNCell": "rnn_cell",
     "Dropout1d": "dropout",
     "Dropout2d": "dropout",
     "Dropout3d": "dropout",
@@ -121,7 +124,7 @@ _FAMILY_OPS: dict[str, str] = {
     "attention": (
         r"multihead_attention|scaled_dot_product_attention|transformer.*|shifted_window_attention.*"
     ),
-    "recurrent": r"lstm|gru|rnn",
+    "recurrent": r"(lstm|gru|rnn)(_cell)?",
     "embedding": r"embedding(_bag)?",
     "pad": r"pad",
     "resample": r"interpolate|grid_sample|pixel_(un)?shuffle|affine_grid|channel_shuffle|"

@@ -29,6 +29,7 @@ __all__ = [
     "PASSES",
     "NotFunctionalError",
     "Note",
+    "Pass",
     "PassRow",
     "Passed",
     "choose_passes",

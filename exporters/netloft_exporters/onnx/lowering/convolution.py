@@ -66,6 +66,8 @@ def conv_pads(padding: Lengths | str, kernel: list[int], dilations: list[int]) -
         total = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
         begin = [t // 2 for t in total]
         return [*begin, *(t - b for t, b in zip(total, begin, strict=True))]
+    if not isinstance(padding, int | str) and len(padding) == 2 * len(kernel):
+        return list(padding)  # a folded pad may differ at begin and end
     return tuple_of(padding, len(kernel)) * 2
 
 

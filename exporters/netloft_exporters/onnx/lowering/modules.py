@@ -22,6 +22,7 @@ _CONV_T = "@weight @bias stride padding output_padding groups dilation"
 _MAX_POOL = "kernel_size stride padding dilation ceil_mode return_indices"
 _AVG_POOL = "kernel_size stride padding ceil_mode count_include_pad"
 _LP_POOL = "norm_type kernel_size stride ceil_mode"
+_UPSAMPLE = "size scale_factor mode align_corners recompute_scale_factor"
 _CONSTANT_PADS: tuple[type[nn.Module], ...] = (
     *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
     *(nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d),
@@ -102,8 +103,11 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.Dropout2d: ("dropout", ""),
     nn.Dropout3d: ("dropout", ""),
     nn.AlphaDropout: ("dropout", ""),
-    nn.Upsample: ("interpolate", "size scale_factor mode align_corners"),
+    nn.Upsample: ("interpolate", _UPSAMPLE),
+    nn.UpsamplingNearest2d: ("interpolate", _UPSAMPLE),
+    nn.UpsamplingBilinear2d: ("interpolate", _UPSAMPLE),
     nn.PixelShuffle: ("pixel_shuffle", "upscale_factor"),
+    nn.ChannelShuffle: ("channel_shuffle", "groups"),
     nn.PixelUnshuffle: ("pixel_unshuffle", "downscale_factor"),
     **dict.fromkeys(_CONSTANT_PADS, ("pad", "pad=padding value")),
     **{
@@ -111,7 +115,17 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
         for mode, classes in _PADS.items()
         for cls in classes
     },
-    nn.Embedding: ("embedding", "@weight"),
+    nn.Embedding: ("embedding", "@weight padding_idx max_norm"),
+    nn.EmbeddingBag: (
+        "embedding_bag_module",
+        "@weight max_norm mode include_last_offset padding_idx",
+    ),
+    nn.LSTM: ("lstm", "module"),
+    nn.GRU: ("gru", "module"),
+    nn.RNN: ("rnn", "module"),
+    nn.LSTMCell: ("lstm_cell", "module"),
+    nn.GRUCell: ("gru_cell", "module"),
+    nn.RNNCell: ("rnn_cell", "module"),
     ParametrizationList: ("parametrized_weight", "module"),
     nn.MultiheadAttention: ("multihead_attention", "module"),
 }
