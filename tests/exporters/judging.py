@@ -29,7 +29,7 @@ from netloft_exporters.onnx.lowered import Lowered
 from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 
-__all__ = ["Inputs", "Outcome", "judge", "own_route"]
+__all__ = ["Inputs", "Outcome", "filled", "judge", "own_route"]
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, torch.Tensor]

@@ -137,7 +137,7 @@ def build(choose: Choose[Any], most: int = 16) -> Program:
     values = program.values() or {}
     for _ in range(choose(range(3, most + 1))):
         row = choose(KINDS[choose(list(KINDS))])
-        line = __filled_line(row, program, values, choose)
+        line = _filled_line(row, program, values, choose)
         longer = replace(program, lines=(*program.lines, line))
         found = longer.values() if line else None
         if found:
@@ -147,7 +147,7 @@ def build(choose: Choose[Any], most: int = 16) -> Program:
     return replace(program, outputs=tuple(names), form=choose(["one", "tuple", "dict"]))
 
 
-def __filled_line(
+def _filled_line(
     row: str, program: Program, values: Mapping[str, Tensor], choose: Choose[Any]
 ) -> str:
     """Fill the blanks of a row; empty where something that it wants is not there."""

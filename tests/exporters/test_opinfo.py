@@ -1,4 +1,4 @@
-"""Every lowering against PyTorch's own table of operators and sample arguments."""
+"""Every lowering against PyTorch's own tables of operators, layers and sample arguments."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import os
 from collections import Counter
 
 import pytest
-from tests.exporters.opinfo import Form, operators, outcomes
+from tests.exporters.opinfo import Form, entries, outcomes
 
 EVERY = "NETLOFT_OPINFO_ALL"
 """Set it to run all samples: there are over a thousand of some."""
 
 MOST: dict[Form, int] = {"function": 30, "method": 3, "in place": 3, "batched": 6}
-"""Samples of one operator in each way of writing it."""
+"""Samples of one operator or layer in each way of writing it."""
 
 REFUSED: dict[str, str] = {}
-"""Operators of which no sample is lowered, and why that is right."""
+"""Operators and layers of which no sample is lowered, and why that is right."""
 
-LEAST_OPERATORS, LEAST_RIGHT = 1, 1
+LEAST_COVERED, LEAST_RIGHT = 1, 1
 """What was covered before; it may only grow."""
 
-OPERATORS = operators()
+ENTRIES = entries()
 COUNTED: dict[str, Counter[str]] = {}
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_an_operator_is_right_or_refused(name: str) -> None:
     counted, bad, refusals = COUNTED.setdefault(name, Counter()), [], []
     for form, most in MOST.items():
         every = bool(os.environ.get(EVERY))
-        for outcome in outcomes(OPERATORS[name], form, None if every else most):
+        for outcome in outcomes(ENTRIES[name], form, None if every else most):
             counted[outcome.kind] += 1
             if outcome.kind in ("wrong", "crashed"):
                 bad.append(f"{form} {outcome.kind}: {outcome.reason}")
@@ -41,10 +41,10 @@ def test_an_operator_is_right_or_refused(name: str) -> None:
 
 
 def test_coverage_does_not_shrink() -> None:
-    if len(COUNTED) < len(OPERATORS):
-        pytest.skip("only some operators were run")
+    if len(COUNTED) < len(ENTRIES):
+        pytest.skip("only some were run")
     total = sum(COUNTED.values(), Counter())
     covered = sum(counted["right"] > 0 for counted in COUNTED.values())
-    print(f"{covered} of {len(OPERATORS)} operators covered; samples: {dict(total)}")
-    assert covered >= LEAST_OPERATORS
+    print(f"{covered} of {len(ENTRIES)} operators and layers covered; samples: {dict(total)}")
+    assert covered >= LEAST_COVERED
     assert total["right"] >= LEAST_RIGHT
