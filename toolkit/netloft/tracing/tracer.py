@@ -20,6 +20,7 @@ from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import is_inplace
+from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["Tracer", "bind_inputs", "detached_copy", "private_copy"]
@@ -136,6 +137,7 @@ class Tracer(fx.Tracer):
         self._count: Counter[str] = Counter()
         self.called: list[ModuleCall] = []
         self.side_effects: list[SideEffect] = []
+        self._hooks: dict[int, Hooks] = {}
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that sees in-place operators."""
@@ -173,9 +175,25 @@ class Tracer(fx.Tracer):
         self.called.append(call)
         self._calls.append(call)
         try:
+            if id(m) in self._hooks or (has_hooks(m) and self.is_leaf_module(m, path)):
+                return self._call_hooked(m, forward, args, kwargs)
             return super().call_module(m, forward, args, kwargs)
         finally:
             self._calls.pop()
+
+    def _call_hooked(
+        self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Record what the hooks of a leaf do as operations of their own, around the leaf.
+
+        The leaf that the graph calls, which is our copy, loses them, or they would run twice.
+        """
+        if id(m) not in self._hooks:
+            self._hooks[id(m)] = Hooks.taken_from(m)
+        hooks = self._hooks[id(m)]
+        args, kwargs = hooks.before(m, args, kwargs)
+        result = super().call_module(m, forward, args, kwargs)
+        return hooks.after(m, args, kwargs, result)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Give the node its module calls and its line."""
