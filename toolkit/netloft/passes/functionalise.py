@@ -66,7 +66,7 @@ def functionalise(edit: Edit) -> None:
 def _writes(edit: Edit, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(edit.module_of(node), "inplace", False))
-    return "out" in node.kwargs or is_inplace(node, edit.root)
+    return node.kwargs.get("out") is not None or is_inplace(node, edit.root)
 
 
 class _Functionaliser:

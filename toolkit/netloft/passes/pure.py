@@ -58,7 +58,7 @@ def pure_call(node: fx.Node) -> Call:
     Raises:
         NotFunctionalError: There is no such call.
     """
-    if "out" in node.kwargs:
+    if node.kwargs.get("out") is not None:
         raise NotFunctionalError(f"%{node.name} writes to its out= argument")
     args, kwargs = node.args, dict(node.kwargs)
     if node.op == "call_method":
@@ -102,5 +102,5 @@ def _without_flag(node: fx.Node) -> Call:
         bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise NotFunctionalError(f"%{node.name} writes in a way that cannot be read") from error
-    bound.arguments["inplace"] = False
+    del bound.arguments["inplace"]  # the last one, and False unless it is given
     return Call("call_function", node.target, bound.args, bound.kwargs)
