@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnx
 from torch import nn
 
-from netloft.defaults import INLINE_LIMIT
 from netloft.errors import InputError, ParityError, first_line
 from netloft.graph.graph import Graph
 from netloft.parity.compare import Comparison, measure
@@ -21,6 +20,7 @@ from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.reference import Reference, ReferenceRun
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import Tap, find_taps
+from netloft.runtime.header import header_of
 
 __all__ = ["ParityResult", "check_parity", "require_parity"]
 
@@ -90,9 +90,9 @@ def check_parity(
         ParityError: The file fails on an input that the module takes.
         InputError: The module fails on a usual input.
     """
-    proto = onnx.load(str(path))
-    taps = find_taps(graph, proto) if proto.ByteSize() < INLINE_LIMIT else ()
-    runners = {p: FileRunner(path, proto, taps, p, threads) for p in providers}
+    header = onnx.load_from_string(header_of(path))
+    taps = find_taps(graph, header)
+    runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
     reference = Reference(module, graph, taps)
     outcomes, refused = [], []
     for case in cases:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from netloft.errors import first_line
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
+from netloft.parity.widened import Widened, widened
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.tracer import detached_copy
 
@@ -44,20 +45,19 @@ class Reference:
 
     def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
         self._graph = graph
-        self._float32 = detached_copy(module)
-        self._float64 = copy.deepcopy(module).double()
-        self._taps32 = tapped_module(graph, taps) if taps else None
-        self._taps64 = tapped_module(graph, taps).double() if taps else None
+        self._module = detached_copy(module)
+        self._taps = tapped_module(graph, taps) if taps else None
+        self._float64 = Widened(*(m for m in (self._module, self._taps) if m is not None))
         self.float64_missing = ""
 
     def run(self, case: Case) -> ReferenceRun:
         """Run both; the case's tensors are not changed."""
-        single = self._outputs(self._float32, self._taps32, case.inputs)
+        single = self._outputs(case.inputs, nullcontext())
         double = single
         if not self.float64_missing:
-            widened = {name: _widened(t) for name, t in case.inputs.items()}
+            inputs = {name: widened(t) for name, t in case.inputs.items()}
             try:
-                double = self._outputs(self._float64, self._taps64, widened)
+                double = self._outputs(inputs, self._float64)
             except (RuntimeError, TypeError) as error:
                 self.float64_missing = first_line(error)
         return ReferenceRun(single, double)
@@ -68,20 +68,17 @@ class Reference:
         runs = []
         for _ in range(ROUNDED_RUNS):
             inputs = {name: _rounded(t, generator) for name, t in case.inputs.items()}
-            runs.append(self._outputs(self._float32, self._taps32, inputs))
+            runs.append(self._outputs(inputs, nullcontext()))
         return runs
 
     def _outputs(
-        self,
-        module: nn.Module,
-        taps: nn.Module | None,
-        inputs: Mapping[str, torch.Tensor],
+        self, inputs: Mapping[str, torch.Tensor], precision: AbstractContextManager[Any]
     ) -> Arrays:
-        with torch.inference_mode(), silent():
-            result = module(**{name: t.clone() for name, t in inputs.items()})
+        with torch.inference_mode(), silent(), precision:
+            result = self._module(**{name: t.clone() for name, t in inputs.items()})
             values = self._graph.named_outputs(flatten_outputs(result))
-            if taps is not None:
-                values |= taps(*(t.clone() for t in inputs.values()))
+            if self._taps is not None:
+                values |= self._taps(*(t.clone() for t in inputs.values()))
         return {name: _array(value) for name, value in values.items()}
 
 
@@ -93,10 +90,6 @@ def _rounded(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     half = torch.finfo(tensor.dtype).eps / 2
     moved: torch.Tensor = tensor.double() * (1 + 1.01 * half * signs)
     return moved.to(tensor.dtype)
-
-
-def _widened(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.double() if tensor.dtype.is_floating_point else tensor
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:

@@ -29,16 +29,19 @@ class FileRunner:
     def __init__(
         self,
         path: Path,
-        proto: onnx.ModelProto,
+        header: onnx.ModelProto,
         taps: Sequence[Tap],
         provider: str,
         threads: int | None,
     ) -> None:
         self._provider, self._taps = provider, taps
         self._session = start_session(path, provider, threads=threads)
-        self._tapped = (
-            start_session(tapped_onnx(proto, taps), provider, threads=threads) if taps else None
-        )
+        self._tapped = None
+        if taps:
+            tapped = tapped_onnx(header, taps)
+            self._tapped = start_session(
+                tapped, provider, threads=threads, weights_in=path.absolute().parent
+            )
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Return outputs and tapped values by name.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,18 +78,16 @@ def _onnx_head(model: onnx.ModelProto, output: str, op_type: str) -> str | None:
 
 
 def tapped_module(graph: Graph, taps: Sequence[Tap]) -> fx.GraphModule:
-    """Return a copy of the graph that gives a dict of the tapped values."""
-    copied = copy.deepcopy(graph.module)
-    nodes = {node.name: node for node in copied.graph.nodes}
-    (output,) = (node for node in copied.graph.nodes if node.op == "output")
-    output.args = ({tap.name: nodes[tap.node] for tap in taps},)
-    copied.graph.lint()
-    copied.recompile()
-    return copied
+    """Return a graph of the same weights that gives a dict of the tapped values."""
+    tapped = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    tapped.graph_copy(graph.module.graph, copies)
+    tapped.output({tap.name: copies[graph.node(tap.node)] for tap in taps})
+    return fx.GraphModule(graph.module, tapped)
 
 
 def tapped_onnx(model: onnx.ModelProto, taps: Sequence[Tap]) -> bytes:
-    """Return the file's bytes with the tapped values as further outputs."""
+    """Return a model's bytes with the tapped values as further outputs."""
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     for tap in taps:

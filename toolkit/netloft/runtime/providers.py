@@ -57,6 +57,8 @@ TINY_MODEL = bytes.fromhex(
     "0208010a0208010a02080142040a00100d"
 )
 
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+
 _log = logging.getLogger(__name__)
 
 
@@ -107,6 +109,7 @@ def start_session(
     optimisation: str = "all",
     use_tf32: bool = False,
     provider_options: Mapping[str, str] | None = None,
+    weights_in: Path | None = None,
 ) -> ort.InferenceSession:
     """Start a session in which the provider asked for runs.
 
@@ -118,6 +121,7 @@ def start_session(
         optimisation: `none`, `basic`, `extended` or `all`.
         use_tf32: Let CUDA round factors to TensorFloat-32: faster, and off by a thousandth.
         provider_options: More options in the provider's own words.
+        weights_in: Folder of the weights that a model given as bytes has outside.
 
     Raises:
         ProviderError: The provider does not start here; nothing else runs in its place.
@@ -126,6 +130,8 @@ def start_session(
     _check_name(provider)
     source = _source(model)
     options = _session_options(threads, spinning, optimisation)
+    if weights_in is not None:
+        options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_in))
     own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
     attempt = _attempt(source, options, provider, own)
     if attempt.session is not None:
