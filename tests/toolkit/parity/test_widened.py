@@ -1,4 +1,4 @@
-"""A module with widened weights gives, bit for bit, what its float64 copy gives."""
+"""A module with widened weights gives what its float64 copy gives, to float64's own rounding."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_it_equals_a_float64_copy(name: str) -> None:
         with Widened(module):
             found = module(x)
     assert found.dtype is torch.float64
-    assert torch.equal(found, expected)
+    # not bit for bit: attention has a fast path of its own, which a torch function mode turns off
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-15)
     after = module.state_dict()
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert {value.dtype for value in after.values()} == {v.dtype for v in before.values()}
