@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-__all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of"]
+__all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of", "writes"]
 
 FAMILIES = (
     "input",
@@ -207,6 +207,11 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     if name.endswith("_") and not name.startswith("_"):
         return True
     return bool(_bound(node).get("inplace", False))
+
+
+def writes(node: fx.Node, root: nn.Module) -> bool:
+    """Tell whether the node overwrites its first operand, or its `out=` argument."""
+    return node.kwargs.get("out") is not None or is_inplace(node, root)
 
 
 _MODULE_ATTRIBUTES = """

@@ -33,7 +33,7 @@ from torch import fx
 from netloft.graph.annotation import TensorInfo
 from netloft.graph.cost import at_batch
 from netloft.graph.graph import annotation
-from netloft.graph.ops import is_inplace, op_of
+from netloft.graph.ops import op_of, writes
 from netloft.passes.edit import Edit, NotFunctionalError, info_of
 from netloft.passes.pure import pure_call, setitem
 from netloft.passes.views import put_back
@@ -66,7 +66,7 @@ def functionalise(edit: Edit) -> None:
 def _writes(edit: Edit, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(edit.module_of(node), "inplace", False))
-    return node.kwargs.get("out") is not None or is_inplace(node, edit.root)
+    return writes(node, edit.root)
 
 
 class _Functionaliser:
@@ -95,13 +95,15 @@ class _Functionaliser:
         """Rewrite every node, then say what was done."""
         for node in nodes:
             operands = node.all_input_nodes
+            target = node.kwargs.get("out") or (operands[0] if operands else None)
             self._read_operands(node)
             if _writes(self._edit, node):
-                self._write(node, operands)
+                self._write(node, target)
             else:
                 self._remember(node, operands)
         for writer, told in self._told.items():
-            self._edit.note(writer, "; ".join(dict.fromkeys(told)))
+            alone = ["nothing else reads what it wrote to"] if len(told) == 1 else []
+            self._edit.note(writer, "; ".join(dict.fromkeys([*told, *alone])))
 
     def _read_operands(self, node: fx.Node) -> None:
         if node.op == "output" or annotation(node).op not in _SHAPE_READERS:
@@ -174,11 +176,12 @@ class _Functionaliser:
 
     # writing
 
-    def _write(self, node: fx.Node, operands: list[fx.Node]) -> None:
-        target = operands[0] if operands else None
-        homes = set(annotation(target).memory) if target is not None else set()
-        if target is None or len(homes) != 1:
+    def _write(self, node: fx.Node, target: object) -> None:
+        homes = set(annotation(target).memory) if isinstance(target, fx.Node) else set()
+        if not isinstance(target, fx.Node) or len(homes) != 1:
             raise NotFunctionalError(f"%{node.name} writes to what is not one tensor")
+        if "out" in node.kwargs and annotation(node).value != info_of(target):
+            raise NotFunctionalError(f"%{node.name} changes the shape of its out= argument")
         (home,) = homes
         self._writer[home] = node
         self._told[node].append(f"{annotation(node).op} in place became a value")

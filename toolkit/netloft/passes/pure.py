@@ -53,14 +53,14 @@ def pure_call(node: fx.Node) -> Call:
     """Return the call without the write.
 
     Args:
-        node: A function or method call that writes to its first operand.
+        node: A function or method call that writes to its first operand, or to `out=`.
 
     Raises:
         NotFunctionalError: There is no such call.
     """
-    if node.kwargs.get("out") is not None:
-        raise NotFunctionalError(f"%{node.name} writes to its out= argument")
     args, kwargs = node.args, dict(node.kwargs)
+    if kwargs.pop("out", None) is not None:
+        return Call(node.op, node.target, args, kwargs)
     if node.op == "call_method":
         return _pure_method(node, str(node.target), args, kwargs)
     if node.target is operator.setitem:

@@ -19,7 +19,7 @@ from torch import fx, nn
 from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
-from netloft.graph.ops import is_inplace
+from netloft.graph.ops import writes
 from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
@@ -298,7 +298,7 @@ def remove_dead(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
     for node in reversed(graph.nodes):
         if node.op in ("placeholder", "output") or node.users:
             continue
-        if is_inplace(node, root):
+        if writes(node, root):
             continue
         graph.erase_node(node)
         erased.append(node)
