@@ -16,7 +16,7 @@ from netloft.graph.dims import UNKNOWN, fold_dim
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.lowered import Origin, write_origin
 
-__all__ = ["Context", "Unsupported", "dtype_of"]
+__all__ = ["SMALL", "Context", "Unsupported", "dtype_of"]
 
 _TYPES = {
     "float32": ir.DataType.FLOAT,
@@ -29,6 +29,9 @@ _TYPES = {
     "uint8": ir.DataType.UINT8,
     "bool": ir.DataType.BOOL,
 }
+
+SMALL = 2**14
+"""Elements up to which a constant is worked out, and written, anew."""
 
 
 class Unsupported(Exception):  # noqa: N818 - an answer, not a failure: another route is taken
@@ -178,6 +181,11 @@ class Context:
         """Return the contents of a weight or a constant; None for a value that is computed."""
         return None if value.const_value is None else value.const_value.numpy()
 
+    def _small(self, value: ir.Value) -> npt.NDArray[Any] | None:
+        """Return the contents of a constant that is small enough to be worked on here and now."""
+        array = self.array_of(value)
+        return array if array is not None and array.size <= SMALL else None
+
     def transposed(self, weight: ir.Value) -> ir.Value:
         """Return a matrix with its axes swapped; a weight is swapped once, as it is written."""
         array = self.array_of(weight)
@@ -202,6 +210,13 @@ class Context:
         given, wanted = self.shape_of(value), tuple(shape)
         if given == wanted:
             return value
+        array = self._small(value)
+        if array is not None:
+            return self.constant(array.reshape(self.fixed(wanted)), self.info_of(value).dtype)
+        maker = value.producer()
+        source = maker.inputs[0] if maker and maker.op_type == "Reshape" else None
+        if source is not None and id(source) in self._infos:
+            return self.reshape(source, wanted)  # two in a row are one
         # an open length that stays where it is, is 0 to Reshape; one other is -1
         open_ = [axis for axis, dim in enumerate(wanted) if not isinstance(dim, int)]
         moved = [
@@ -224,6 +239,9 @@ class Context:
         info = self.info_of(value)
         if info.dtype == dtype:
             return value
+        array = self._small(value)
+        if array is not None:
+            return self.constant(array, dtype)
         return self.know(self.op("Cast", value, to=dtype_of(dtype)), TensorInfo(info.shape, dtype))
 
     def as_result(self, value: ir.Value) -> ir.Value:

@@ -351,6 +351,16 @@ def _edge(positions: npt.NDArray[np.int64], length: int) -> tuple[int, int | Non
 def _laid_out(ctx: Context, base: ir.Value, positions: Positions, value: ir.Value) -> ir.Value:
     """Return the value as long as the whole along some axes; what is between does not matter."""
     offset = len(ctx.shape_of(base)) - len(ctx.shape_of(value))
+    side_by_side = all(np.all(np.diff(found) == 1) for found in positions.values())
+    if positions and side_by_side and ctx.info_of(value).dtype != "int16":
+        shape = list(ctx.shape_of(value))
+        before, after = [0] * len(shape), [0] * len(shape)
+        for axis, found in positions.items():
+            shape[axis - offset] = length = ctx.size_of(base, axis)
+            before[axis - offset] = int(found[0])
+            after[axis - offset] = length - 1 - int(found[-1])
+        made = ctx.op("Pad", value, ctx.ints([*before, *after]))
+        return ctx.know(made, TensorInfo(tuple(shape), ctx.info_of(base).dtype))
     for axis, found in positions.items():
         source = np.zeros(ctx.size_of(base, axis), np.int64)
         source[found] = np.arange(len(found))

@@ -10,11 +10,10 @@ import onnx_ir as ir
 
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import UNKNOWN
-from netloft_exporters.onnx.lowering.context import Context, Unsupported, dtype_of
+from netloft_exporters.onnx.lowering.context import SMALL, Context, Unsupported, dtype_of
 
 __all__ = [
     "END",
-    "INLINE_ELEMENTS",
     "axis_of",
     "chosen",
     "cut",
@@ -27,9 +26,6 @@ __all__ = [
     "product",
     "sliced",
 ]
-
-INLINE_ELEMENTS = 2**14
-"""A constant of one repeated number is written out up to this many elements."""
 
 END = 2**62
 """The end of an axis, whatever its length."""
@@ -72,7 +68,7 @@ def expanded(ctx: Context, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:
         return ctx.reshape(value, wanted)
     array = ctx.array_of(value)
     fixed = [dim for dim in wanted if isinstance(dim, int)]
-    if array is not None and len(fixed) == len(wanted) and math.prod(fixed) <= INLINE_ELEMENTS:
+    if array is not None and len(fixed) == len(wanted) and math.prod(fixed) <= SMALL:
         return ctx.constant(np.broadcast_to(array, fixed), info.dtype)
     return ctx.know(ctx.op("Expand", value, ctx.dims(numbers)), TensorInfo(wanted, info.dtype))
 
@@ -80,7 +76,7 @@ def expanded(ctx: Context, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:
 def filled(ctx: Context, number: float, shape: Sequence[Dim], dtype: str) -> ir.Value:
     """Return a tensor of one number."""
     fixed = [dim for dim in shape if isinstance(dim, int)]
-    if len(fixed) == len(shape) and math.prod(fixed) <= INLINE_ELEMENTS:
+    if len(fixed) == len(shape) and math.prod(fixed) <= SMALL:
         return ctx.constant(np.full(fixed, number), dtype)
     value = ir.tensor(np.asarray([number]).astype(dtype_of(dtype).numpy()))
     return ctx.know(

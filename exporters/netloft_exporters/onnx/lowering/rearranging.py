@@ -13,7 +13,7 @@ from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.moves import (
     END,
     axis_of,
-    expanded,
+    cut,
     gathered,
     joined,
     permuted,
@@ -28,7 +28,7 @@ from netloft_exporters.onnx.lowering.spatial import batched, need, tuple_of, unb
 
 @lowering("roll")
 def roll(ctx: Context, input: ir.Value, shifts: Any, dims: Any = ()) -> ir.Value:
-    """torch.roll to a Gather for each axis; along an open axis to two Slices and Concat."""
+    """torch.roll to a Gather for each axis; along the last and an open one to Slices and Concat."""
     shape = ctx.shape_of(input)
     shifts, axes = numbers_of([shifts]), numbers_of([dims])
     if not axes or dims is None:
@@ -42,12 +42,16 @@ def roll(ctx: Context, input: ir.Value, shifts: Any, dims: Any = ()) -> ir.Value
 def _rolled(ctx: Context, value: ir.Value, shift: Any, axis: int) -> ir.Value:
     info = ctx.info_of(value)
     length = info.shape[axis] if info.shape else 1
-    if isinstance(length, int) and isinstance(shift, int):
+    if not isinstance(length, int) or not isinstance(shift, int):
+        size = ctx.length(length)
+        point = ctx.op("Sub", size, ctx.op("Mod", ctx.length(shift), size))
+    elif length == 0 or shift % length == 0:
+        return value
+    elif axis < len(info.shape) - 1:
         order = np.roll(np.arange(length), shift)
-        still = np.array_equal(order, np.arange(length))
-        return value if still else gathered(ctx, value, ctx.ints(order.tolist()), axis)
-    size = ctx.length(length)
-    point = ctx.op("Sub", size, ctx.op("Mod", ctx.length(shift), size))
+        return gathered(ctx, value, ctx.ints(order.tolist()), axis)
+    else:  # ONNX Runtime gathers one element at a time there, 15 times slower
+        point = ctx.ints([-shift % length])
     along, end = ctx.ints([axis]), ctx.ints([END])
     tail = ctx.know(ctx.op("Slice", value, point, end, along), info)
     head = ctx.know(ctx.op("Slice", value, ctx.ints([0]), point, along), info)
@@ -88,7 +92,7 @@ def rot90(ctx: Context, input: ir.Value, k: int = 1, dims: Sequence[int] = (0, 1
 def repeat_interleave(
     ctx: Context, input: ir.Value, repeats: Any, dim: int | None = None, *, output_size: Any = None
 ) -> ir.Value:
-    """torch.repeat_interleave to Gather; along an open axis to Reshape, Expand and Reshape."""
+    """torch.repeat_interleave to Gather; along the last and an open axis to Reshape and Tile."""
     if dim is None:
         input = ctx.reshape(input, (product(ctx.shape_of(input)),))
     shape = ctx.shape_of(input) or (1,)
@@ -96,14 +100,19 @@ def repeat_interleave(
     counts = ctx.array_of(repeats) if isinstance(repeats, ir.Value) else repeats
     if counts is None:
         raise Unsupported("repeats that are computed")
-    if isinstance(shape[axis], int) and not isinstance(counts, str):
+    each = isinstance(counts, int | str)
+    if isinstance(shape[axis], int) and not (each and axis == len(shape) - 1):
+        if isinstance(counts, str):
+            raise Unsupported("repeats that follow the batch")
         order = np.repeat(np.arange(ctx.size_of(input, axis)), counts)
         return gathered(ctx, input, ctx.ints(order.tolist()), axis)
     if not isinstance(counts, int | str):
         raise Unsupported("repeats of each item of an open axis")
     before, after = shape[: axis + 1], shape[axis + 1 :]
-    apart = ctx.reshape(input, (*before, 1, *after))
-    return ctx.reshape(expanded(ctx, apart, (*before, counts, *after)), ctx.result.shape)
+    times = ctx.dims([*[1] * len(before), counts, *[1] * len(after)])
+    made = ctx.op("Tile", ctx.reshape(input, (*before, 1, *after)), times)
+    info = TensorInfo((*before, counts, *after), ctx.result.dtype)
+    return ctx.reshape(ctx.know(made, info), ctx.result.shape)
 
 
 # windows
@@ -111,7 +120,7 @@ def repeat_interleave(
 
 @lowering("unfold")
 def unfold(ctx: Context, input: ir.Value, *args: Any, **names: Any) -> ir.Value:
-    """Tensor.unfold to Gather and Transpose; torch.nn.functional.unfold to Pad and Gather."""
+    """Tensor.unfold to Gather and Transpose; F.unfold to Pad, Gather and Slices."""
     if len(ctx.result.shape) > len(ctx.shape_of(input)):
         return _windows(ctx, input, *args, **names)
     return _columns(ctx, input, *args, **names)
@@ -120,9 +129,14 @@ def unfold(ctx: Context, input: ir.Value, *args: Any, **names: Any) -> ir.Value:
 def _windows(ctx: Context, input: ir.Value, dimension: int, size: int, step: int) -> ir.Value:
     shape = ctx.shape_of(input) or (1,)
     axis, input = axis_of(dimension, len(shape)), ctx.reshape(input, shape)
-    starts = range(0, ctx.size_of(input, axis) - size + 1, step)
-    index = ctx.constant(np.add.outer(starts, np.arange(size)), "int64")
-    found = gathered(ctx, input, index, axis)
+    length = ctx.size_of(input, axis)
+    starts = range(0, length - size + 1, step)
+    if size == step:  # side by side
+        whole = cut(ctx, input, axis, 0, len(starts) * size)
+        found = ctx.reshape(whole, (*shape[:axis], len(starts), size, *shape[axis + 1 :]))
+    else:
+        index = ctx.constant(np.add.outer(starts, np.arange(size)), "int64")
+        found = gathered(ctx, input, index, axis)
     order = [a for a in range(len(shape) + 1) if a != axis + 1]
     made = permuted(ctx, found, [*order, axis + 1])
     return ctx.reshape(made, ctx.result.shape)
@@ -139,19 +153,19 @@ def _columns(
     kernel, gaps, pads, strides = (tuple_of(v, 2) for v in (kernel_size, dilation, padding, stride))
     given = ctx.shape_of(input)
     height, width = (n + 2 * p for n, p in zip(ctx.fixed(given[-2:]), pads, strict=True))
-    wide = (*given[:-2], height, width)
     value = padded(ctx, input, pads, pads, "constant")
-    ctx.know(value, TensorInfo(wide, ctx.info_of(input).dtype))
-    flat = ctx.reshape(value, (*given[:-2], height * width))
-    rows, columns = (
-        np.add.outer(np.arange(k) * d, np.arange(0, n - d * (k - 1), s))
-        for n, k, d, s in zip((height, width), kernel, gaps, strides, strict=True)
-    )
-    # (kernel row, kernel column, window row, window column)
-    index = rows[:, None, :, None] * width + columns[None, :, None, :]
-    index = index.reshape(kernel[0] * kernel[1], -1)
-    found = gathered(ctx, flat, ctx.constant(index, "int64"), len(given) - 2)
-    return ctx.reshape(found, ctx.result.shape)
+    ctx.know(value, TensorInfo((*given[:-2], height, width), ctx.info_of(input).dtype))
+    starts = range(0, height - gaps[0] * (kernel[0] - 1), strides[0])
+    rows = np.add.outer(np.arange(kernel[0]) * gaps[0], starts)
+    found = gathered(ctx, value, ctx.constant(rows, "int64"), len(given) - 2)
+    # a Slice for each column of the kernel, as a Gather along the last axis is slow
+    last = width - gaps[1] * (kernel[1] - 1)
+    shape = (*ctx.shape_of(found)[:-1], len(range(0, last, strides[1])))
+    parts = [
+        sliced(ctx, found, {len(given): (j * gaps[1], j * gaps[1] + last, strides[1])}, shape)
+        for j in range(kernel[1])
+    ]
+    return ctx.reshape(joined(ctx, parts, len(given) - 1), ctx.result.shape)
 
 
 @lowering("fold")

@@ -128,6 +128,12 @@ def expand(ctx: Context, input: ir.Value, *_: Any, **__: Any) -> ir.Value:
     return expanded(ctx, input, ctx.result.shape)
 
 
+@lowering("copied")
+def copied(ctx: Context, input: ir.Value, source: ir.Value) -> ir.Value:
+    """Tensor.copy_ as a value to Cast and Expand of what is copied."""
+    return expanded(ctx, ctx.as_result(source), ctx.result.shape)
+
+
 @lowering("broadcast_tensors")
 def broadcast_tensors(ctx: Context, *tensors: Any) -> Any:
     """torch.broadcast_tensors to Expand of each."""
