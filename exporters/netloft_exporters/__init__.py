@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ def to_onnx(
     *,
     batch: str | int = "dynamic",
     opset: int = DEFAULT_OPSET,
+    passes: Sequence[str] | None = None,
+    without: Sequence[str] = (),
     prove: bool = True,
 ) -> Path:
     """Write a module as an ONNX file: traced, lowered, checked and compared, with no report.
@@ -39,6 +41,8 @@ def to_onnx(
         path: The file; it appears whole or not at all.
         batch: `dynamic`, or the one batch size that the file takes.
         opset: ONNX operator set.
+        passes: Names of the passes to run, in order; None for the default ones.
+        without: Names of passes to leave out.
         prove: Run the module, the graph and the file, and compare. Without it nothing is run, which
             takes a hundredth of the time: for a network that was exported before and whose weights
             alone are new. What tracing cannot see then goes unnoticed (`netloft.trace` says what).
@@ -53,6 +57,7 @@ def to_onnx(
         OutputError: The file cannot be written.
     """
     from netloft.errors import OutputError
+    from netloft.passes import choose_passes
     from netloft.tracing import trace
     from netloft.tracing.tracer import bind_inputs
     from netloft_exporters.onnx import write_onnx
@@ -60,12 +65,13 @@ def to_onnx(
     target = Path(path)
     if not target.parent.is_dir() or target.is_dir():
         raise OutputError(f"{target} is not a file in an existing folder", remedy="make its folder")
+    chosen = choose_passes(passes, without)
     graph = trace(module, example_inputs, batch, prove=prove)
     inputs = bind_inputs(module, example_inputs)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
-            written = write_onnx(graph, module, inputs, staged, opset, prove=prove)
+            written = write_onnx(graph, module, inputs, staged, opset, passes=chosen, prove=prove)
             if prove:
                 _prove(graph, module, inputs, staged)
             # the weights first: a header must never point at data that is not there yet

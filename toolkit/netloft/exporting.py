@@ -28,6 +28,7 @@ from netloft.models.domain import domain_inputs
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases, parity_batches
+from netloft.passes import choose_passes
 from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
@@ -52,6 +53,8 @@ class ExportOptions:
         seed: Of the inputs.
         threads: For one operation; None for the machine's cores.
         quick: Fewer repetitions, and no `torch.compile`.
+        passes: Names of the passes to run, in order; None for the default ones.
+        without: Names of passes to leave out.
     """
 
     batch: str | int = "dynamic"
@@ -60,6 +63,8 @@ class ExportOptions:
     seed: int = 0
     threads: int | None = None
     quick: bool = False
+    passes: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ def export(
     seed: int = 0,
     threads: int | None = None,
     quick: bool = False,
+    passes: Sequence[str] | None = None,
+    without: Sequence[str] = (),
 ) -> Bundle:
     """Export a module of your own.
 
@@ -99,6 +106,9 @@ def export(
         seed: Of the inputs that the file is checked on.
         threads: For one operation; None for the machine's cores.
         quick: Measure with fewer repetitions and without `torch.compile`.
+        passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
+            the default ones.
+        without: Names of passes to leave out.
 
     Raises:
         TraceError: The module has no faithful graph.
@@ -119,7 +129,16 @@ def export(
         inputs=specs,
         weights="as the module held them",
     )
-    options = ExportOptions(batch, opset, tuple(providers), seed, threads, quick)
+    options = ExportOptions(
+        batch=batch,
+        opset=opset,
+        providers=tuple(providers),
+        seed=seed,
+        threads=threads,
+        quick=quick,
+        passes=None if passes is None else tuple(passes),
+        without=tuple(without),
+    )
     return export_model(model, out, options, example=example)
 
 
@@ -142,6 +161,7 @@ def export_model(
     """
     target = Path(out) if out is not None else Path("out") / model.name
     check_target(target)
+    choose_passes(options.passes, options.without)  # a wrong name is told before the work
     running, missing = available(options.providers)
     report = Report(not_run=list(missing))
     model = dataclasses.replace(model, arguments=_public(model.arguments))
@@ -223,7 +243,10 @@ def _lower(job: _Job) -> None:
 
     job.progress("exporting to ONNX")
     with job.report.stage("export"):
-        written = write_onnx(job.graph, job.model.module, job.inputs, job.file, job.options.opset)
+        options = job.options
+        passes = choose_passes(options.passes, options.without)
+        module, inputs = job.model.module, job.inputs
+        written = write_onnx(job.graph, module, inputs, job.file, options.opset, passes=passes)
     job.report.export = {
         "route": written.route,
         "opset": written.opset,

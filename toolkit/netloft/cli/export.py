@@ -11,6 +11,7 @@ from netloft.cli.options import (
     file_options,
     model_options,
     output_options,
+    pass_options,
     provider_options,
 )
 
@@ -23,6 +24,7 @@ __all__ = ["export"]
               help="Folder of the bundle; out/NAME by default.")  # fmt: skip
 @file_options
 @provider_options
+@pass_options
 @click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
 @output_options
 def export(
@@ -32,6 +34,8 @@ def export(
     providers: tuple[str, ...],
     threads: int | None,
     precision: str,
+    passes: tuple[str, ...] | None,
+    without: tuple[str, ...],
     quick: bool,
     as_json: bool,
     quiet: bool,
@@ -52,17 +56,21 @@ def export(
 
     from netloft.bundle import check_target
     from netloft.exporting import ExportOptions, export_model
+    from netloft.passes import choose_passes
     from netloft.report.progress import progress
     from netloft.report.summary import print_summary
     from netloft.runtime.providers import available
 
     if out is not None:
         check_target(out)  # before the minutes of work
+    choose_passes(passes, without)
     available(providers)
     with progress(quiet=quiet) as tell:
         tell(f"loading {request.spec}")
         model = request.load()
-        options = ExportOptions(request.batch, opset, providers, request.seed, threads, quick)
+        options = ExportOptions(
+            request.batch, opset, providers, request.seed, threads, quick, passes, without
+        )
         bundle = export_model(model, out, options, progress=tell)
     report = bundle.report.to_dict()
     if as_json:

@@ -23,6 +23,7 @@ __all__ = [
     "loading_options",
     "model_options",
     "output_options",
+    "pass_options",
     "provider_options",
     "tolerant",
 ]
@@ -160,6 +161,22 @@ def file_options(command: _Command) -> _Command:
     """Add `--opset` and `--precision`."""
     command = _opset(hidden=False)(command)
     return _precision_option(hidden=False)(command)
+
+
+def pass_options(command: _Command) -> _Command:
+    """Add `--passes` and `--no-pass`."""
+    command = click.option(
+        "--no-pass", "without", multiple=True, metavar="NAME",
+        help="Leave a pass out; repeat for more.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--passes", default=None, metavar="NAME,…", callback=_names,
+        help="Passes to run in place of the default ones, in order; '' for none.",
+    )(command)  # fmt: skip
+
+
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part for part in value.split(",") if part)
 
 
 def provider_options(command: _Command) -> _Command:

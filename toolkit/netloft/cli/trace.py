@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from netloft.cli.options import ModelRequest, model_options, output_options
+from netloft.cli.options import ModelRequest, model_options, output_options, pass_options
 
 if TYPE_CHECKING:
     from netloft.graph import Graph
+    from netloft.passes import Passed
 
 __all__ = ["trace"]
 
@@ -17,29 +19,94 @@ __all__ = ["trace"]
 @click.command(short_help="Print the graph of MODEL.")
 @model_options
 @click.option("--text", is_flag=True, help="Stable text, one node a line.")
+@click.option("--explain", is_flag=True, help="Say what becomes of it before an export, and why.")
+@pass_options
 @output_options
-def trace(request: ModelRequest, text: bool, as_json: bool, quiet: bool) -> None:
+def trace(
+    request: ModelRequest,
+    text: bool,
+    explain: bool,
+    passes: tuple[str, ...] | None,
+    without: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Trace MODEL with torch.fx, prove the graph against the module and print it.
 
-    --json has every annotation of every node.
+    --json has every annotation of every node. --explain runs what an export runs over the graph:
+    which writes in place became values, what was folded, merged and dropped, each with its proof.
 
     \b
     Examples:
       netloft trace myresnet
       netloft trace myresnet --text
       netloft trace net.py:Net --input 1x3x32x32 --json
+      netloft trace resnet18 --explain
     """
     import json
 
     from netloft.graph.text import print_graph
+    from netloft.passes import choose_passes
+    from netloft.report.plain import plain
 
-    graph = request.trace(request.load())
-    if as_json:
+    chosen = choose_passes(passes, without)
+    model = request.load()
+    graph = request.trace(model)
+    if explain:
+        passed = _passed(graph, chosen, model.example(seed=request.seed))
+        if as_json:
+            click.echo(json.dumps(plain(_passed_facts(passed)), indent=2))
+        elif not quiet:
+            _print_passed(passed)
+    elif as_json:
         click.echo(json.dumps(_facts(graph), indent=2))
     elif text:
         click.echo(print_graph(graph, sources=True), nl=False)
     elif not quiet:
         _print(graph)
+
+
+def _passed(graph: Graph, passes: Sequence[Any], example: Mapping[str, Any]) -> Passed:
+    from netloft.errors import TraceError
+    from netloft.passes import NotFunctionalError, run_passes
+
+    try:
+        return run_passes(graph, passes, example=example)
+    except NotFunctionalError as reason:
+        raise TraceError(
+            f"a write in place cannot be expressed as a value: {reason}",
+            remedy="write it as a value; an export of it goes through torch.onnx whole",
+        ) from reason
+
+
+def _passed_facts(passed: Passed) -> dict[str, object]:
+    import dataclasses
+
+    return {
+        "passes": [dataclasses.asdict(row) for row in passed.rows],
+        "notes": [dataclasses.asdict(note) for note in passed.notes],
+    }
+
+
+def _print_passed(passed: Passed) -> None:
+    from netloft.report.table import print_table
+
+    notes = [(f"%{n.node}", n.module, n.source, n.text) for n in passed.notes]
+    if notes:
+        print_table("what was done", ["node", "module", "source", "why"], notes)
+    rows = [
+        (
+            row.name,
+            row.status,
+            str(row.nodes_before),
+            str(row.nodes_after),
+            "" if row.difference is None else f"{row.difference:.1e}",
+            row.proof,
+        )
+        for row in passed.rows
+    ]
+    columns = ["pass", "status", "nodes before", "after", "difference", "proof"]
+    print_table("passes", columns, rows)
 
 
 def _facts(graph: Graph) -> dict[str, object]:

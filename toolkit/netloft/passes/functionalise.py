@@ -107,8 +107,8 @@ class _Functionaliser:
 
     def _read_operands(self, node: fx.Node) -> None:
         if node.op == "output" or annotation(node).op not in _SHAPE_READERS:
-            node.args = fx.map_arg(node.args, lambda n: self._read(n, node))
-            node.kwargs = fx.map_arg(node.kwargs, lambda n: self._read(n, node))
+            node.args = fx.map_arg(node.args, lambda n: self._told_read(n, node))
+            node.kwargs = fx.map_arg(node.kwargs, lambda n: self._told_read(n, node))
 
     def _remember(self, node: fx.Node, operands: list[fx.Node]) -> None:
         """Note what a node is a view of."""
@@ -128,6 +128,13 @@ class _Functionaliser:
 
     # reading
 
+    def _told_read(self, node: fx.Node, reader: fx.Node) -> fx.Node:
+        value = self._read(node, reader)
+        if value is not node:
+            home = annotation(node).memory[0]
+            self._tell(home, f"{_who(reader)} reads %{value.name} in place of %{node.name}")
+        return value
+
     def _read(self, node: fx.Node, reader: fx.Node) -> fx.Node:
         """Return the node that holds what `node` holds when `reader` reads it."""
         homes = set(annotation(node).memory)
@@ -140,10 +147,7 @@ class _Functionaliser:
             self._renew(node, reader, home)
         elif node in self._pending:
             self._put_together(node, reader, home)
-        value = self._value.get(node, node)
-        if value is not node:
-            self._tell(home, f"{_who(reader)} reads %{value.name} in place of %{node.name}")
-        return value
+        return self._value.get(node, node)
 
     def _put_together(self, node: fx.Node, reader: fx.Node, home: int) -> None:
         """Put the piece that was written through a view back into the whole."""

@@ -29,7 +29,7 @@ class Report:
         export: Route, opset, nodes and bytes of the file.
         parity: One row for each provider, input and output.
         speed: One row for each engine and batch.
-        passes: Name, nodes before and after, and the proof.
+        passes: Name, status, nodes before and after, and the proof.
         not_run: What did not run, with the reason.
         notes: What a reader has to know to trust the rows.
         stages: Seconds that each stage took.
