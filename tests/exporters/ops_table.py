@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from tests.exporters.ops import basic, convolution, pad, pooling
+from tests.exporters.ops import basic, convolution, embedding, pad, pooling, recurrent, resample
 from tests.exporters.ops.row import Row
 
 __all__ = ["ROWS", "Row"]
 
-ROWS = [*basic.ROWS, *convolution.ROWS, *pad.ROWS, *pooling.ROWS]
+ROWS = [
+    *basic.ROWS,
+    *convolution.ROWS,
+    *embedding.ROWS,
+    *pad.ROWS,
+    *pooling.ROWS,
+    *recurrent.ROWS,
+    *resample.ROWS,
+]
