@@ -24,6 +24,9 @@ __all__ = ["lower_directly"]
 # Calls whose result is only a number or nothing; the graph knows it already.
 _SILENT = {"assert"}
 
+# Names of NumPy's that torch takes for its own.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
 
 def lower_directly(graph: Graph, opset: int) -> Lowered:
     """Lower a graph with the table of `netloft_exporters.onnx.lowering`.
@@ -104,6 +107,9 @@ class _Lowering:
         args = self._resolved(list(node.args))
         kwargs = self._resolved(dict(node.kwargs))
         kwargs.pop("inplace", None)  # False: the graph is functional
+        if kwargs.get("out", ()) is None:
+            del kwargs["out"]
+        kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
         op = record.op
         if node.op == "call_module":
             op, more = self._module_arguments(str(node.target))

@@ -15,6 +15,7 @@ from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.moves import (
     END,
     axis_of,
+    broadcast_shape,
     expanded,
     gathered,
     joined,
@@ -313,7 +314,7 @@ def index_tuples(ctx: Context, indices: Sequence[ir.Value]) -> tuple[ir.Value, t
     Returns:
         They, and the shape that they have without that axis.
     """
-    shape = _broadcast(ctx, [ctx.shape_of(value) for value in indices])
+    shape = broadcast_shape([ctx.shape_of(value) for value in indices])
     arrays = [array for array in map(ctx.array_of, indices) if array is not None]
     if len(arrays) == len(indices):
         return ctx.constant(np.stack(np.broadcast_arrays(*arrays), -1), "int64"), shape
@@ -322,14 +323,3 @@ def index_tuples(ctx: Context, indices: Sequence[ir.Value]) -> tuple[ir.Value, t
         for value in indices
     ]
     return joined(ctx, wide, len(shape)), shape
-
-
-def _broadcast(ctx: Context, shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...]:
-    rank = max(map(len, shapes))
-    found: list[Dim] = [1] * rank
-    for shape in shapes:
-        for axis, dim in enumerate(shape, rank - len(shape)):
-            if dim != 1 and found[axis] not in (1, dim):
-                raise Unsupported(f"indices of lengths {found[axis]} and {dim}")
-            found[axis] = dim if dim != 1 else found[axis]
-    return tuple(found)

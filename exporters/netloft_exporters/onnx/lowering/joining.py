@@ -15,12 +15,10 @@ from netloft_exporters.onnx.lowering.registry import lowering
 
 
 @lowering("cat")
-def cat(
-    ctx: Context, tensors: Sequence[ir.Value], dim: int = 0, *, axis: int | None = None
-) -> ir.Value:
+def cat(ctx: Context, tensors: Sequence[ir.Value], dim: int = 0) -> ir.Value:
     """torch.cat to Concat: axis; torch skips empty tensors of one axis."""
     kept = [value for value in tensors if ctx.shape_of(value) != (0,)] or list(tensors[:1])
-    place = axis_of(dim if axis is None else axis, len(ctx.result.shape))
+    place = axis_of(dim, len(ctx.result.shape))
     return joined(ctx, [ctx.as_result(value) for value in kept], place)
 
 

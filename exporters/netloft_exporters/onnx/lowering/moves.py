@@ -15,6 +15,7 @@ from netloft_exporters.onnx.lowering.context import SMALL, Context, Unsupported,
 __all__ = [
     "END",
     "axis_of",
+    "broadcast_shape",
     "chosen",
     "cut",
     "expanded",
@@ -46,6 +47,22 @@ def product(dims: Sequence[Dim]) -> Dim:
         return UNKNOWN
     factors = ([str(known)] if known != 1 else []) + [f"({dim})" for dim in open_]
     return open_[0] if len(factors) == 1 else "*".join(factors)
+
+
+def broadcast_shape(shapes: Sequence[Sequence[Dim]]) -> tuple[Dim, ...]:
+    """Return the shape that shapes have together.
+
+    Raises:
+        Unsupported: Whether two lengths are the same is not known.
+    """
+    rank = max(map(len, shapes))
+    found: list[Dim] = [1] * rank
+    for shape in shapes:
+        for axis, dim in enumerate(shape, rank - len(shape)):
+            if dim != 1 and found[axis] not in (1, dim):
+                raise Unsupported(f"lengths {found[axis]} and {dim} together")
+            found[axis] = dim if dim != 1 else found[axis]
+    return tuple(found)
 
 
 def permuted(ctx: Context, value: ir.Value, order: Sequence[int]) -> ir.Value:

@@ -1,4 +1,4 @@
-"""Reductions."""
+"""Sums, means and what is made of them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,134 @@ from typing import Any
 
 import onnx_ir as ir
 
+from netloft.graph.annotation import Dim, TensorInfo
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
+from netloft_exporters.onnx.lowering.moves import axis_of, chosen, product
 from netloft_exporters.onnx.lowering.registry import lowering
 
-REDUCTIONS = {"mean": "ReduceMean", "sum": "ReduceSum", "amax": "ReduceMax", "amin": "ReduceMin"}
+__all__ = ["Axes", "axes_of", "count_of", "reduced"]
+
+Axes = int | Sequence[int] | None
+"""torch's `dim`: one axis, several, or all of them."""
+
+REDUCTIONS = {
+    "mean": "ReduceMean", "sum": "ReduceSum", "prod": "ReduceProd", "logsumexp": "ReduceLogSumExp",
+}  # fmt: skip
+
+
+def axes_of(ctx: Context, value: ir.Value, dim: Axes) -> list[int]:
+    """Return the axes that a reduction is over, in order; no axes at all are all axes."""
+    rank = len(ctx.shape_of(value))
+    dims = [dim] if isinstance(dim, int) else list(dim or range(rank))
+    return sorted({axis_of(d, rank) for d in dims}) if rank else []
+
+
+def count_of(ctx: Context, value: ir.Value, axes: Sequence[int]) -> Dim:
+    """Return how many elements are reduced to one."""
+    return product([ctx.shape_of(value)[axis] for axis in axes])
+
+
+def reduced(
+    ctx: Context, op_type: str, value: ir.Value, axes: Sequence[int], keepdim: bool
+) -> ir.Value:
+    """Add a reduction of ONNX.
+
+    Raises:
+        Unsupported: It would be over no elements.
+    """
+    info = ctx.info_of(value)
+    if op_type not in ("ReduceSum", "ReduceL1", "ReduceL2") and 0 in info.shape:
+        raise Unsupported("a reduction over no elements")
+    shape = tuple(
+        1 if axis in axes else dim
+        for axis, dim in enumerate(info.shape)
+        if keepdim or axis not in axes
+    )
+    which = ctx.ints(axes) if len(axes) < len(info.shape) else None  # none given: all
+    made = ctx.op(op_type, value, which, keepdims=int(keepdim))
+    return ctx.know(made, TensorInfo(shape, info.dtype))
 
 
 @lowering(*REDUCTIONS)
 def reduce(
+    ctx: Context, input: ir.Value, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None
+) -> ir.Value:
+    """torch.mean, sum, prod and logsumexp to ReduceMean, ReduceSum, ReduceProd, ReduceLogSumExp."""
+    axes = axes_of(ctx, input, dim)
+    return reduced(ctx, REDUCTIONS[ctx.record.op], ctx.as_result(input), axes, keepdim)
+
+
+@lowering("nansum")
+def nansum(
+    ctx: Context, input: ir.Value, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None
+) -> ir.Value:
+    """torch.nansum to Where of IsNaN, and ReduceSum."""
+    value = ctx.as_result(_without_nan(ctx, input)[0])
+    return reduced(ctx, "ReduceSum", value, axes_of(ctx, input, dim), keepdim)
+
+
+@lowering("nanmean")
+def nanmean(
+    ctx: Context, input: ir.Value, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None
+) -> ir.Value:
+    """torch.nanmean to ReduceSum of what is a number, and of how many are."""
+    axes = axes_of(ctx, input, dim)
+    value, missing = _without_nan(ctx, input)
+    total = reduced(ctx, "ReduceSum", ctx.as_result(value), axes, keepdim)
+    there = ctx.know(ctx.op("Not", missing), ctx.info_of(missing))
+    return ctx.op("Div", total, reduced(ctx, "ReduceSum", ctx.as_result(there), axes, keepdim))
+
+
+def _without_nan(ctx: Context, input: ir.Value) -> tuple[ir.Value, ir.Value]:
+    info = ctx.info_of(input)
+    if not info.dtype.startswith("float"):
+        return input, ctx.constant(False, "bool")
+    missing = ctx.know(ctx.op("IsNaN", input), TensorInfo(info.shape, "bool"))
+    return chosen(ctx, missing, ctx.constant(0, info.dtype), input, info.shape), missing
+
+
+@lowering("count_nonzero")
+def count_nonzero(ctx: Context, input: ir.Value, dim: Axes = None) -> ir.Value:
+    """torch.count_nonzero to Cast to bool and back, and ReduceSum."""
+    truth = ctx.cast(ctx.cast(input, "bool"), "int64")
+    return reduced(ctx, "ReduceSum", truth, axes_of(ctx, input, dim), False)
+
+
+# variance
+
+
+@lowering("var", "std", "var_mean", "std_mean")
+def var(
     ctx: Context,
     input: ir.Value,
-    dim: int | Sequence[int] | None = None,
+    dim: Any = None,
+    unbiased: bool | None = None,
     keepdim: bool = False,
-    **options: Any,
-) -> ir.Value:
-    """torch.mean, sum, amax and amin to ReduceMean, ReduceSum, ReduceMax and ReduceMin: axes."""
-    if any(value is not None for value in options.values()):
-        raise Unsupported(f"a reduction with {', '.join(options)}")
-    axes = [dim] if isinstance(dim, int) else list(dim or range(len(ctx.shape_of(input))))
-    op_type = REDUCTIONS[ctx.record.op]
-    return ctx.op(op_type, ctx.as_result(input), ctx.ints(axes), keepdims=int(keepdim))
+    *,
+    correction: float | None = None,
+) -> Any:
+    """torch.var and std to ReduceSumSquare and ReduceL2 of what is left without the mean."""
+    if isinstance(dim, bool):  # `x.var(False)`
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 0 if unbiased is False else 1
+    axes = axes_of(ctx, input, dim)
+    mean = reduced(ctx, "ReduceMean", input, axes, True)
+    rest = ctx.know(ctx.op("Sub", input, mean), ctx.info_of(input))
+    root = ctx.record.op.startswith("std")
+    spread = reduced(ctx, "ReduceL2" if root else "ReduceSumSquare", rest, axes, keepdim)
+    made = ctx.op("Div", spread, _freedom(ctx, count_of(ctx, input, axes), correction, root))
+    if not ctx.record.op.endswith("mean"):
+        return made
+    return made, ctx.reshape(mean, ctx.results[1].shape)
+
+
+def _freedom(ctx: Context, count: Dim, correction: float, root: bool) -> ir.Value:
+    """Return what a sum of squares is divided by: how many there are, less the correction."""
+    dtype = ctx.results[0].dtype
+    if isinstance(count, int):
+        left = max(count - correction, 0)
+        return ctx.constant(left**0.5 if root else left, dtype)
+    left_over = ctx.op("Sub", ctx.scalar(count, dtype), ctx.constant(correction, dtype))
+    positive = ctx.op("Max", left_over, ctx.constant(0, dtype))
+    return ctx.op("Sqrt", positive) if root else positive
