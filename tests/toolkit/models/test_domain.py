@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -109,7 +111,9 @@ def test_speech_changes_slowly() -> None:
         (("1x7x64x64",), ""),
         (("1x128",), ""),
         (("1x3x64x64", "1x5"), ""),
-        (("1x3x64x64:uint8",), ""),
+        (("1x3x64x64:int64",), ""),
+        (("1x64x64x5:uint8",), ""),
+        (("1x429:uint8",), "speech"),
         (("1x3x19x19",), "go"),
         (("1x1x32x32",), "digit"),
         (("1x40",), "speech"),
@@ -124,3 +128,27 @@ def test_unknown_pictures_are_photographs_of_the_right_type() -> None:
     assert found is not None
     assert found[0]["x"].dtype == torch.float64
     assert found[1] == "2 photographs"
+
+
+@pytest.mark.parametrize("domain", ["photo", "digit"])
+@pytest.mark.parametrize("last", [True, False])
+def test_bytes_are_the_pictures_that_numbers_are_made_of(domain: str, last: bool) -> None:
+    channels, side = (3, 32) if domain == "photo" else (1, 28)
+    shape = f"1x{side}x{side}x{channels}" if last else f"1x{channels}x{side}x{side}"
+    found = domain_inputs(model(f"{shape}:uint8", domain=domain), 3, 4)
+    plain = replace(
+        model(f"1x{channels}x{side}x{side}", domain=domain),
+        preprocess={"mean": (0.0,), "std": (1.0,)},
+    )
+    numbers = domain_inputs(plain, 3, 4)
+    assert found is not None
+    assert numbers is not None
+    pixels, values = found[0]["x"], numbers[0]["x"]
+    assert pixels.dtype == torch.uint8
+    assert torch.equal(pixels, (values.permute(0, 2, 3, 1) if last else values) * 255)
+    assert found[1] == numbers[1]
+
+
+def test_bytes_are_noise_of_all_values_but_for_an_embedding() -> None:
+    assert noise_inputs(model("1x500:uint8"), 2, 0)["x"].max() > 250
+    assert noise_inputs(model("1x500:uint8", rows=5), 2, 0)["x"].max() == 4

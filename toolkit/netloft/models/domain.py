@@ -15,7 +15,7 @@ from netloft.defaults import MAX_ELEMENTS
 from netloft.errors import InputError
 from netloft.models.go import positions
 from netloft.models.inputs import bind_names
-from netloft.models.photographs import describe_photographs, photographs
+from netloft.models.photographs import describe_photographs, photographs, pictures
 
 if TYPE_CHECKING:
     from netloft.models.loaded import InputSpec, LoadedModel
@@ -24,6 +24,8 @@ __all__ = ["domain_inputs", "noise_inputs"]
 
 _INTEGERS = 8
 """Integer noise lies below this, or below the number of rows of the smallest embedding."""
+_BYTES = 256
+"""Bytes without an embedding are pixels, and their noise takes all values."""
 _SMALLEST_PHOTOGRAPH = 16
 _FRAMES, _FEATURES = 11, 39
 _DIGIT = 28
@@ -38,18 +40,19 @@ def noise_inputs(model: LoadedModel, batch: int, seed: int) -> dict[str, torch.T
         seed: Of the noise.
 
     Returns:
-        By name of `forward`'s argument: N(0, 1) for real numbers, small integers, or bits.
+        By name of `forward`'s argument: N(0, 1) for real numbers, small integers, bytes, or bits.
 
     Raises:
         InputError: They are too large for this machine, or for any.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = [m.num_embeddings for m in model.module.modules() if isinstance(m, nn.Embedding)]
-    high = max(min(rows, default=_INTEGERS), 1)
-    return {
-        spec.name: _fitting(spec.name, (batch, *spec.shape[1:]), spec.dtype, high, generator)
-        for spec in bind_names(model.module, model.inputs)
-    }
+
+    def noise(spec: InputSpec) -> torch.Tensor:
+        high = min(rows, default=_BYTES if spec.dtype == "uint8" else _INTEGERS)
+        return _fitting(spec.name, (batch, *spec.shape[1:]), spec.dtype, max(high, 1), generator)
+
+    return {spec.name: noise(spec) for spec in bind_names(model.module, model.inputs)}
 
 
 def _fitting(
@@ -84,7 +87,8 @@ def domain_inputs(
 ) -> tuple[dict[str, torch.Tensor], str] | None:
     """Return real-looking inputs and what they are; None where nothing is known of the domain.
 
-    A model of no stated domain whose inputs have the shape of pictures gets photographs.
+    A model of no stated domain whose inputs have the shape of pictures gets photographs. Bytes are
+    pictures as they are, channels first or last; other numbers are prepared as the model states.
 
     Args:
         model: Says the domain, the shapes and the preprocessing.
@@ -97,7 +101,7 @@ def domain_inputs(
     for index, spec in enumerate(inputs):
         tensor = make(spec, batch, seed + index, model.preprocess)
         dtype = getattr(torch, spec.dtype)
-        if tensor is None or not dtype.is_floating_point:
+        if tensor is None or tensor.is_floating_point() != dtype.is_floating_point:
             return None
         found[spec.name] = tensor.to(dtype)
     return (found, describe(batch)) if found else None
@@ -106,11 +110,20 @@ def domain_inputs(
 def _photo(
     spec: InputSpec, batch: int, seed: int, preprocess: Mapping[str, object]
 ) -> torch.Tensor | None:
-    shape = spec.shape[1:]
+    shape, last = _planes_of(spec)
     is_picture = len(shape) in (3, 4) and shape[0] in (1, 3)
     if not is_picture or min(shape[-2:]) < _SMALLEST_PHOTOGRAPH:
         return None
-    return photographs(shape, batch, seed, preprocess)
+    make = pictures if spec.dtype == "uint8" else photographs
+    made = make(shape, batch, seed, preprocess)
+    return made.permute(0, 2, 3, 1).contiguous() if last else made
+
+
+def _planes_of(spec: InputSpec) -> tuple[tuple[int, ...], bool]:
+    """Return the shape of an item with its channels first, and whether it has them last."""
+    shape = spec.shape[1:]
+    last = spec.dtype == "uint8" and len(shape) == 3 and shape[-1] in (1, 3)
+    return ((shape[-1], *shape[:-1]) if last else shape), last
 
 
 def _go(
@@ -122,14 +135,15 @@ def _go(
 def _digit(
     spec: InputSpec, batch: int, seed: int, preprocess: Mapping[str, object]
 ) -> torch.Tensor | None:
-    if spec.shape[1:] != (1, _DIGIT, _DIGIT):
+    if _planes_of(spec)[0] != (1, _DIGIT, _DIGIT):
         return None
     random = np.random.default_rng(seed)
     drawn = [_draw_digit(int(random.integers(10)), random) for _ in range(batch)]
-    return torch.from_numpy(np.stack(drawn))
+    made = torch.from_numpy(np.stack(drawn)).reshape(batch, *spec.shape[1:])
+    return made if spec.dtype == "uint8" else made.float() / 255
 
 
-def _draw_digit(digit: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
+def _draw_digit(digit: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("L", (_DIGIT, _DIGIT))
@@ -141,7 +155,7 @@ def _draw_digit(digit: int, random: np.random.Generator) -> npt.NDArray[np.float
         resample=Image.Resampling.BILINEAR,
         translate=(int(random.integers(-3, 4)), int(random.integers(-3, 4))),
     )
-    return np.asarray(turned, dtype=np.float32)[None] / np.float32(255)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 def _speech(

@@ -39,6 +39,8 @@ class LoadedModel:
         weights: Where the weights come from, as a sentence for the report.
         arguments: Constructor arguments that were given.
         preprocess: For photographs: `resize`, `crop` (pixels), `mean`, `std` (per channel).
+        inside: The preprocessing that is a part of the module, as the file tells it; else empty.
+        labels: Names of the classes, where they are known.
     """
 
     module: nn.Module
@@ -49,6 +51,8 @@ class LoadedModel:
     weights: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     preprocess: Mapping[str, object] = field(default_factory=dict)
+    inside: Mapping[str, object] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
     def example(self, batch: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:
         """Return inputs of the right shapes, drawn from N(0, 1) or small integers, by name."""

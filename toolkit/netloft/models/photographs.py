@@ -14,7 +14,14 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-__all__ = ["PHOTOGRAPHS", "describe_photographs", "photographs"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "PHOTOGRAPHS",
+    "describe_photographs",
+    "photographs",
+    "pictures",
+]
 
 PHOTOGRAPHS = ("china", "flower")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,7 +49,29 @@ def describe_photographs(batch: int) -> str:
 def photographs(
     shape: Sequence[int], batch: int, seed: int, preprocess: Mapping[str, object]
 ) -> torch.Tensor:
-    """Return a batch of photographs.
+    """Return a batch of photographs as numbers: `pictures`, normalised.
+
+    Args:
+        shape: As for `pictures`.
+        batch: How many.
+        seed: Of the crops and flips.
+        preprocess: As for `pictures`, and `mean` and `std` (per channel, of values in [0, 1]);
+            ImageNet's usual ones where they are absent.
+
+    Returns:
+        float32 of shape (batch, *shape).
+    """
+    values = pictures(shape, batch, seed, preprocess).numpy().astype(np.float32)
+    along = (len(values[0]), *[1] * (values.ndim - 2))
+    mean = _per_channel(preprocess.get("mean", IMAGENET_MEAN), along)
+    std = _per_channel(preprocess.get("std", IMAGENET_STD), along)
+    return torch.from_numpy((values / np.float32(255) - mean) / std)
+
+
+def pictures(
+    shape: Sequence[int], batch: int, seed: int, preprocess: Mapping[str, object]
+) -> torch.Tensor:
+    """Return a batch of photographs as bytes.
 
     The first two are whole; the others are crops, some of them flipped.
 
@@ -51,11 +80,11 @@ def photographs(
             the picture moves; one channel is grey, three are red, green and blue.
         batch: How many.
         seed: Of the crops and flips.
-        preprocess: `resize` and `crop` (pixels), `mean` and `std` (per channel, of values in
-            [0, 1]) and `interpolation`; ImageNet's usual ones where they are absent.
+        preprocess: `resize` and `crop` (pixels) and `interpolation`; ImageNet's usual ones where
+            they are absent.
 
     Returns:
-        float32 of shape (batch, *shape).
+        uint8 of shape (batch, *shape).
     """
     random = np.random.default_rng(seed)
     items = [_item(shape, index, random, preprocess) for index in range(batch)]
@@ -64,7 +93,7 @@ def photographs(
 
 def _item(
     shape: Sequence[int], index: int, random: np.random.Generator, preprocess: Mapping[str, object]
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.uint8]:
     channels, *frames, height, width = shape
     image = _open(PHOTOGRAPHS[index % len(PHOTOGRAPHS)])
     zoom, x, y = _margin(preprocess), 0.5, 0.5
@@ -76,8 +105,7 @@ def _item(
     count = frames[0] if frames else 1
     # a film moves a quarter of the free margin to the right
     moved = [min(x + 0.25 * frame / count, 1.0) if frames else x for frame in range(count)]
-    pictures = [_crop(resized, height, width, to, y) for to in moved]
-    arrays = [_normalise(picture, channels, preprocess) for picture in pictures]
+    arrays = [_planes(_crop(resized, height, width, to, y), channels) for to in moved]
     return np.stack(arrays, axis=1) if frames else arrays[0]
 
 
@@ -108,17 +136,13 @@ def _crop(image: Image.Image, height: int, width: int, x: float, y: float) -> Im
     return image.crop((left, top, left + width, top + height))
 
 
-def _normalise(
-    image: Image.Image, channels: int, preprocess: Mapping[str, object]
-) -> npt.NDArray[np.float32]:
-    mean = _per_channel(preprocess.get("mean", IMAGENET_MEAN), channels)
-    std = _per_channel(preprocess.get("std", IMAGENET_STD), channels)
+def _planes(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
     picture = image if channels == 3 else image.convert("L")
-    values = np.asarray(picture, dtype=np.float32).reshape(image.height, image.width, channels)
-    normal = (values / np.float32(255) - mean) / std
-    return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
+    values = np.asarray(picture, dtype=np.uint8).reshape(image.height, image.width, channels)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def _per_channel(value: object, channels: int) -> npt.NDArray[np.float32]:
+def _per_channel(value: object, along: tuple[int, ...]) -> npt.NDArray[np.float32]:
     given = np.atleast_1d(np.asarray(value, dtype=np.float32))
-    return given if given.size == channels else np.full(channels, given.mean(), dtype=np.float32)
+    fits = given.size == along[0]
+    return given.reshape(along) if fits else np.full(along, given.mean(), dtype=np.float32)
