@@ -72,6 +72,7 @@ class Context:
         self._weights: dict[int, ir.Value] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._lengths: dict[str, ir.Value] = {}
+        self._scalars: dict[tuple[str, str], ir.Value] = {}
         self._transposed: dict[int, ir.Value] = {}
         self.inputs = [self._input(v.name, v.info) for v in graph.inputs]
 
@@ -298,8 +299,10 @@ class Context:
         """Return one length as a tensor without axes."""
         if isinstance(dim, int):
             return self.constant(dim, dtype)
-        value = self.op("Squeeze", self.length(dim), self.ints([0]))
-        return self.cast(self.know(value, TensorInfo((), "int64")), dtype)
+        if (dim, dtype) not in self._scalars:
+            value = self.op("Squeeze", self.length(dim), self.ints([0]))
+            self._scalars[dim, dtype] = self.cast(self.know(value, TensorInfo((), "int64")), dtype)
+        return self._scalars[dim, dtype]
 
     def _symbol(self, name: str) -> ir.Value:
         if name not in self._lengths:

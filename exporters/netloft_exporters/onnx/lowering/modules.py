@@ -96,7 +96,6 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.Unflatten: ("unflatten", "dim unflattened_size"),
     nn.Unfold: ("unfold", "kernel_size dilation padding stride"),
     nn.Fold: ("fold", "output_size kernel_size dilation padding stride"),
-    nn.ChannelShuffle: ("channel_shuffle", "groups"),
     nn.Identity: ("identity", ""),
     nn.Dropout: ("dropout", ""),
     nn.Dropout1d: ("dropout", ""),

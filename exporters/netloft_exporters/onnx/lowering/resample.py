@@ -249,14 +249,6 @@ def pixel_unshuffle(ctx: Context, input: ir.Value, downscale_factor: int) -> ir.
     return _rearranged(ctx, input, [*lead, channels, height, r, width, r], [0, 2, 4, 1, 3])
 
 
-@lowering("channel_shuffle")
-def channel_shuffle(ctx: Context, input: ir.Value, groups: int) -> ir.Value:
-    """torch.nn.functional.channel_shuffle to Reshape, Transpose and Reshape."""
-    batch, channels, *rest = ctx.shape_of(input)
-    split = [batch, groups, ctx.fixed([channels])[0] // groups, *rest]
-    return _rearranged(ctx, input, split, [1, 0, *range(2, len(split) - 1)])
-
-
 def _rearranged(ctx: Context, input: ir.Value, split: list[Dim], order: list[int]) -> ir.Value:
     """Split axes, put the last of them into an order, and join them to the result's shape."""
     value = ctx.reshape(input, split)
