@@ -15,6 +15,8 @@ from netloft.defaults import DEFAULT_OPSET
 
 if TYPE_CHECKING:
     from netloft.graph.graph import Graph
+    from netloft.models.loaded import LoadedModel
+    from netloft.models.wrapping import Statistics
 
 __all__ = ["to_onnx"]
 
@@ -28,6 +30,9 @@ def to_onnx(
     opset: int = DEFAULT_OPSET,
     passes: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    preprocess: str | Statistics | None = None,
+    head: str | Sequence[str] = (),
+    labels: str | Path | Sequence[str] | None = None,
     prove: bool = True,
 ) -> Path:
     """Write a module as an ONNX file: traced, lowered, checked and compared, with no report.
@@ -43,6 +48,9 @@ def to_onnx(
         opset: ONNX operator set.
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
+        preprocess: As for `netloft.export`.
+        head: Likewise; the network is run once to see what it gives.
+        labels: Likewise.
         prove: Run the module, the graph and the file, and compare. Without it nothing is run, which
             takes a hundredth of the time: for a network that was exported before and whose weights
             alone are new. What tracing cannot see then goes unnoticed (`netloft.trace` says what).
@@ -57,23 +65,33 @@ def to_onnx(
         OutputError: The file cannot be written.
     """
     from netloft.errors import OutputError
+    from netloft.models.given import of_module
     from netloft.passes import choose_passes
     from netloft.tracing import trace
-    from netloft.tracing.tracer import bind_inputs
     from netloft_exporters.onnx import write_onnx
 
     target = Path(path)
     if not target.parent.is_dir() or target.is_dir():
         raise OutputError(f"{target} is not a file in an existing folder", remedy="make its folder")
     chosen = choose_passes(passes, without)
-    graph = trace(module, example_inputs, batch, prove=prove)
-    inputs = bind_inputs(module, example_inputs)
+    around: dict[str, Any] = {"preprocess": preprocess, "head": head, "labels": labels}
+    model, inputs = of_module(module, example_inputs, **around, batch=batch)
+    graph = trace(model.module, inputs, batch, name=model.name, prove=prove)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
-            written = write_onnx(graph, module, inputs, staged, opset, passes=chosen, prove=prove)
+            written = write_onnx(
+                graph,
+                model.module,
+                inputs,
+                staged,
+                opset,
+                passes=chosen,
+                prove=prove,
+                metadata=model.metadata,
+            )
             if prove:
-                _prove(graph, module, inputs, staged)
+                _prove(graph, model, inputs, staged)
             # the weights first: a header must never point at data that is not there yet
             for file in sorted(Path(folder).iterdir(), key=lambda p: p == staged):
                 file.replace(target.parent / file.name)
@@ -86,9 +104,14 @@ def to_onnx(
     return target
 
 
-def _prove(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> None:
+def _prove(
+    graph: Graph, model: LoadedModel, inputs: Mapping[str, torch.Tensor], file: Path
+) -> None:
+    from netloft.models.domain import domain_inputs
     from netloft.parity.check import check_parity, require_parity
     from netloft.parity.inputs import cases, parity_batches
 
-    made = cases(inputs, parity_batches(graph.batch), seed=0)
-    require_parity(check_parity(graph, module, file, made, ["cpu"]))
+    # bytes are pictures; numbers of the caller's own are what the caller says that they are
+    real = (lambda batch, seed: domain_inputs(model, batch, seed)) if model.inside else None
+    made = cases(inputs, parity_batches(graph.batch), 0, real)
+    require_parity(check_parity(graph, model.module, file, made, ["cpu"]))

@@ -29,7 +29,7 @@ EXAMPLE = (torch.randn(2, 3, 8, 8),)
 
 
 def test_the_bytes_are_what_protobuf_writes(tmp_path: Path) -> None:
-    path = to_onnx(net(), EXAMPLE, tmp_path / "net.onnx")
+    path = to_onnx(net(), EXAMPLE, tmp_path / "net.onnx", labels=["cat", "chat noir, assis"])
     assert onnx.load(path).SerializeToString(deterministic=True) == path.read_bytes()
 
 

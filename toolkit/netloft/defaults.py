@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_OPSET", "INLINE_LIMIT", "MAX_BATCH", "MAX_ELEMENTS"]
+__all__ = ["DEFAULT_OPSET", "INLINE_LIMIT", "LABELS", "MAX_BATCH", "MAX_ELEMENTS", "PREPROCESS"]
 
 DEFAULT_OPSET = 20
 """What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
 
 INLINE_LIMIT = 1_900_000_000
 """Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""
+
+LABELS, PREPROCESS = "netloft.labels", "netloft.preprocess"
+"""Keys of an ONNX file's metadata; their values are JSON."""
 
 MAX_BATCH = 65_536
 """The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""

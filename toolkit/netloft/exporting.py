@@ -25,7 +25,9 @@ from netloft.bundle.vectors import write_vectors
 from netloft.defaults import DEFAULT_OPSET
 from netloft.graph.graph import Graph, Value
 from netloft.models.domain import domain_inputs
-from netloft.models.loaded import InputSpec, LoadedModel
+from netloft.models.given import of_module
+from netloft.models.loaded import LoadedModel
+from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases, parity_batches
 from netloft.passes import choose_passes
@@ -34,7 +36,6 @@ from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
 from netloft.tracing import trace
 from netloft.tracing.faithful import flatten_outputs, fresh_inputs, silent
-from netloft.tracing.tracer import bind_inputs
 
 __all__ = ["Bundle", "ExportOptions", "export", "export_model"]
 
@@ -92,6 +93,9 @@ def export(
     quick: bool = False,
     passes: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    preprocess: str | Statistics | None = None,
+    head: str | Sequence[str] = (),
+    labels: str | Path | Sequence[str] | None = None,
 ) -> Bundle:
     """Export a module of your own.
 
@@ -109,6 +113,12 @@ def export(
         passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
             the default ones.
         without: Names of passes to leave out.
+        preprocess: `imagenet`, or `mean` and `std` of each channel, of values in [0, 1]: the file
+            takes pictures as bytes (batch, height, width, channels), and of the example inputs,
+            which are still the module's own, the shape alone is used.
+        head: `softmax`, `topK` such as `top5`, or both: the file gives `probabilities`, or
+            `scores` and `classes`.
+        labels: A file with the name of a class a line, or the names; told in the metadata.
 
     Raises:
         TraceError: The module has no faithful graph.
@@ -117,18 +127,8 @@ def export(
         ProviderError: A provider that was asked for does not start here.
         OutputError: The folder is not ours to write.
     """
-    example = bind_inputs(module, example_inputs)
-    specs = tuple(
-        InputSpec(key, (1, *t.shape[1:]), str(t.dtype).removeprefix("torch."))
-        for key, t in example.items()
-    )
-    model = LoadedModel(
-        module=module,
-        name=name or type(module).__name__.lower(),
-        spec=type(module).__name__,
-        inputs=specs,
-        weights="as the module held them",
-    )
+    around: dict[str, Any] = {"preprocess": preprocess, "head": head, "labels": labels}
+    model, example = of_module(module, example_inputs, name, **around, batch=batch, seed=seed)
     options = ExportOptions(
         batch=batch,
         opset=opset,
@@ -246,7 +246,10 @@ def _lower(job: _Job) -> None:
         options = job.options
         passes = choose_passes(options.passes, options.without)
         module, inputs = job.model.module, job.inputs
-        written = write_onnx(job.graph, module, inputs, job.file, options.opset, passes=passes)
+        told = job.model.metadata
+        written = write_onnx(
+            job.graph, module, inputs, job.file, options.opset, passes=passes, metadata=told
+        )
     job.report.export = {
         "route": written.route,
         "opset": written.opset,
@@ -342,6 +345,8 @@ def _manifest(job: _Job, parity: ParityResult) -> Manifest:
         outputs=tuple(_spec(value) for value in graph.outputs),
         tolerances={name: float(f"{t:.6g}") for name, t in parity.tolerances.items()},
         files=hash_files(job.folder),
+        preprocess=dict(model.inside),
+        labels=model.labels,
     )
 
 

@@ -55,6 +55,7 @@ def write_onnx(
     *,
     passes: Sequence[Pass] = DEFAULT,
     prove: bool = True,
+    metadata: Mapping[str, str] | None = None,
 ) -> Written:
     """Lower a graph, write it and check what was written.
 
@@ -66,6 +67,7 @@ def write_onnx(
         opset: ONNX operator set.
         passes: What to run over the graph first, in order.
         prove: Run the graph before and after each pass, and take a pass back that changes a result.
+        metadata: What the file tells beside its graph, by key.
 
     Raises:
         ExportError: The graph cannot be written.
@@ -73,7 +75,7 @@ def write_onnx(
     """
     check_opset(opset)
     lowered = lower(graph, module, inputs, opset, passes, prove)
-    model = name_model(lowered, graph)
+    model = name_model(lowered, graph, metadata)
     model.ir_version = IR_VERSION
     odd = write_model(model, path)
     header = check_model(path, graph, opset)

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import Message
 
+from netloft.defaults import LABELS
 from netloft.errors import CheckError, ExportError
 from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph, Value
@@ -128,7 +129,8 @@ def _texts(message: Message) -> Iterator[str]:
         if field.name in ("initializer", "raw_data"):
             continue
         if field.name == "metadata_props":
-            yield from (prop.value for prop in value)
+            # labels are the user's own words, and told because they were given
+            yield from (prop.value for prop in value if prop.key != LABELS)
         elif field.name == "doc_string":
             yield value
         elif field.message_type is not None:

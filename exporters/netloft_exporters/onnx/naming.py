@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
@@ -13,7 +14,9 @@ from netloft_exporters.onnx.lowered import Lowered
 __all__ = ["name_model"]
 
 
-def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
+def name_model(
+    lowered: Lowered, graph: Graph, metadata: Mapping[str, str] | None = None
+) -> ir.Model:
     """Name every node after its module call and rewrite all metadata.
 
     Given:
@@ -23,6 +26,11 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
         layer1.0.conv1/Conv: netloft.module, netloft.class, netloft.source (relative)
 
     Two exports of one network give the same names, whatever the folder they were made in.
+
+    Args:
+        lowered: Changed in place.
+        graph: What it was made from.
+        metadata: What the file tells beside its graph, by key.
     """
     model = lowered.model
     _name_values(model, graph)
@@ -38,6 +46,7 @@ def name_model(lowered: Lowered, graph: Graph) -> ir.Model:
                 output.name = f"{node.name}:{index}"
             output.metadata_props.clear()
     _strip(model)
+    model.metadata_props.update(metadata or {})
     model.graph.name = graph.name
     model.producer_name, model.producer_version = "netloft", __version__
     return model

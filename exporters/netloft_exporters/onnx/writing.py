@@ -94,6 +94,8 @@ def _shell(model: ir.Model) -> onnx.ModelProto:
     )
     for domain, version in sorted(model.opset_imports.items()):
         proto.opset_import.add(domain=domain, version=version)
+    for key, value in sorted(model.metadata_props.items()):
+        proto.metadata_props.add(key=key, value=value)
     proto.functions.extend(ir.serde.serialize_function(f) for f in model.functions.values())
     return proto
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from netloft.runtime.load import FORMAT, sha256_of
@@ -53,6 +53,8 @@ class Manifest:
         outputs: In order.
         tolerances: Largest scaled error that is still noise, by output.
         files: Every file of the bundle but this one, by path with `/`.
+        preprocess: The preprocessing that is in the graph; empty where there is none.
+        labels: Names of the classes, where they are known.
         format: Version of this schema.
     """
 
@@ -71,6 +73,8 @@ class Manifest:
     outputs: tuple[TensorSpec, ...]
     tolerances: Mapping[str, float]
     files: Mapping[str, FileFacts]
+    preprocess: Mapping[str, object] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
     format: int = FORMAT
 
     def to_json(self) -> bytes:

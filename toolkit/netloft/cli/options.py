@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netloft.cli.wrapping import wrapping_options
 from netloft.defaults import DEFAULT_OPSET, MAX_BATCH
 from netloft.errors import InputError, UsageError
 
@@ -44,19 +45,25 @@ class ModelRequest:
     inputs: tuple[str, ...]
     batch: str | int
     seed: int
+    around: dict[str, Any]
 
     def load(self) -> LoadedModel:
         """Load the module, with its weights and its inputs."""
         from netloft.models import load_model
         from netloft.models.inputs import parse_input
 
-        return load_model(
+        model = load_model(
             self.spec,
             arguments=self.arguments,
             weights=self.weights,
             inputs=tuple(parse_input(text) for text in self.inputs),
             seed=self.seed,
         )
+        if not self.around:
+            return model
+        from netloft.models.wrapping import wrap
+
+        return wrap(model, **self.around, batch=self.batch, seed=self.seed)
 
     def trace(self, model: LoadedModel) -> Graph:
         """Trace a loaded model at the batch that was asked for."""
@@ -140,6 +147,7 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
                   help="Batch size that the graph is for.")  # fmt: skip
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help="Seed of random weights and inputs.")  # fmt: skip
+    @wrapping_options
     @functools.wraps(command)
     def with_request(
         *,
@@ -148,10 +156,11 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
         inputs: tuple[str, ...],
         batch: str | int,
         seed: int,
+        around: dict[str, Any],
         **rest: Any,
     ) -> Any:
         arguments = dict(parse_argument(text) for text in args)
-        request = ModelRequest("", arguments, weights, inputs, batch, seed)
+        request = ModelRequest("", arguments, weights, inputs, batch, seed, around)
         return command(request=request, **rest)
 
     return with_request

@@ -38,8 +38,8 @@ def verify(
 ) -> None:
     """Check TARGET: a bundle on its own test vectors (no torch needed), or an .onnx file.
 
-    --arg, --weights, --input and --seed are for the MODEL of --against; the batch size is read from
-    the file.
+    --arg, --weights, --input, --seed and what is around the network are for the MODEL of --against;
+    the batch size is read from the file.
 
     \b
     Examples:
@@ -54,9 +54,12 @@ def verify(
     from netloft.verification import verify as run
 
     module, example = None, None
-    if against is None and (request.arguments or request.weights or request.inputs):
+    if against is None and (
+        request.arguments or request.weights or request.inputs or request.around
+    ):
         raise UsageError(
-            "--arg, --weights and --input are for the MODEL of --against",
+            "--arg, --weights, --input, --preprocess, --head and --labels are for the MODEL of "
+            "--against",
             remedy="name that MODEL too, or leave them out",
         )
     if against is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+
+from netloft.defaults import LABELS, PREPROCESS
 
 __all__ = ["InputSpec", "LoadedModel"]
 
@@ -53,6 +56,12 @@ class LoadedModel:
     preprocess: Mapping[str, object] = field(default_factory=dict)
     inside: Mapping[str, object] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return what the file tells of the model beside its graph: JSON, by key."""
+        facts = {PREPROCESS: self.inside, LABELS: self.labels}
+        return {key: json.dumps(told, ensure_ascii=False) for key, told in facts.items() if told}
 
     def example(self, batch: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:
         """Return inputs of the right shapes, drawn from N(0, 1) or small integers, by name."""

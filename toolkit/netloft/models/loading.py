@@ -61,6 +61,7 @@ def load_model(
         weights=published_as,
         arguments=dict(arguments),
         preprocess=preprocess,
+        labels=() if enum is None else tuple(enum.meta.get("categories") or ()),
     )
     if needs_inputs and not model.inputs:
         raise missing_inputs(module, spec)

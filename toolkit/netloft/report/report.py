@@ -74,6 +74,8 @@ def describe_model(model: LoadedModel, graph: Graph) -> dict[str, Any]:
         "spec": model.spec,
         "arguments": dict(model.arguments),
         "weights": model.weights,
+        "preprocess": dict(model.inside),
+        "labels": len(model.labels),
         "batch": graph.batch,
         "inputs": [
             {"name": v.name, "dtype": v.info.dtype, "shape": list(v.info.shape)}
