@@ -99,19 +99,51 @@ FUNCTION_OPS = {
     "contiguous": "identity",
     "clone": "identity",
     "detach": "identity",
+    "requires_grad": "identity",
+    "share_memory": "identity",
     "swish": "silu",
     "dropout1d": "dropout",
     "dropout2d": "dropout",
     "dropout3d": "dropout",
     "alpha_dropout": "dropout",
     "upsample": "interpolate",
-    "arctan": "atan",
     "ipow": "pow",
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "conj": "identity",
+    "conj_physical": "identity",
+    "expit": "sigmoid",
+    "fix": "trunc",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+    "pos": "identity",
+    "positive": "identity",
+    "real": "identity",
+    "resolve_conj": "identity",
+    "resolve_neg": "identity",
+    "sgn": "sign",
+    "_threshold": "threshold",
 }
+
+# Methods whose arguments stand in another order than those of the function of the same name.
+METHOD_OPS = {"where": "where_method"}
+
+_IN_PLACE_OPERATORS = (
+    "iadd", "isub", "imul", "ifloordiv", "imod", "iand", "ior", "ixor", "ilshift", "irshift",
+)  # fmt: skip
 
 _FAMILY_OPS: dict[str, str] = {
     "conv": r"conv(_transpose)?[123]d|deform_conv2d",
-    "linear": r"linear|bilinear|matmul|bmm|mm|addmm|einsum|baddbmm",
+    "linear": r"linear|bilinear|matmul|[bm]?mm|mv|dot|inner|(add|badd)(mm|mv|bmm)|einsum|tensordot",
     "norm": r"(batch|layer|group|instance|rms|local_response)_norm|normalize|weight_norm",
     "activation": (
         r"relu6?|prelu|r?relu|leaky_relu|elu|celu|selu|gelu|glu|silu|mish|sigmoid|hard(sigmoid|swish|tanh|shrink)"
@@ -119,8 +151,8 @@ _FAMILY_OPS: dict[str, str] = {
         r"|clamp(_min|_max)?|clip|exp|log|sqrt|rsqrt|abs|neg|pow|erf|sin|cos"
     ),
     "pool": r"(adaptive_)?(avg|max|lp)_pool[123]d|fractional_max_pool[23]d|max_unpool[123]d",
-    "merge": r"add|sub|rsub|mul|div|floordiv|mod|cat|stack|hstack|vstack|where|maximum|minimum|"
-    r"addcmul|addcdiv|lerp|and|or|xor",
+    "merge": r"add|sub|rsub|mul|div|floordiv|mod|cat|stack|hstack|vstack|where(_method)?"
+    r"|maximum|minimum|addcmul|addcdiv|lerp|and|or|xor",
     "attention": (
         r"multihead_attention|scaled_dot_product_attention|transformer.*|shifted_window_attention.*"
     ),
@@ -172,8 +204,7 @@ def function_op(name: str) -> str:
     if name in FUNCTION_OPS:
         return FUNCTION_OPS[name]
     plain = name.rstrip("_") if not name.startswith("__") else name.strip("_")
-    if plain.startswith("i") and plain[1:] in ("add", "sub", "mul", "floordiv", "mod", "and", "or"):
-        plain = plain[1:]
+    plain = plain[1:] if plain in _IN_PLACE_OPERATORS else plain.removeprefix("special_")
     plain = re.sub(r"^(adaptive_)?(max_pool\dd)_with_indices$", r"\1\2", plain)
     return FUNCTION_OPS.get(plain, plain)
 
@@ -189,8 +220,11 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
     if node.op == "call_module":
         return module_op(root.get_submodule(str(node.target)))
     if node.op == "call_method":
-        return function_op(str(node.target))
+        return METHOD_OPS.get(str(node.target)) or function_op(str(node.target))
     return function_op(getattr(node.target, "__name__", str(node.target)))
+
+
+_WRITE_NO_VALUE = ("requires_grad_", "share_memory_")
 
 
 def is_inplace(node: fx.Node, root: nn.Module) -> bool:
@@ -205,7 +239,7 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     if getattr(node.target, "__module__", "") == "_operator":
         return name == "setitem" or (name.startswith("i") and hasattr(torch.Tensor, f"__{name}__"))
     if name.endswith("_") and not name.startswith("_"):
-        return True
+        return name not in _WRITE_NO_VALUE
     return bool(_bound(node).get("inplace", False))
 
 
