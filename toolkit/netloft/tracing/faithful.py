@@ -23,7 +23,7 @@ from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Source
 from netloft.tracing.guard import changed_weight, plain_state, random_state
 from netloft.tracing.source import current_source, describe, raised_at, relative_file
-from netloft.tracing.tracer import private_copy
+from netloft.tracing.tracer import sharing_copy
 
 __all__ = ["check_faithful", "flatten_outputs", "fresh_inputs", "silent"]
 
@@ -196,8 +196,8 @@ def check_faithful(
         TraceError: They differ, or the module is random, keeps state between calls or writes to
             its own weights.
     """
-    module = private_copy(original)
     _refuse_changed_weights(original, traced)
+    module = sharing_copy(original, traced)
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
     for seed, size in enumerate(sizes):
         inputs = fresh_inputs(example, size, seed)

@@ -98,7 +98,14 @@ def detached_copy(module: nn.Module) -> nn.Module:
 
     For a module whose forward is known to leave its parameters alone.
     """
-    return _copied(module, {id(p): p for p in module.parameters()})
+    return sharing_copy(module, module)
+
+
+def sharing_copy(module: nn.Module, holder: nn.Module) -> nn.Module:
+    """Copy a module's structure and buffers and take the parameters of `holder`, a copy of it."""
+    held = dict(holder.named_parameters(remove_duplicate=False))
+    named = module.named_parameters(remove_duplicate=False)
+    return _copied(module, {id(p): held[name] for name, p in named})
 
 
 def private_copy(module: nn.Module) -> nn.Module:
