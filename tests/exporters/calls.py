@@ -14,9 +14,12 @@ from torch.utils import _pytree as pytree
 
 from netloft.tracing.shapes import resized
 
-__all__ = ["Sample", "one_item", "open_batch"]
+__all__ = ["Arguments", "Sample", "one_item", "open_batch"]
 
 BATCHES = (1, 3, 5)
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""In order, and by name."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Call(nn.Module):
             if isinstance(place, _Place):
                 known = getattr(self, place.name) if place.kind == "weight" else tensors[place.name]
                 leaves[index] = known[0] if place.kind == "item" else known
-        first, args, kwargs = pytree.tree_unflatten(leaves, self.tree)
-        return self.call(first, *args, **kwargs)
+        args, kwargs = pytree.tree_unflatten(leaves, self.tree)
+        return self.call(*args, **kwargs)
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Sample:
         return f"{', '.join(shapes)} in {given}"
 
 
-def one_item(call: Callable[..., Any], arguments: Any) -> Sample:
+def one_item(call: Callable[..., Any], arguments: Arguments) -> Sample:
     """Make every tensor an input with a batch axis of one in front."""
     leaves, tree = pytree.tree_flatten(arguments)
     inputs: dict[str, Tensor] = {}
@@ -77,7 +80,7 @@ def one_item(call: Callable[..., Any], arguments: Any) -> Sample:
     return Sample(_module(call, tree, places), inputs, 1, [inputs])
 
 
-def open_batch(call: Callable[..., Any], arguments: Any) -> Sample | None:
+def open_batch(call: Callable[..., Any], arguments: Arguments) -> Sample | None:
     """Take the first tensor's own first axis for the batch, if the call allows other batches.
 
     Tensors of the same first length share the batch; the others are weights.

@@ -16,7 +16,7 @@ from unittest import mock
 
 import hypothesis
 import torch
-from tests.exporters.calls import one_item, open_batch
+from tests.exporters.calls import Arguments, one_item, open_batch
 from tests.exporters.judging import Outcome, judge
 
 from netloft.graph.ops import function_op, module_op
@@ -29,15 +29,14 @@ Form = Literal["function", "method", "in place", "batched"]
 
 OPSETS: dict[Form, int] = {"function": 20, "method": 18, "in place": 20, "batched": 26}
 
+Function = Callable[..., Any]
+
 ABSOLUTE = {"sigmoid": 2.0**-23, "silu": 2.0**-20}
 """Absolute errors that ONNX Runtime's own kernel makes.
 
 Its Sigmoid is right to an ulp of 1, not of the value: of 2e-4 it knows three digits less. In a
 tensor with larger values, as networks have, that is below PyTorch's own error.
 """
-
-Arguments = tuple[Callable[..., Any], tuple[Any, tuple[Any, ...], dict[str, Any]]]
-"""What is called on what: the first argument, the others in order, and by name."""
 
 
 class Entry(Protocol):
@@ -47,7 +46,7 @@ class Entry(Protocol):
     def op(self) -> str:
         """Canonical name of the operation."""
 
-    def calls(self, form: Form) -> list[Arguments]:
+    def calls(self, form: Form) -> list[tuple[Function, Arguments]]:
         """Return the sample calls in one way of writing them; none where there is no such way."""
 
 
@@ -90,22 +89,22 @@ class Operator:
         short = self.info.name.rpartition(".")[2]
         return function_op(short if name in ("<lambda>", "wrapper") else name)
 
-    def calls(self, form: Form) -> list[Arguments]:
+    def calls(self, form: Form) -> list[tuple[Function, Arguments]]:
         """Return the sample calls in one way of writing them; none where there is no such way."""
         call = self._called(form)
         if call is None:
             return []
         samples = self.info.sample_inputs("cpu", torch.float32, requires_grad=False)
         return [
-            (call, (sample.input, sample.args, sample.kwargs))
+            (call, ((sample.input, *sample.args), sample.kwargs))
             for sample in samples
             if form != "in place" or not sample.broadcasts_input
         ]
 
-    def _called(self, form: Form) -> Callable[..., Any] | None:
+    def _called(self, form: Form) -> Function | None:
         info = self.info
         if form in ("function", "batched"):
-            function: Callable[..., Any] = info.op
+            function: Function = info.op
             # an unbound method of Tensor does not take fx's proxies; its operator does
             plain = getattr(info.op, "__name__", "").strip("_")
             return getattr(operator, plain, function) if info.name.startswith("__") else function
@@ -116,11 +115,11 @@ class Operator:
         return _method(name) if form == "method" else _in_place(name)
 
 
-def _method(name: str) -> Callable[..., Any]:
+def _method(name: str) -> Function:
     return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
 
 
-def _in_place(name: str) -> Callable[..., Any]:
+def _in_place(name: str) -> Function:
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
         written = x.clone()
         alias = written
@@ -141,7 +140,7 @@ class Layer:
         """Canonical name of the operation."""
         return module_op(self.info.module_cls.__new__(self.info.module_cls))
 
-    def calls(self, form: Form) -> list[Arguments]:
+    def calls(self, form: Form) -> list[tuple[Function, Arguments]]:
         """Return the sample calls; a layer is called in one way."""
         if form not in ("function", "batched"):
             return []
@@ -150,10 +149,10 @@ class Layer:
         )
         return [self._call(sample) for sample in samples]
 
-    def _call(self, sample: Any) -> Arguments:
+    def _call(self, sample: Any) -> tuple[Function, Arguments]:
         made, given = sample.constructor_input, sample.forward_input
         layer = self.info.module_cls(*made.args, **made.kwargs)
-        return layer, (given.args[0], given.args[1:], given.kwargs)
+        return layer, (given.args, given.kwargs)
 
 
 def outcomes(entry: Entry, form: Form, most: int | None) -> Iterator[Outcome]:
