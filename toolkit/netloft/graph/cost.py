@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,14 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["at_batch", "bytes_of", "macs_of", "totals"]
 
 
-def at_batch(shape: tuple[Dim, ...], batch: int) -> tuple[int, ...]:
-    """Return `shape` with its symbolic lengths worked out for a batch of `batch` items."""
-    return tuple(_dim_at(dim, batch) for dim in shape)
+def at_batch(
+    shape: tuple[Dim, ...], batch: int, lengths: Mapping[str, int] = MappingProxyType({})
+) -> tuple[int, ...]:
+    """Return `shape` with its symbolic lengths worked out.
 
-
-def _dim_at(dim: Dim, batch: int) -> int:
-    # one that follows the batch in a way that is not known counts as one
-    return 1 if dim == UNKNOWN else evaluate(dim, {BATCH: batch})
+    Args:
+        shape: Lengths, numbers or expressions.
+        batch: Items in the batch.
+        lengths: Of other open axes, by name.
+    """
+    sizes = ChainMap({BATCH: batch}, lengths)  # type: ignore[arg-type] # only read
+    # one that follows them in a way that is not known counts as one
+    return tuple(1 if dim == UNKNOWN else evaluate(dim, sizes) for dim in shape)
 
 
 def tensors(value: TensorInfo | tuple[TensorInfo, ...] | None) -> tuple[TensorInfo, ...]:

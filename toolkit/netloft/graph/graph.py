@@ -92,6 +92,9 @@ class Graph:
         unused_parameters: Parameters that reach no output and belong to no dead module, by name,
             with their number of elements.
         side_effects: Prints and the like.
+        axes: By input, as `forward` calls it, the axes beside the batch that are open, with the
+            names of their lengths.
+        lengths: By name of a length: the example's, and another that the network was run at.
     """
 
     module: fx.GraphModule
@@ -104,6 +107,8 @@ class Graph:
     dead_modules: tuple[DeadModule, ...] = ()
     unused_parameters: Mapping[str, int] = field(default_factory=dict)
     side_effects: tuple[SideEffect, ...] = ()
+    axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[tuple[fx.Node, Annotation]]:
         return ((node, annotation(node)) for node in self.module.graph.nodes)

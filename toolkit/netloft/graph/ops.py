@@ -101,6 +101,8 @@ FUNCTION_OPS = {
     "detach": "identity",
     "requires_grad": "identity",
     "share_memory": "identity",
+    "requires_grad": "identity",
+    "share_memory": "identity",
     "swish": "silu",
     "dropout1d": "dropout",
     "dropout2d": "dropout",
@@ -225,6 +227,9 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
 
 
 _WRITE_NO_VALUE = ("requires_grad_", "share_memory_")
+
+
+_NO_WRITES = ("requires_grad_", "share_memory_")
 
 
 def is_inplace(node: fx.Node, root: nn.Module) -> bool:

@@ -24,6 +24,7 @@ is taken anew, or the piece that was written through a view is put back into the
 from __future__ import annotations
 
 import copy
+import operator
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -31,25 +32,17 @@ import torch
 from torch import fx
 
 from netloft.graph.annotation import TensorInfo
-from netloft.graph.cost import at_batch
+from netloft.graph.cost import at_batch, tensors
 from netloft.graph.graph import annotation
 from netloft.graph.ops import op_of, writes
-from netloft.passes.edit import Edit, NotFunctionalError, info_of
+from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import pure_call, setitem
 from netloft.passes.views import put_back
 
 __all__ = ["functionalise"]
 
-_SHAPE_READERS = {
-    "size",
-    "dim",
-    "getattr",
-    "numel",
-    "shape",
-    "ndimension",
-    "len",
-    "is_floating_point",
-}
+_UNKNOWN = -1
+"""Version of a node that has to be taken anew once its memory was written to."""
 
 
 def functionalise(edit: Edit) -> None:
@@ -59,8 +52,9 @@ def functionalise(edit: Edit) -> None:
         NotFunctionalError: A write cannot be expressed as a value.
     """
     nodes = list(edit.fx.nodes)
-    if any(_writes(edit, node) for node in nodes):
-        _Functionaliser(edit).run(nodes)
+    writers = {node for node in nodes if _writes(edit, node)}
+    if writers:
+        _Functionaliser(edit, writers).run(nodes)
 
 
 def _writes(edit: Edit, node: fx.Node) -> bool:
@@ -78,8 +72,8 @@ class _Functionaliser:
     split itself, and `_taken_from` the node that held that at the time.
     """
 
-    def __init__(self, edit: Edit) -> None:
-        self._edit = edit
+    def __init__(self, edit: Edit, writers: set[fx.Node]) -> None:
+        self._edit, self._writers = edit, writers
         self._value: dict[fx.Node, fx.Node] = {}
         self._seen: dict[fx.Node, int] = {}
         self._version: Counter[int] = Counter()
@@ -88,16 +82,20 @@ class _Functionaliser:
         self._taken_from: dict[fx.Node, fx.Node] = {}
         self._pending: dict[fx.Node, fx.Node] = {}
         self._results: set[fx.Node] = set()
+        self._origin: dict[int, fx.Node] = {}
         self._writer: dict[int, fx.Node] = {}
         self._told: defaultdict[fx.Node, list[str]] = defaultdict(list)
 
     def run(self, nodes: list[fx.Node]) -> None:
         """Rewrite every node, then say what was done."""
         for node in nodes:
+            if self._writes_itself(node):
+                self._edit.erase(node)
+                continue
             operands = node.all_input_nodes
             target = node.kwargs.get("out") or (operands[0] if operands else None)
             self._read_operands(node)
-            if _writes(self._edit, node):
+            if node in self._writers:
                 self._write(node, target)
             else:
                 self._remember(node, operands)
@@ -106,7 +104,8 @@ class _Functionaliser:
             self._edit.note(writer, "; ".join(dict.fromkeys([*told, *alone])))
 
     def _read_operands(self, node: fx.Node) -> None:
-        if node.op == "output" or annotation(node).op not in _SHAPE_READERS:
+        # what gives numbers reads shapes, which no write changes
+        if node in self._writers or tensors(annotation(node).value):
             node.args = fx.map_arg(node.args, lambda n: self._told_read(n, node))
             node.kwargs = fx.map_arg(node.kwargs, lambda n: self._told_read(n, node))
 
@@ -118,6 +117,7 @@ class _Functionaliser:
         self._seen[node] = self._version[homes[0]]
         operand = next((n for n in operands if homes[0] in annotation(n).memory), None)
         if operand is None:
+            self._remember_origin(node, homes[0])
             return
         self._operand[node] = operand
         self._taken_from[node] = self._value.get(operand, operand)
@@ -125,6 +125,16 @@ class _Functionaliser:
             self._parent[node] = operand
         elif operand in self._parent:
             self._parent[node] = self._parent[operand]
+
+    def _remember_origin(self, node: fx.Node, home: int) -> None:
+        """Note which node has a memory first; a weight may be read, and so be there, twice."""
+        first = self._origin.setdefault(home, node)
+        if first is node:
+            return
+        self._seen[node] = _UNKNOWN
+        if self._edit.tensor_of(node) is self._edit.tensor_of(first) is not None:
+            self._parent[node] = first
+            self._results.add(node)
 
     # reading
 
@@ -161,6 +171,8 @@ class _Functionaliser:
 
     def _renew(self, node: fx.Node, reader: fx.Node, home: int) -> None:
         """Take a view anew from what its operand holds now."""
+        if node not in self._parent:
+            raise NotFunctionalError(f"%{node.name} shares memory in a way that cannot be followed")
         base = self._read(self._parent[node], reader)
         if node in self._results:
             self._value[node] = base
@@ -172,13 +184,22 @@ class _Functionaliser:
 
     def _taken_again(self, node: fx.Node, base: fx.Node, reader: fx.Node) -> fx.Node:
         operand, source = self._operand[node], self._taken_from[node]
-        new = base
-        if info_of(operand) is None:  # a part of a split: split again
-            split_from = self._taken_from[operand]
-            new = self._edit.copy(operand, reader, lambda n: base if n is split_from else n)
+        # a part of a split: split again
+        new = base if info_of(operand) else self._taken_again(operand, base, reader)
         return self._edit.copy(node, reader, lambda n: new if n is source else n)
 
     # writing
+
+    def _writes_itself(self, node: fx.Node) -> bool:
+        """Tell whether this is the end of `x[i] += 1`: Python's `x[i] = x[i]`, of one memory."""
+        if node.target is not operator.setitem:
+            return False
+        target, index, view = node.args
+        while isinstance(view, fx.Node) and view in self._results:
+            view = self._parent[view]
+        if not isinstance(view, fx.Node) or self._operand.get(view) is not target:
+            return False
+        return annotation(view).op == "getitem" and bool(view.args[1] == index)
 
     def _write(self, node: fx.Node, target: object) -> None:
         homes = set(annotation(target).memory) if isinstance(target, fx.Node) else set()
@@ -216,7 +237,7 @@ class _Functionaliser:
         if node.op == "call_module":
             module = copy.copy(self._edit.module_of(node))
             setattr(module, "inplace", False)  # noqa: B010 - a module's own attribute
-            self._edit.put_module(node, module, shared=True)
+            self._edit.put_module(node, module, shared=True)  # all of its calls write
             return
         call = pure_call(node)
         node.op, node.target, node.args, node.kwargs = call.op, call.target, call.args, call.kwargs
@@ -252,16 +273,16 @@ def _given(node: fx.Node) -> tuple[str, int] | None:
     def empty(operand: fx.Node) -> Any:
         info = info_of(operand)
         if info is None:
-            return annotation(operand).plain
-        shape = at_batch(info.shape, 7)
-        return torch.empty(shape, dtype=getattr(torch, info.dtype), device="meta")
+            plain = annotation(operand).plain
+            return _at_seven((plain,))[0] if isinstance(plain, str) else plain
+        return torch.empty(_at_seven(info.shape), dtype=getattr(torch, info.dtype), device="meta")
 
-    args, kwargs = fx.map_arg(node.args, empty), fx.map_arg(node.kwargs, empty)
     try:
-        if node.op == "call_method":
-            made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        else:
-            made = node.target(*args, **kwargs)  # type: ignore[operator]
-    except Exception:  # noqa: BLE001 - a length that follows the batch stands there as text
+        made = called(node, empty)
+    except Exception:  # noqa: BLE001 - no kernel without data
         return None
     return str(made.dtype).removeprefix("torch."), made.dim()
+
+
+def _at_seven(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    return at_batch(shape, 7, defaultdict(lambda: 7))

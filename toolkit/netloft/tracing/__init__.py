@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,10 +14,12 @@ from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
 from netloft.tracing.annotate import annotate
+from netloft.tracing.axes import Axes, checked_axes, lengths_of
 from netloft.tracing.dead import dead_modules, unused_parameters
 from netloft.tracing.faithful import check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.shapes import propagate_shapes
+from netloft.tracing.sized import SizedTracer, calls_a_helper
 from netloft.tracing.tracer import (
     Tracer,
     bind_inputs,
@@ -36,6 +39,7 @@ def trace(
     *,
     name: str = "",
     prove: bool = True,
+    dynamic: Axes = MappingProxyType({}),
 ) -> Graph:
     """Trace a module into an annotated graph, and prove that it computes the same.
 
@@ -47,6 +51,7 @@ def trace(
         prove: Run module and graph side by side at several batch sizes. Without it neither is run
             on data, and a module that is random, keeps state between calls or branches on what
             tracing cannot see gives a graph that is wrong: for a caller who proves it afterwards.
+        dynamic: Other axes whose length is left open, such as `{"x": {2: "height", 3: "width"}}`.
 
     Returns:
         The graph; its parameters are the module's own tensors.
@@ -57,17 +62,21 @@ def trace(
     """
     check_module(module)
     inputs = as_batched(bind_inputs(module, example_inputs), batch)
-    work, tracer, fx_graph = _traced(module, inputs, private_copy if prove else detached_copy)
+    axes = checked_axes(dynamic, inputs)
+    copied = private_copy if prove else detached_copy
+    work, tracer, fx_graph = _traced(module, inputs, batch, axes, copied)
     erased = remove_dead(fx_graph, work)
     dead = dead_modules(module, tracer.called, fx_graph, erased)
     unused = unused_parameters(module, dead, fx_graph)
     disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
+    lengths = {symbol: (length,) for symbol, length in lengths_of(axes, inputs).items()}
     if prove:
-        check_faithful(module, work, graph_module, inputs, batch)
+        others = check_faithful(module, work, graph_module, inputs, batch, axes)
+        lengths = {symbol: (*lengths[symbol], other) for symbol, other in others.items()}
         _share_weights(graph_module, module)
-    shapes = propagate_shapes(graph_module, inputs, batch)
-    annotate(graph_module, shapes)
+    shapes = propagate_shapes(graph_module, inputs, batch, axes)
+    annotate(graph_module, shapes, lengths_of(axes, inputs))
     return Graph(
         module=graph_module,
         name=name or type(module).__name__.lower(),
@@ -79,23 +88,38 @@ def trace(
         dead_modules=dead,
         unused_parameters=unused,
         side_effects=tuple(dict.fromkeys(tracer.side_effects)),
+        axes=axes,
+        lengths=lengths,
     )
 
 
 def _traced(
     module: nn.Module,
     inputs: Mapping[str, torch.Tensor],
+    batch: str | int,
+    axes: Axes,
     copied: Callable[[nn.Module], nn.Module],
 ) -> tuple[nn.Module, Tracer, fx.Graph]:
-    """Trace a copy, for user code runs meanwhile; its weights are compared afterwards."""
+    """Trace a copy, for user code runs meanwhile; its weights are compared afterwards.
+
+    The plain way first; with buffers recorded, or with lengths known, where that stops or holds
+    calls that only the last goes through.
+    """
     refusal: TraceError | None = None
-    for buffers in (False, True):
-        work, tracer = copied(module), Tracer(inputs, buffers=buffers)
+    held: tuple[nn.Module, Tracer, fx.Graph] | None = None
+    for tracer in (Tracer(inputs), Tracer(inputs, buffers=True), SizedTracer(inputs, batch, axes)):
+        work = copied(module)
         try:
-            return work, tracer, tracer.trace(work)
+            graph = tracer.trace(work)
         except TraceError as error:
-            # what stops both ways is told as the plain way met it
+            # what stops every way is told as the plain way met it
             refusal = refusal or error
+            continue
+        held = held or (work, tracer, graph)
+        if not calls_a_helper(graph):
+            return work, tracer, graph
+    if held is not None:
+        return held
     assert refusal is not None
     if type(module).__module__.startswith("torch.nn."):
         raise TraceError(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import fx, nn
 
 from netloft.graph.annotation import Annotation, ModuleCall, TensorInfo
-from netloft.graph.cost import bytes_of, macs_of
+from netloft.graph.cost import at_batch, bytes_of, macs_of
 from netloft.graph.graph import KEY
 from netloft.graph.ops import attributes_of, family_of, is_inplace, op_of
 from netloft.tracing.shapes import Shapes, Tree, tensors_in
@@ -45,16 +46,19 @@ class _Parameters:
         return []
 
 
-def annotate(module: fx.GraphModule, shapes: Shapes) -> None:
+def annotate(
+    module: fx.GraphModule, shapes: Shapes, lengths: Mapping[str, int] = MappingProxyType({})
+) -> None:
     """Write an `Annotation` into every node's meta.
 
     Args:
         module: A traced graph, whose nodes hold `netloft_calls` and `netloft_source`.
         shapes: What each node gives.
+        lengths: Of the example's open axes, by name: what costs are told for.
     """
     parameters = _Parameters(module)
     for node in module.graph.nodes:
-        record = _annotation(node, module, shapes.trees, parameters.read_by(node))
+        record = _annotation(node, module, shapes.trees, parameters.read_by(node), lengths)
         node.meta[KEY] = replace(record, memory=shapes.memory[node.name])
 
 
@@ -63,6 +67,7 @@ def _annotation(
     root: nn.Module,
     trees: Mapping[str, Tree],
     parameters: list[tuple[str, nn.Parameter]],
+    lengths: Mapping[str, int],
 ) -> Annotation:
     op = op_of(node, root)
     attributes = attributes_of(node, root)
@@ -74,7 +79,12 @@ def _annotation(
         attributes["inplace"] = True
     tree = trees[node.name]
     results = tensors_in(tree)
-    operands = tuple(t for n in _operands(node) for t in tensors_in(trees[n.name])[:1])
+    sized = [TensorInfo(at_batch(t.shape, 1, lengths), t.dtype) for t in results]
+    operands = tuple(
+        TensorInfo(at_batch(t.shape, 1, lengths), t.dtype)
+        for n in _operands(node)
+        for t in tensors_in(trees[n.name])[:1]
+    )
     return Annotation(
         op=op,
         family=family_of(op),
@@ -85,8 +95,8 @@ def _annotation(
         source=node.meta.get("netloft_source"),
         parameters=tuple(name for name, _ in parameters),
         n_params=sum(p.numel() for _, p in parameters),
-        macs=macs_of(op, operands, results[0], attributes) if results else 0,
-        bytes_out=sum(bytes_of(t) for t in results) if node.op != "output" else 0,
+        macs=macs_of(op, operands, sized[0], attributes) if sized else 0,
+        bytes_out=sum(bytes_of(t) for t in sized) if node.op != "output" else 0,
     )
 
 

@@ -15,7 +15,7 @@ from netloft.errors import TraceError, first_line
 from netloft.tracing.shape_rules import SHAPE_RULES
 from netloft.tracing.source import describe
 
-__all__ = ["Dataless", "Values"]
+__all__ = ["Dataless", "FakeInterpreter", "Steps", "Values"]
 
 
 @dataclass(frozen=True)
@@ -55,36 +55,61 @@ class Dataless:
         """
         if self._meta is not None:
             try:
-                return self._run(self._meta, self._on_meta(size))
+                return self._meta.values_of(self._on_meta(size))
             except Exception:  # noqa: BLE001 - the slower run tells what is wrong, if anything is
                 self._meta = None
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             fakes = [mode.from_tensor(tensor) for tensor in self._sized(size, None)]
-            return self._run(_Fake(self._module), fakes)
+            return FakeInterpreter(self._module).values_of(fakes)
 
     def _on_meta(self, size: int) -> list[torch.Tensor]:
         return self._sized(size, "meta")
 
     def _sized(self, size: int, device: str | None) -> list[torch.Tensor]:
-        return [
-            tensor.new_empty((size, *tensor.shape[1:]) if tensor.dim() else (), device=device)
-            for tensor in self._inputs.values()
-        ]
+        return [_sized(tensor, size, device) for tensor in self._inputs.values()]
 
-    @staticmethod
-    def _run(interpreter: _Recorder, inputs: Sequence[torch.Tensor]) -> Values:
-        interpreter.values = {}
-        with torch.no_grad():
-            result = interpreter.run(*inputs)
-        return Values(interpreter.values, result)
+
+class Steps:
+    """Run nodes one by one, while they are made, for several shapes of the inputs.
+
+    Args:
+        module: Whose modules and weights the nodes read.
+        variants: Inputs by name, each time of other lengths.
+    """
+
+    def __init__(self, module: nn.Module, variants: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        self._meta = _Meta(module, fx.Graph())
+        self._variants = variants
+        self._environments: list[dict[fx.Node, Any]] = [{} for _ in variants]
+
+    def run(self, node: fx.Node) -> list[Any]:
+        """Return what a node gives for each variant."""
+        for inputs, environment in zip(self._variants, self._environments, strict=True):
+            self._meta.env = environment
+            if node.op == "placeholder":
+                environment[node] = inputs[str(node.target)].to("meta")
+            else:
+                environment[node] = self._meta.run_node(node)
+        return [environment[node] for environment in self._environments]
+
+
+def _sized(tensor: torch.Tensor, size: int, device: str | None) -> torch.Tensor:
+    return tensor.new_empty((size, *tensor.shape[1:]) if tensor.dim() else (), device=device)
 
 
 class _Recorder(fx.Interpreter):
     """Write down what each node gives."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
+    def __init__(self, module: nn.Module, graph: fx.Graph | None = None) -> None:
+        super().__init__(module, graph=graph)
         self.values: dict[str, Any] = {}
+
+    def values_of(self, inputs: Sequence[torch.Tensor]) -> Values:
+        """Run on inputs and return what each node gave."""
+        self.values = {}
+        with torch.no_grad():
+            result = self.run(*inputs)
+        return Values(self.values, result)
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node and note its result."""
@@ -93,7 +118,9 @@ class _Recorder(fx.Interpreter):
         return result
 
 
-class _Fake(_Recorder):
+class FakeInterpreter(_Recorder):
+    """Run under a `FakeTensorMode` that is on."""
+
     def run_node(self, n: fx.Node) -> Any:
         """Run one node; an error is told with the node's line."""
         try:
@@ -110,8 +137,8 @@ class _Fake(_Recorder):
 class _Meta(_Recorder):
     """Run on the meta device; weights get there one at a time, when they are first read."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
+    def __init__(self, module: nn.Module, graph: fx.Graph | None = None) -> None:
+        super().__init__(module, graph)
         self._weights: dict[int, torch.Tensor] = {}
         self._modules: dict[str, nn.Module] = {}
 

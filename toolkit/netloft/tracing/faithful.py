@@ -13,6 +13,8 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Source
+from netloft.tracing.axes import Axes, lengths_of, other_lengths, stretched
 from netloft.tracing.guard import changed_weight, plain_state, random_state
 from netloft.tracing.source import current_source, describe, raised_at, relative_file
 from netloft.tracing.tracer import sharing_copy
@@ -182,7 +185,8 @@ def check_faithful(
     graph: fx.GraphModule,
     example: Mapping[str, torch.Tensor],
     batch: str | int,
-) -> None:
+    axes: Axes = MappingProxyType({}),
+) -> dict[str, int]:
     """Run module and graph side by side, and refuse the graph where they differ.
 
     Args:
@@ -191,6 +195,10 @@ def check_faithful(
         graph: What was traced from it.
         example: Example inputs by name.
         batch: `dynamic`, or the one size to check.
+        axes: Other open axes.
+
+    Returns:
+        Another length of each of them that was checked too, by name.
 
     Raises:
         TraceError: They differ, or the module is random, keeps state between calls or writes to
@@ -199,8 +207,10 @@ def check_faithful(
     _refuse_changed_weights(original, traced)
     module = sharing_copy(original, traced)
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
-    for seed, size in enumerate(sizes):
-        inputs = fresh_inputs(example, size, seed)
+    others = other_lengths(lengths_of(axes, example), lambda n: _accepts(module, example, axes, n))
+    variants = [example, stretched(example, axes, others)] if others else [example]
+    for seed, (variant, size) in enumerate(product(variants, sizes)):
+        inputs = fresh_inputs(variant, size, seed)
         expected = _module_result(module, inputs, size)
         if seed == 0:
             _check_repeatable(module, inputs, expected)
@@ -208,6 +218,17 @@ def check_faithful(
         actual = _graph_result(graph, inputs, size)
         if not _same(expected, actual):
             _refuse_difference(module, graph, inputs)
+    return others
+
+
+def _accepts(
+    module: nn.Module, example: Mapping[str, torch.Tensor], axes: Axes, lengths: Mapping[str, int]
+) -> bool:
+    try:
+        _run(module, fresh_inputs(stretched(example, axes, lengths), None, 0), seed=0)
+    except Exception:  # noqa: BLE001 - whatever it is, the network does not take such lengths
+        return False
+    return True
 
 
 def _refuse_changed_weights(original: nn.Module, used: nn.Module) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from torch import fx
 from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN
+from netloft.tracing.axes import Axes
 from netloft.tracing.dataless import Dataless
+from netloft.tracing.symbolic import run_on_symbols
 
 __all__ = ["Shapes", "Tree", "propagate_shapes", "resized", "tensors_in"]
 
@@ -52,7 +55,10 @@ def resized(tensor: torch.Tensor, batch: int) -> torch.Tensor:
 
 
 def propagate_shapes(
-    module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], batch: str | int
+    module: fx.GraphModule,
+    inputs: Mapping[str, torch.Tensor],
+    batch: str | int,
+    axes: Axes = MappingProxyType({}),
 ) -> Shapes:
     """Return what each node gives; lengths and numbers that follow the batch are symbolic.
 
@@ -60,10 +66,13 @@ def propagate_shapes(
         module: The traced graph.
         inputs: Example inputs by name, batch first.
         batch: `dynamic`, or a fixed size.
+        axes: Other open axes.
 
     Raises:
         TraceError: The graph fails at another batch size.
     """
+    if axes:
+        return _on_symbols(module, inputs, batch, axes)
     runner = Dataless(module, inputs)
     sizes = list(_SIZES) if batch == "dynamic" else [next(iter(inputs.values())).shape[0]]
     runs = [runner.run(size) for size in sizes]
@@ -98,18 +107,36 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     return []
 
 
+def _on_symbols(
+    module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], batch: str | int, axes: Axes
+) -> Shapes:
+    opened = {name: dict(axes.get(name, {})) for name in inputs}
+    if batch == "dynamic":
+        # a batch of one would be taken for a length that is one for good
+        inputs = {n: resized(t, _SIZES[0]) if t.dim() else t for n, t in inputs.items()}
+        opened = {n: {0: BATCH, **opened[n]} if t.dim() else {} for n, t in inputs.items()}
+    run, found = run_on_symbols(module, inputs, opened)
+    trees = {name: _tree(value, run.length) for name, value in found.values.items()}
+    return Shapes(trees, _memory(found.values), found.result)
+
+
 def _joined_by_name(runs: Sequence[Any], sizes: Sequence[int]) -> dict[str, Tree]:
     seen = [{name: _tree(value) for name, value in run.values.items()} for run in runs]
     return {name: _joined([trees[name] for trees in seen], sizes) for name in seen[0]}
 
 
-def _tree(result: Any) -> Tree:
+def _tree(result: Any, length: Callable[[Any], Dim] = int) -> Tree:
     if isinstance(result, torch.Tensor):
-        return TensorInfo(tuple(result.shape), str(result.dtype).removeprefix("torch."))
+        shape = tuple(length(size) for size in result.shape)
+        return TensorInfo(shape, str(result.dtype).removeprefix("torch."))
+    if isinstance(result, torch.SymInt):
+        return length(result)
+    if isinstance(result, torch.SymFloat | torch.SymBool):
+        return UNKNOWN
     if isinstance(result, Mapping):
         result = tuple(result.values())
     if isinstance(result, tuple | list):
-        return tuple(_tree(item) for item in result)
+        return tuple(_tree(item, length) for item in result)
     return result
 
 

@@ -23,13 +23,13 @@ from netloft.graph.ops import writes
 from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
-__all__ = ["Tracer", "bind_inputs", "detached_copy", "private_copy"]
+__all__ = ["RecordingProxy", "Tracer", "bind_inputs", "detached_copy", "private_copy"]
 
-_FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye")
+_FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
 _IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 
 
-class _Proxy(fx.Proxy):
+class RecordingProxy(fx.Proxy):
     """A proxy that records in-place operators as such.
 
     fx's own turns `x += y` into `x = x + y`, which is another function where `x` has an alias.
@@ -39,17 +39,17 @@ class _Proxy(fx.Proxy):
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
 
 
-def _in_place(name: str) -> Callable[[_Proxy, object], fx.Proxy]:
+def _in_place(name: str) -> Callable[[RecordingProxy, object], fx.Proxy]:
     target = getattr(operator, f"i{name}")
 
-    def method(self: _Proxy, other: object) -> fx.Proxy:
+    def method(self: RecordingProxy, other: object) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", target, (self, other), {})
 
     return method
 
 
 for _name in _IN_PLACE:
-    setattr(_Proxy, f"__i{_name}__", _in_place(_name))
+    setattr(RecordingProxy, f"__i{_name}__", _in_place(_name))
 
 
 def bind_inputs(
@@ -148,7 +148,7 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that sees in-place operators."""
-        return _Proxy(node, self)
+        return RecordingProxy(node, self)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Let an assertion on sizes or values hold, and note that the graph leaves it out."""
