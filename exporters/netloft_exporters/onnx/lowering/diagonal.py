@@ -21,6 +21,19 @@ def diagonal(
     return gathered(ctx, flat, ctx.ints(index), len(ctx.shape_of(flat)) - 1)
 
 
+@lowering("linalg_diagonal")
+def linalg_diagonal(
+    ctx: Context,
+    A: ir.Value,  # noqa: N803 - torch's name
+    *,
+    offset: int = 0,
+    dim1: int = -2,
+    dim2: int = -1,
+) -> ir.Value:
+    """torch.linalg.diagonal to Transpose, Reshape and Gather, as torch.diagonal."""
+    return diagonal(ctx, A, offset, dim1, dim2)
+
+
 @lowering("diagonal_scatter")
 def diagonal_scatter(
     ctx: Context, input: ir.Value, src: ir.Value, offset: int = 0, dim1: int = 0, dim2: int = 1

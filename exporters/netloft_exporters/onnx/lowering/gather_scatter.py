@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
@@ -23,6 +24,9 @@ from netloft_exporters.onnx.lowering.moves import (
 from netloft_exporters.onnx.lowering.registry import lowering
 
 __all__ = ["scattered_along", "written"]
+
+Write = Callable[[ir.Value, Any, str | None], ir.Value]
+"""Base, what is written to it and how they are joined, to the new base."""
 
 REDUCTIONS = {
     "sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min",
@@ -46,6 +50,8 @@ def gather(
     ctx: Context, input: ir.Value, dim: int, index: ir.Value, *, sparse_grad: bool = False
 ) -> ir.Value:
     """torch.gather to GatherElements: axis."""
+    if 0 in ctx.result.shape:
+        return filled(ctx, 0, ctx.result.shape, ctx.result.dtype)
     shape = ctx.shape_of(input) or (1,)
     indices = plain_index(ctx, index)
     indices = indices if ctx.shape_of(index) else ctx.reshape(indices, (1,))
@@ -64,7 +70,7 @@ def take(ctx: Context, input: ir.Value, index: ir.Value) -> ir.Value:
 def take_along_dim(
     ctx: Context, input: ir.Value, indices: ir.Value, dim: int | None = None
 ) -> ir.Value:
-    """torch.take_along_dim to GatherElements (axis), both broadcast by Expand."""
+    """torch.take_along_dim to Mod and GatherElements (axis), both broadcast by Expand."""
     indices = plain_index(ctx, indices)
     if dim is None:
         values = (input, indices)
@@ -73,7 +79,10 @@ def take_along_dim(
     axis = axis_of(dim, len(ctx.shape_of(input)))
     wide, length = list(ctx.result.shape), ctx.shape_of(input)[axis]
     input = expanded(ctx, input, [*wide[:axis], length, *wide[axis + 1 :]])
-    return _elements(ctx, input, expanded(ctx, indices, wide), axis)
+    size = ctx.scalar(length, ctx.info_of(indices).dtype)
+    # torch takes indices modulo the length, here and nowhere else
+    within = ctx.know(ctx.op("Mod", indices, size), ctx.info_of(indices))
+    return _elements(ctx, input, expanded(ctx, within, wide), axis)
 
 
 def _elements(ctx: Context, input: ir.Value, indices: ir.Value, axis: int) -> ir.Value:
@@ -112,25 +121,27 @@ def scatter_reduce(
     include_self: bool = True,
 ) -> ir.Value:
     """torch.scatter_reduce to ScatterElements: axis, reduction; a mean counts with another one."""
-    if reduce == "mean":
-        return _mean(ctx, input, dim, index, src, include_self)
-    if not include_self:
-        input = _scattered(ctx, input, dim, index, _neutral(ctx.result.dtype, reduce), None)
-    return _scattered(ctx, input, dim, index, src, REDUCTIONS[reduce])
+
+    def write(base: ir.Value, value: Any, reduction: str | None) -> ir.Value:
+        return _scattered(ctx, base, dim, index, value, reduction)
+
+    return _reduced(ctx, write, input, src, reduce, include_self)
 
 
-def _mean(
-    ctx: Context, input: ir.Value, dim: int, index: ir.Value, src: ir.Value, include_self: bool
+def _reduced(
+    ctx: Context, write: Write, input: ir.Value, src: ir.Value, reduce: str, include_self: bool
 ) -> ir.Value:
+    """Join what is written to one place, and what was there or not."""
     dtype = ctx.result.dtype
+    total = "sum" if reduce == "mean" else reduce
+    base = input if include_self else write(input, _neutral(dtype, total), None)
+    made = write(base, src, REDUCTIONS[total])
+    if reduce != "mean":
+        return made
     if not dtype.startswith("float"):
         raise Unsupported("a mean of integers by index")
-    counted = filled(ctx, int(include_self), ctx.shape_of(input), dtype)
-    counted = _scattered(ctx, counted, dim, index, 1, "add")
-    if not include_self:
-        input = _scattered(ctx, input, dim, index, 0, None)
-        counted = ctx.op("Max", counted, ctx.like(1))
-    return ctx.op("Div", _scattered(ctx, input, dim, index, src, "add"), counted)
+    counted = write(filled(ctx, int(include_self), ctx.shape_of(input), dtype), 1, "add")
+    return ctx.op("Div", made, counted if include_self else ctx.op("Max", counted, ctx.like(1)))
 
 
 def _neutral(dtype: str, reduce: str) -> float:
@@ -231,12 +242,11 @@ def index_reduce(
     include_self: bool = True,
 ) -> ir.Value:
     """torch.index_reduce to ScatterND or ScatterElements: reduction."""
-    if reduce == "mean":
-        raise Unsupported("index_reduce with a mean")
-    if not include_self:
-        neutral = ctx.like(_neutral(ctx.result.dtype, reduce))
-        input = _indexed(ctx, input, dim, index, neutral, None)
-    return _indexed(ctx, input, dim, index, source, REDUCTIONS[reduce])
+
+    def write(base: ir.Value, value: Any, reduction: str | None) -> ir.Value:
+        return _indexed(ctx, base, dim, index, ctx.operands(value)[0], reduction)
+
+    return _reduced(ctx, write, input, source, reduce, include_self)
 
 
 def _indexed(
@@ -258,6 +268,16 @@ def _indexed(
     vector = ctx.reshape(plain_index(ctx, index), (count,))
     made = scattered_along(ctx, ctx.reshape(input, shape), axis, vector, source, reduction)
     return ctx.reshape(made, ctx.shape_of(input))
+
+
+@lowering("put")
+def put(
+    ctx: Context, input: ir.Value, index: ir.Value, source: ir.Value, accumulate: bool = False
+) -> ir.Value:
+    """torch.put to ScatterND on all axes as one; accumulate to reduction add."""
+    shape = ctx.shape_of(input)
+    flat = ctx.reshape(input, (product(shape),))
+    return ctx.reshape(_indexed(ctx, flat, 0, index, source, "add" if accumulate else None), shape)
 
 
 @lowering("masked_scatter")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
-from netloft.graph.dims import UNKNOWN
-from netloft_exporters.onnx.lowering.context import Context
-from netloft_exporters.onnx.lowering.moves import axis_of, gathered, joined
+from netloft.graph.annotation import Dim
+from netloft.graph.dims import UNKNOWN, evaluate, symbols_of
+from netloft_exporters.onnx.lowering.context import Context, Unsupported
+from netloft_exporters.onnx.lowering.moves import axis_of, expanded, gathered, joined
 from netloft_exporters.onnx.lowering.pad import padded
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -72,7 +75,9 @@ def block_diag(ctx: Context, *tensors: Any) -> ir.Value:
 _SPLITS = {"hsplit": 1, "vsplit": 0, "dsplit": 2}
 
 
-@lowering("chunk", "split", "tensor_split", "split_with_sizes", *_SPLITS)
+@lowering(
+    "chunk", "unsafe_chunk", "split", "unsafe_split", "split_with_sizes", "tensor_split", *_SPLITS
+)
 def split(ctx: Context, input: ir.Value, _: Any = None, dim: int = 0, **__: Any) -> Any:
     """torch.chunk, split, tensor_split and the like to Split into the sizes that are known."""
     parts = ctx.results
@@ -80,8 +85,21 @@ def split(ctx: Context, input: ir.Value, _: Any = None, dim: int = 0, **__: Any)
     axis = 0 if len(parts[0].shape) == 1 else axis
     if len(parts) == 1:
         return (input,)
-    sizes = ctx.dims([part.shape[axis] for part in parts])
-    return ctx.ops("Split", input, sizes, outputs=len(parts), axis=axis)
+    lengths = [part.shape[axis] for part in parts]
+    _check_lengths(lengths, ctx.shape_of(input)[axis])
+    return ctx.ops("Split", input, ctx.dims(lengths), outputs=len(parts), axis=axis)
+
+
+def _check_lengths(lengths: Sequence[Dim], whole: Dim) -> None:
+    """See that the parts of an open axis are what the graph says, at small sizes too."""
+    dims = [*lengths, whole]
+    if UNKNOWN in dims:
+        raise Unsupported("parts whose lengths are not known")
+    symbols = frozenset[str]().union(*map(symbols_of, dims))
+    for size in (1, 2, 3, 5, 16):
+        *found, total = (evaluate(dim, dict.fromkeys(symbols, size)) for dim in dims)
+        if min(found) < 0 or sum(found) != total:
+            raise Unsupported(f"parts that are other ones at a batch of {size}")
 
 
 @lowering("unbind")
@@ -90,3 +108,26 @@ def unbind(ctx: Context, input: ir.Value, dim: int = 0) -> Any:
     axis = axis_of(dim, len(ctx.shape_of(input)))
     numbers = range(ctx.size_of(input, axis))
     return tuple(gathered(ctx, input, ctx.constant(i, "int64"), axis) for i in numbers)
+
+
+@lowering("cartesian_prod")
+def cartesian_prod(ctx: Context, *tensors: ir.Value) -> ir.Value:
+    """torch.cartesian_prod to Expand of each, and Concat."""
+    if len(tensors) == 1:
+        return tensors[0]
+    lengths = [ctx.shape_of(value)[0] for value in tensors]
+    columns = [
+        expanded(ctx, ctx.reshape(value, (length, *[1] * (len(lengths) - i))), (*lengths, 1))
+        for i, (value, length) in enumerate(zip(tensors, lengths, strict=True))
+    ]
+    return ctx.reshape(joined(ctx, columns, len(lengths)), ctx.result.shape)
+
+
+@lowering("combinations")
+def combinations(
+    ctx: Context, input: ir.Value, r: int = 2, with_replacement: bool = False
+) -> ir.Value:
+    """torch.combinations to Gather."""
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    index = np.array(list(choose(range(ctx.size_of(input, 0)), r)), np.int64).reshape(-1, r)
+    return gathered(ctx, input, ctx.constant(index, "int64"), 0)

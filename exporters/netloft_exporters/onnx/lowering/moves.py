@@ -178,6 +178,6 @@ def plain_index(ctx: Context, index: ir.Value) -> ir.Value:
     info = ctx.info_of(index)
     if info.dtype in ("int64", "int32"):
         return index
-    if info.dtype not in ("int16", "int8"):
+    if info.dtype not in ("int16", "int8", "uint8"):
         raise Unsupported(f"{info.dtype} indices")
     return ctx.cast(index, "int64")

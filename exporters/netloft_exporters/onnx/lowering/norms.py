@@ -11,7 +11,7 @@ import onnx_ir as ir
 from netloft.graph.annotation import TensorInfo
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.extremes import extreme
-from netloft_exporters.onnx.lowering.moves import broadcast_shape
+from netloft_exporters.onnx.lowering.moves import axis_of, broadcast_shape
 from netloft_exporters.onnx.lowering.reduction import Axes, axes_of, reduced
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -51,15 +51,41 @@ def norm(
 ) -> ir.Value:
     """torch.norm and torch.linalg.norm to ReduceL1, ReduceL2, ReduceMax or ReduceSum of powers."""
     ord = p if ord is None else ord
-    matrix = ctx.record.op == "linalg_norm" and ord is not None
-    pairs = dim is None or (not isinstance(dim, int) and len(dim) == 2)
-    if matrix and pairs and (dim is not None or len(ctx.shape_of(input)) == 2) and ord != "fro":
-        raise Unsupported(f"the norm {ord} of a matrix")
+    value, rank = ctx.as_result(input), len(ctx.shape_of(input))
+    pair = dim is None or (not isinstance(dim, int) and len(dim) == 2)
+    if ctx.record.op == "linalg_norm" and ord is not None and pair and (dim or rank == 2):
+        return _matrix_norm(ctx, value, ord, dim or (0, 1), keepdim)
     if ord in (None, "fro"):
         ord = 2
     if not isinstance(ord, int | float):
         raise Unsupported(f"the norm {ord}")
-    return vector_norm(ctx, ctx.as_result(input), ord, axes_of(ctx, input, dim), keepdim)
+    return vector_norm(ctx, value, ord, axes_of(ctx, value, dim), keepdim)
+
+
+@lowering("linalg_matrix_norm")
+def matrix_norm(
+    ctx: Context,
+    A: ir.Value,  # noqa: N803 - torch's name
+    ord: Any = "fro",
+    dim: Any = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> ir.Value:
+    """torch.linalg.matrix_norm to ReduceL2, or to ReduceL1 and ReduceMax or ReduceMin."""
+    return _matrix_norm(ctx, ctx.as_result(A), ord, dim, keepdim)
+
+
+def _matrix_norm(ctx: Context, value: ir.Value, ord: Any, dim: Any, keepdim: bool) -> ir.Value:
+    rows, columns = (axis_of(d, len(ctx.shape_of(value))) for d in dim)
+    if ord == "fro":
+        return vector_norm(ctx, value, 2, sorted((rows, columns)), keepdim)
+    if not isinstance(ord, int | float) or (abs(ord) != 1 and not math.isinf(ord)):
+        raise Unsupported(f"the norm {ord} of a matrix")
+    summed, left = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = reduced(ctx, "ReduceL1", value, [summed], True)
+    made = extreme(ctx, sums, [left], True, ord > 0)
+    return made if keepdim else ctx.reshape(made, ctx.result.shape)
 
 
 @lowering("linalg_vector_norm")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
 
 from netloft.graph.annotation import Dim, TensorInfo
-from netloft_exporters.onnx.lowering.context import Context, Unsupported
-from netloft_exporters.onnx.lowering.moves import axis_of, chosen, product
+from netloft_exporters.onnx.lowering.context import Context
+from netloft_exporters.onnx.lowering.moves import axis_of, chosen, filled, product
 from netloft_exporters.onnx.lowering.registry import lowering
 
 __all__ = ["Axes", "axes_of", "count_of", "reduced"]
@@ -19,6 +20,11 @@ Axes = int | Sequence[int] | None
 
 REDUCTIONS = {
     "mean": "ReduceMean", "sum": "ReduceSum", "prod": "ReduceProd", "logsumexp": "ReduceLogSumExp",
+}  # fmt: skip
+
+# What ONNX Runtime does not give as torch does; where torch has no answer, it has said so.
+_OF_NOTHING = {
+    "ReduceMean": math.nan, "ReduceProd": 1, "ReduceLogSumExp": -math.inf, "ReduceMin": 1,
 }  # fmt: skip
 
 
@@ -37,19 +43,15 @@ def count_of(ctx: Context, value: ir.Value, axes: Sequence[int]) -> Dim:
 def reduced(
     ctx: Context, op_type: str, value: ir.Value, axes: Sequence[int], keepdim: bool
 ) -> ir.Value:
-    """Add a reduction of ONNX.
-
-    Raises:
-        Unsupported: It would be over no elements.
-    """
+    """Add a reduction of ONNX; one over no elements is a constant."""
     info = ctx.info_of(value)
-    if op_type not in ("ReduceSum", "ReduceL1", "ReduceL2") and 0 in info.shape:
-        raise Unsupported("a reduction over no elements")
     shape = tuple(
         1 if axis in axes else dim
         for axis, dim in enumerate(info.shape)
         if keepdim or axis not in axes
     )
+    if 0 in info.shape:
+        return filled(ctx, _OF_NOTHING.get(op_type, 0), shape, info.dtype)
     which = ctx.ints(axes) if len(axes) < len(info.shape) else None  # none given: all
     made = ctx.op(op_type, value, which, keepdims=int(keepdim))
     return ctx.know(made, TensorInfo(shape, info.dtype))
@@ -98,6 +100,16 @@ def count_nonzero(ctx: Context, input: ir.Value, dim: Axes = None) -> ir.Value:
     """torch.count_nonzero to Cast to bool and back, and ReduceSum."""
     truth = ctx.cast(ctx.cast(input, "bool"), "int64")
     return reduced(ctx, "ReduceSum", truth, axes_of(ctx, input, dim), False)
+
+
+@lowering("sum_to_size")
+def sum_to_size(ctx: Context, input: ir.Value, *_: Any) -> ir.Value:
+    """Tensor.sum_to_size to ReduceSum over what is longer than it is to be."""
+    given, wanted = ctx.shape_of(input), ctx.result.shape
+    more = len(given) - len(wanted)
+    axes = [a for a, dim in enumerate(given) if a < more or dim != wanted[a - more]]
+    total = reduced(ctx, "ReduceSum", input, axes, True) if axes else input
+    return ctx.reshape(total, wanted)
 
 
 # variance
