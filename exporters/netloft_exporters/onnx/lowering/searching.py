@@ -125,7 +125,7 @@ def _between(
     )
     part = place - np.floor(place)
     weight = np.full_like(part, 0.5) if interpolation == "midpoint" else part
-    weight = weight.reshape(*weight.shape, *[1] * (len(ctx.shape_of(ordered)) - axis - 1))
+    weight = weight.reshape((*weight.shape, *[1] * (len(ctx.shape_of(ordered)) - axis - 1)))
     gap = ctx.op("Sub", upper, lower)
     made = ctx.op("Add", lower, ctx.op("Mul", gap, ctx.constant(weight, ctx.result.dtype)))
     return ctx.know(made, ctx.info_of(lower))
