@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.exporters.ops import basic, convolution, embedding, pad, pooling, recurrent, resample
+from tests.exporters.ops import (
+    basic,
+    convolution,
+    elementwise,
+    embedding,
+    pad,
+    pooling,
+    recurrent,
+    resample,
+)
 from tests.exporters.ops.row import Row
 
 __all__ = ["ROWS", "Row"]
@@ -10,6 +19,7 @@ __all__ = ["ROWS", "Row"]
 ROWS = [
     *basic.ROWS,
     *convolution.ROWS,
+    *elementwise.ROWS,
     *embedding.ROWS,
     *pad.ROWS,
     *pooling.ROWS,

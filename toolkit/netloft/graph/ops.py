@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-import torch
 from torch import fx, nn
 
 __all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of", "writes"]
@@ -101,8 +100,6 @@ FUNCTION_OPS = {
     "detach": "identity",
     "requires_grad": "identity",
     "share_memory": "identity",
-    "requires_grad": "identity",
-    "share_memory": "identity",
     "swish": "silu",
     "dropout1d": "dropout",
     "dropout2d": "dropout",
@@ -140,7 +137,8 @@ FUNCTION_OPS = {
 METHOD_OPS = {"where": "where_method"}
 
 _IN_PLACE_OPERATORS = (
-    "iadd", "isub", "imul", "ifloordiv", "imod", "iand", "ior", "ixor", "ilshift", "irshift",
+    "iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor",
+    "ilshift", "irshift",
 )  # fmt: skip
 
 _FAMILY_OPS: dict[str, str] = {
@@ -226,9 +224,6 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
     return function_op(getattr(node.target, "__name__", str(node.target)))
 
 
-_WRITE_NO_VALUE = ("requires_grad_", "share_memory_")
-
-
 _NO_WRITES = ("requires_grad_", "share_memory_")
 
 
@@ -242,9 +237,9 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     if node.kwargs.get("inplace") is True:
         return True
     if getattr(node.target, "__module__", "") == "_operator":
-        return name == "setitem" or (name.startswith("i") and hasattr(torch.Tensor, f"__{name}__"))
+        return name == "setitem" or name in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
-        return name not in _WRITE_NO_VALUE
+        return name not in _NO_WRITES
     return bool(_bound(node).get("inplace", False))
 
 

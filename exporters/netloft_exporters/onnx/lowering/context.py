@@ -261,7 +261,7 @@ class Context:
 
     def _sample(self, value: Any) -> Any:
         if not isinstance(value, ir.Value):
-            return value
+            return 0 if isinstance(value, str) else value
         info = self.info_of(value)
         return torch.empty([1] * len(info.shape), dtype=getattr(torch, info.dtype))
 
