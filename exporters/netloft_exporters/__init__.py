@@ -6,12 +6,14 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from netloft.defaults import DEFAULT_OPSET
+from netloft.tracing.axes import Axes
 
 if TYPE_CHECKING:
     from netloft.graph.graph import Graph
@@ -28,6 +30,7 @@ def to_onnx(
     *,
     batch: str | int = "dynamic",
     opset: int = DEFAULT_OPSET,
+    dynamic: Axes = MappingProxyType({}),
     passes: Sequence[str] | None = None,
     without: Sequence[str] = (),
     preprocess: str | Statistics | None = None,
@@ -46,6 +49,7 @@ def to_onnx(
         path: The file; it appears whole or not at all.
         batch: `dynamic`, or the one batch size that the file takes.
         opset: ONNX operator set.
+        dynamic: Other axes that stay open, such as `{"x": {2: "height", 3: "width"}}`.
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
         preprocess: As for `netloft.export`.
@@ -76,7 +80,7 @@ def to_onnx(
     chosen = choose_passes(passes, without)
     around: dict[str, Any] = {"preprocess": preprocess, "head": head, "labels": labels}
     model, inputs = of_module(module, example_inputs, **around, batch=batch)
-    graph = trace(model.module, inputs, batch, name=model.name, prove=prove)
+    graph = trace(model.module, inputs, batch, name=model.name, prove=prove, dynamic=dynamic)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
@@ -109,9 +113,9 @@ def _prove(
 ) -> None:
     from netloft.models.domain import domain_inputs
     from netloft.parity.check import check_parity, require_parity
-    from netloft.parity.inputs import cases, parity_batches
+    from netloft.parity.inputs import cases_of
 
     # bytes are pictures; numbers of the caller's own are what the caller says that they are
     real = (lambda batch, seed: domain_inputs(model, batch, seed)) if model.inside else None
-    made = cases(inputs, parity_batches(graph.batch), 0, real)
+    made = cases_of(graph, inputs, 0, real)
     require_parity(check_parity(graph, model.module, file, made, ["cpu"]))

@@ -9,9 +9,10 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,13 @@ from netloft.models.given import of_module
 from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, check_parity, require_parity
-from netloft.parity.inputs import cases, parity_batches
+from netloft.parity.inputs import cases_of
 from netloft.passes import choose_passes
 from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
 from netloft.tracing import trace
+from netloft.tracing.axes import Axes
 from netloft.tracing.faithful import flatten_outputs, fresh_inputs, silent
 
 __all__ = ["Bundle", "ExportOptions", "export", "export_model"]
@@ -56,6 +58,7 @@ class ExportOptions:
         quick: Fewer repetitions, and no `torch.compile`.
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
+        dynamic: Axes beside the batch that stay open, by input, with names for their lengths.
     """
 
     batch: str | int = "dynamic"
@@ -66,6 +69,7 @@ class ExportOptions:
     quick: bool = False
     passes: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
+    dynamic: Axes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def export(
     quick: bool = False,
     passes: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    dynamic: Axes = MappingProxyType({}),
     preprocess: str | Statistics | None = None,
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
@@ -113,6 +118,7 @@ def export(
         passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
             the default ones.
         without: Names of passes to leave out.
+        dynamic: Other axes that stay open, such as `{"x": {2: "height", 3: "width"}}`.
         preprocess: `imagenet`, or `mean` and `std` of each channel, of values in [0, 1]: the file
             takes pictures as bytes (batch, height, width, channels), and of the example inputs,
             which are still the module's own, the shape alone is used.
@@ -138,6 +144,7 @@ def export(
         quick=quick,
         passes=None if passes is None else tuple(passes),
         without=tuple(without),
+        dynamic=dynamic,
     )
     return export_model(model, out, options, example=example)
 
@@ -168,7 +175,7 @@ def export_model(
     inputs = dict(example) if example is not None else model.example(seed=options.seed)
     progress("tracing")
     with report.stage("trace"):
-        graph = trace(model.module, inputs, options.batch, name=model.name)
+        graph = trace(model.module, inputs, options.batch, name=model.name, dynamic=options.dynamic)
     report.model = describe_model(model, graph)
     with staged_bundle(target) as folder:
         job = _Job(graph, model, inputs, folder, running, options, report, progress)
@@ -268,7 +275,7 @@ def _prove(job: _Job) -> ParityResult:
             job.graph,
             job.model.module,
             job.file,
-            cases(job.inputs, parity_batches(options.batch), options.seed, job.real),
+            cases_of(job.graph, job.inputs, options.seed, job.real),
             job.running,
             threads=options.threads,
             progress=lambda what: job.progress(f"proving parity: {what}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -203,7 +204,7 @@ def _compare(
     threads: int | None,
 ) -> list[dict[str, Any]]:
     from netloft.parity.check import check_parity
-    from netloft.parity.inputs import cases, parity_batches
+    from netloft.parity.inputs import cases_of
     from netloft.tracing import trace
     from netloft.tracing.tracer import bind_inputs
 
@@ -214,14 +215,14 @@ def _compare(
         )
     declared = onnx.load(str(model), load_external_data=False).graph
     batch = _batch(declared)
-    graph = trace(module, example_inputs, batch)
+    graph = trace(module, example_inputs, batch, dynamic=_open_axes(declared, module))
     _check_interface(model, declared, graph)
     inputs = bind_inputs(module, example_inputs)
     result = check_parity(
         graph,
         module,
         model,
-        cases(inputs, parity_batches(batch), 0),
+        cases_of(graph, inputs, 0),
         providers,
         threads=threads,
     )
@@ -239,6 +240,18 @@ def _batch(graph: onnx.GraphProto) -> int | str:
     shapes = (value.type.tensor_type.shape.dim for value in _fed(graph))
     first = next((shape[0] for shape in shapes if shape), None)
     return (first.dim_value if first is not None else 0) or "dynamic"
+
+
+def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int, str]]:
+    """Return the axes beside the batch that a file leaves open, by the module's own names."""
+    names = list(inspect.signature(module.forward).parameters)
+    found: dict[str, dict[int, str]] = {}
+    for value, name in zip(_fed(graph), names, strict=False):
+        dims = enumerate(value.type.tensor_type.shape.dim)
+        opened = {axis: dim.dim_param for axis, dim in dims if axis and dim.dim_param}
+        if opened:
+            found[name] = opened
+    return found
 
 
 def _check_interface(model: Path, declared: onnx.GraphProto, graph: Graph) -> None:

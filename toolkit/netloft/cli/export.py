@@ -69,7 +69,15 @@ def export(
         tell(f"loading {request.spec}")
         model = request.load()
         options = ExportOptions(
-            request.batch, opset, providers, request.seed, threads, quick, passes, without
+            batch=request.batch,
+            opset=opset,
+            providers=providers,
+            seed=request.seed,
+            threads=threads,
+            quick=quick,
+            passes=passes,
+            without=without,
+            dynamic=request.dynamic,
         )
         bundle = export_model(model, out, options, progress=tell)
     report = bundle.report.to_dict()

@@ -45,6 +45,7 @@ class ModelRequest:
     inputs: tuple[str, ...]
     batch: str | int
     seed: int
+    dynamic: dict[str, dict[int, str]]
     around: dict[str, Any]
 
     def load(self) -> LoadedModel:
@@ -69,7 +70,8 @@ class ModelRequest:
         """Trace a loaded model at the batch that was asked for."""
         from netloft.tracing import trace
 
-        return trace(model.module, model.example(seed=self.seed), self.batch, name=model.name)
+        inputs = model.example(seed=self.seed)
+        return trace(model.module, inputs, self.batch, name=model.name, dynamic=self.dynamic)
 
 
 def parse_argument(text: str) -> tuple[str, object]:
@@ -90,6 +92,21 @@ def parse_argument(text: str) -> tuple[str, object]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # a plain word
         return name, value
+
+
+def _dynamic(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
+    """Read each `[NAME:]AXIS=LENGTH`; without a name it is the one input's."""
+    found: dict[str, dict[int, str]] = {}
+    for text in value:
+        where, equals, symbol = text.partition("=")
+        name, colon, axis = where.rpartition(":")
+        if not equals or not axis.lstrip("-").isdecimal() or len(axis) > 4 or (colon and not name):
+            raise UsageError(
+                f"--dynamic {text!r} is not [NAME:]AXIS=LENGTH",
+                remedy="write it as --dynamic 2=height, or --dynamic x:2=height",
+            )
+        found.setdefault(name or "input", {})[int(axis)] = symbol
+    return found
 
 
 def _batch(_: click.Context, __: click.Parameter, value: str) -> str | int:
@@ -145,6 +162,9 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
     @click.option("--batch", default="dynamic", show_default=True, callback=_batch,
                   metavar="dynamic|N", hidden=hide_batch,
                   help="Batch size that the graph is for.")  # fmt: skip
+    @click.option("--dynamic", multiple=True, callback=_dynamic, metavar="[NAME:]AXIS=LENGTH",
+                  hidden=hide_batch,
+                  help="Leave another axis open, such as 2=height; repeat for more.")  # fmt: skip
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help="Seed of random weights and inputs.")  # fmt: skip
     @wrapping_options
@@ -156,11 +176,12 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
         inputs: tuple[str, ...],
         batch: str | int,
         seed: int,
+        dynamic: dict[str, dict[int, str]],
         around: dict[str, Any],
         **rest: Any,
     ) -> Any:
         arguments = dict(parse_argument(text) for text in args)
-        request = ModelRequest("", arguments, weights, inputs, batch, seed, around)
+        request = ModelRequest("", arguments, weights, inputs, batch, seed, dynamic, around)
         return command(request=request, **rest)
 
     return with_request

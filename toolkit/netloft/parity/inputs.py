@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from netloft.graph.graph import Graph
+from netloft.tracing.axes import stretched
 from netloft.tracing.faithful import fresh_inputs
 from netloft.tracing.shapes import resized
 
-__all__ = ["UNUSUAL", "Case", "DomainInputs", "cases", "parity_batches"]
+__all__ = ["UNUSUAL", "Case", "DomainInputs", "cases", "cases_of", "parity_batches"]
 
 DomainInputs = Callable[[int, int], tuple[dict[str, torch.Tensor], str] | None]
 """Batch and seed to real-looking inputs by name and what they are; None where there are none."""
@@ -70,6 +72,31 @@ def cases(
         yield Case("extreme", batch, {name: _extreme(t) for name, t in noise.items()}, usual=False)
     zeros = {n: torch.zeros_like(t) for n, t in fresh_inputs(example, batches[0], seed).items()}
     yield Case("zeros", batches[0], zeros, usual=False)
+
+
+def cases_of(
+    graph: Graph,
+    example: Mapping[str, torch.Tensor],
+    seed: int,
+    domain: DomainInputs | None = None,
+) -> Iterator[Case]:
+    """Make the inputs of a graph's parity check: every batch size, open axes at two lengths.
+
+    Args:
+        graph: Says what is open.
+        example: Inputs of the right shapes, by name.
+        seed: Of the noise.
+        domain: Real-looking inputs.
+    """
+    batches = parity_batches(graph.batch)
+    yield from cases(example, batches, seed, domain)
+    others = {symbol: lengths[1] for symbol, lengths in graph.lengths.items() if lengths[1:]}
+    if not others:
+        return
+    told = " and ".join(f"{symbol} {length}" for symbol, length in others.items())
+    longer = stretched(example, graph.axes, others)
+    for index, batch in enumerate(batches):
+        yield Case(f"noise at {told}", batch, fresh_inputs(longer, batch, seed + index))
 
 
 def _sized(tensor: torch.Tensor, batch: int) -> torch.Tensor:

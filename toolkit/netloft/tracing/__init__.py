@@ -70,7 +70,9 @@ def trace(
     unused = unused_parameters(module, dead, fx_graph)
     disarm_names(fx_graph, work)
     graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
-    lengths = {symbol: (length,) for symbol, length in lengths_of(axes, inputs).items()}
+    lengths: dict[str, tuple[int, ...]] = {
+        symbol: (length,) for symbol, length in lengths_of(axes, inputs).items()
+    }
     if prove:
         others = check_faithful(module, work, graph_module, inputs, batch, axes)
         lengths = {symbol: (*lengths[symbol], other) for symbol, other in others.items()}
