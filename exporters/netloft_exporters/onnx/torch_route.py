@@ -12,21 +12,19 @@ import torch
 from torch import nn
 
 from netloft.errors import ExportError
-from netloft.graph.annotation import Source
 from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph
 from netloft.passes.record import PassRow
+from netloft.tracing.quiet import quiet
 from netloft.tracing.shapes import resized
-from netloft.tracing.source import describe, is_user_file, relative_file
+from netloft.tracing.source import describe, frame_in
 from netloft_exporters.onnx.lowered import Lowered, Origin, write_origin
 from netloft_exporters.onnx.origins import OriginFinder, weight_path
-from netloft_exporters.onnx.quiet import quiet
 
 __all__ = ["lower_with_torch"]
 
 _PREFIX = "pkg.torch.onnx."
 _MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)')
 
 
 def lower_with_torch(
@@ -66,10 +64,15 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
     # an example of one item would make the exporter specialise on it
     size = graph.batch if isinstance(graph.batch, int) else 2
     kwargs = {name: resized(t, size) if t.dim() else t for name, t in inputs.items()}
-    dynamic = None
+    opened = {name: dict(graph.axes.get(name, {})) for name in kwargs}
     if graph.batch == "dynamic":
-        batch = torch.export.Dim(BATCH)
-        dynamic = {name: {0: batch} if t.dim() else {} for name, t in kwargs.items()}
+        opened = {n: {0: BATCH, **opened[n]} if t.dim() else {} for n, t in kwargs.items()}
+    symbols = {symbol for axes in opened.values() for symbol in axes.values()}
+    lengths = {symbol: torch.export.Dim(symbol) for symbol in symbols}
+    dynamic = {
+        name: {axis: lengths[symbol] for axis, symbol in axes.items()}
+        for name, axes in opened.items()
+    }
     try:
         with quiet():
             return torch.onnx.export(
@@ -77,7 +80,7 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
                 kwargs=kwargs,
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=dynamic,
+                dynamic_shapes=dynamic if symbols else None,
                 optimize=False,
                 verify=False,
                 verbose=False,
@@ -110,7 +113,7 @@ def _reason(error: BaseException) -> str:
 def _blamed_line(error: BaseException, graph: Graph) -> str:
     """Find the user's line: in the exporter's words, or by the operator that it lacks."""
     chain = _chain(error)
-    sources = (_last_user_frame(str(link)) for link in chain)
+    sources = (frame_in(str(link)) for link in chain)
     source = next((source for source in sources if source), None)
     missing = _MISSING.search(str(chain[0]))
     if source is None and missing:
@@ -120,19 +123,11 @@ def _blamed_line(error: BaseException, graph: Graph) -> str:
     return describe(source)
 
 
-def _last_user_frame(text: str) -> Source | None:
-    frames = [f for f in _FRAME.findall(text) if is_user_file(f[0])]
-    if not frames:
-        return None
-    filename, line, code = frames[-1]
-    return Source(relative_file(filename), int(line), code.strip())
-
-
 def _origin(node: ir.Node, finder: OriginFinder) -> Origin:
     """Match a node by the module path that the exporter left in its metadata."""
     scopes = _names(node, "name_scopes")
     path = scopes[-2] if len(scopes) > 1 else ""
-    source = _last_user_frame(node.metadata_props.get(f"{_PREFIX}stack_trace", ""))
+    source = frame_in(node.metadata_props.get(f"{_PREFIX}stack_trace", ""))
     return finder.find(weight_path(node) or path, node.op_type, source)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,10 +12,11 @@ from types import FrameType, TracebackType
 
 from netloft.graph.annotation import Source
 
-__all__ = ["current_source", "raised_at", "relative_file"]
+__all__ = ["current_source", "frame_in", "raised_at", "relative_file"]
 
 # Frames of these packages are machinery between the user's line and the operation.
 _MACHINERY = ("torch", "netloft", "netloft_exporters", "netloft_diagrams")
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)')
 _MODELS = os.sep + os.path.join("netloft", "models") + os.sep
 
 
@@ -91,6 +93,15 @@ def raised_at(error: BaseException) -> Source | None:
             found = _source(filename, step.tb_lineno)
         step = step.tb_next
     return found
+
+
+def frame_in(text: str) -> Source | None:
+    """Return the innermost line of the network's code in a printed stack; None if there is none."""
+    frames = [frame for frame in _FRAME.findall(text) if is_user_file(frame[0])]
+    if not frames:
+        return None
+    filename, line, code = frames[-1]
+    return Source(relative_file(filename), int(line), code.strip())
 
 
 def describe(source: Source | None) -> str:

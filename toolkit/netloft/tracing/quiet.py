@@ -1,4 +1,4 @@
-"""Keep other people's exporters and optimisers from talking to our user."""
+"""Keep the exporters and optimisers of others from talking to our user."""
 
 from __future__ import annotations
 
