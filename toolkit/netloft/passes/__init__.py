@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
-from netloft.errors import UsageError
+from netloft.errors import UsageError, first_line
 from netloft.graph.graph import Graph
 from netloft.passes.edit import Edit, Note, NotFunctionalError
 from netloft.passes.fold_batch_norm import fold_batch_norm
@@ -109,7 +110,7 @@ def _unproven(graph: Graph, passes: Sequence[Pass]) -> Passed:
 
 
 class _Proven:
-    """One edit a pass; `_graph` is the last that was proven, `_run` what it gave."""
+    """One edit a pass; `_edit` is the last that was proven, `_run` what it gave."""
 
     def __init__(self, graph: Graph, proof: Proof) -> None:
         self._edit, self._proof = Edit(graph), proof
@@ -130,27 +131,27 @@ class _Proven:
         before, start = len(edit.fx.nodes), time.perf_counter()
         function(edit)
         seconds = time.perf_counter() - start
-        if not edit.changes:
-            row = PassRow(function.__name__, before, before, "", "nothing to do", seconds=seconds)
-            self._rows.append(row)
-            return
-        old = self._run or self._proof.run(self._edit.finish(wide=True))
-        new = self._proof.run(edit.finish(wide=True))
-        if new.precision != old.precision:
-            old = self._proof.run(self._edit.finish(wide=True))
+        row = PassRow(
+            function.__name__, before, len(edit.fx.nodes), "", "nothing to do", seconds=seconds
+        )
+        self._rows.append(self._proven(row, edit) if edit.changes else row)
+
+    def _proven(self, row: PassRow, edit: Edit) -> PassRow:
+        """Keep the edit if it holds; either way, say so."""
+        try:
+            old, new = self._proof.pair(self._edit, edit, self._run)
+        except Exception as error:  # noqa: BLE001 - what does not run is not kept
+            return replace(
+                row, status="rolled back", proof=f"the graph did not run: {first_line(error)}"
+            )
         gap = difference(old, new)
         held = gap <= LIMITS[new.precision]
-        self._rows.append(
-            PassRow(
-                function.__name__,
-                before,
-                len(edit.fx.nodes),
-                f"run before and after in {new.precision} on fresh inputs",
-                "applied" if held else "rolled back",
-                gap,
-                old.ms,
-                new.ms,
-                seconds,
-            )
-        )
         self._edit, self._run = (edit, new) if held else (self._edit, old)
+        return replace(
+            row,
+            status="applied" if held else "rolled back",
+            proof=f"run before and after in {new.precision} on fresh inputs",
+            difference=gap,
+            ms_before=old.ms,
+            ms_after=new.ms,
+        )

@@ -79,6 +79,8 @@ class Affine(nn.Module):
     @property
     def bias(self) -> Tensor | None:
         """The bias to compute with, in the weight's element type."""
+        if not self._folded:
+            return self._bias[0]
         wide = self._wide_bias()
         return None if wide is None else wide.to(self.own_weight.dtype)
 
@@ -148,7 +150,7 @@ def affine_of(edit: Edit, node: fx.Node, record: Annotation) -> Affine | None:
             return module
         if type(module) not in _MODULES or len(node.args) != 1 or node.kwargs:
             return None
-        if getattr(module, "padding_mode", "zeros") != "zeros":
+        if getattr(module, "padding_mode", "zeros") != "zeros" or "forward" in vars(module):
             return None
         op, names = _MODULES[type(module)]
         options = {name: getattr(module, name) for name in names}
@@ -167,12 +169,18 @@ def _of_function(edit: Edit, node: fx.Node, op: str) -> Affine | None:
     weight = _constant(edit, given.get("weight"))
     bias = _constant(edit, given.get("bias"))
     options = {name: given[name] for name in names if name in given}
-    plain = all(isinstance(v, int | str | tuple | list) for v in options.values())
+    plain = all(_is_plain(value) for value in options.values())
     if weight is None or (given.get("bias") is not None and bias is None) or not plain:
         return None
     if not isinstance(given.get("input"), fx.Node):
         return None
     return Affine(op, weight, bias, options)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, int | str)
 
 
 def _constant(edit: Edit, argument: Any) -> Tensor | None:

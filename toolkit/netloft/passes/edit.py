@@ -14,7 +14,7 @@ from netloft.graph.annotation import Annotation, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import KEY, Graph, Value, annotation
 
-__all__ = ["Edit", "NotFunctionalError", "Note", "output_nodes"]
+__all__ = ["Edit", "NotFunctionalError", "Note", "called", "info_of", "output_nodes"]
 
 
 class NotFunctionalError(Exception):
@@ -132,9 +132,7 @@ class Edit:
     def put_module(self, node: fx.Node, module: nn.Module, *, shared: bool = False) -> None:
         """Let a node call another module; other calls of the old one keep it unless `shared`."""
         target = str(node.target)
-        others = any(
-            n is not node and n.op == "call_module" and n.target == target for n in self.fx.nodes
-        )
+        others = any(n is not node and _reads_below(n, target) for n in self.fx.nodes)
         if others and not shared:
             target = self._free_name(target.replace(".", "_"))
             node.target = target
@@ -222,6 +220,13 @@ class Edit:
         return tensor.to(getattr(torch, info.dtype))
 
 
+def _reads_below(node: fx.Node, path: str) -> bool:
+    """Tell whether a node calls a module, or reads one of its weights."""
+    if node.op not in ("call_module", "get_attr"):
+        return False
+    return node.target == path or str(node.target).startswith(f"{path}.")
+
+
 def _is_wide(tensor: torch.Tensor | None, node: fx.Node) -> bool:
     """Tell whether a folded constant is still in float64 where the graph has a shorter type."""
     info = info_of(node)
@@ -249,3 +254,19 @@ def info_of(node: fx.Node) -> TensorInfo | None:
     """Return the one tensor that a node gives; None for several or none."""
     value = annotation(node).value
     return value if isinstance(value, TensorInfo) else None
+
+
+def called(node: fx.Node, value: Callable[[fx.Node], Any], module: nn.Module | None = None) -> Any:
+    """Call what a node calls.
+
+    Args:
+        node: The node.
+        value: Gives what an operand stands for.
+        module: What a `call_module` node calls.
+    """
+    args, kwargs = fx.map_arg((node.args, node.kwargs), value)
+    if module is not None:
+        return module(*args, **kwargs)
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)  # type: ignore[operator]

@@ -60,12 +60,10 @@ def _both(first: Annotation, second: Annotation) -> Annotation:
 
 
 def _along_channels(operand: fx.Node, channels: int) -> bool:
-    """The norm works along axis 1, which is a matrix product's own only on two axes."""
-    info = info_of(operand)
-    if info is None:
-        return False
-    linear = annotation(operand).op == "linear"
-    return info.shape[1] == channels and (not linear or len(info.shape) == 2)
+    """The norm works along axis 1, which has to be the operation's own: not so without a batch."""
+    info, op = info_of(operand), annotation(operand).op
+    rank = 2 if op == "linear" else int(op[-2]) + 2
+    return info is not None and len(info.shape) == rank and info.shape[1] == channels
 
 
 def _scale_and_shift(edit: Edit, node: fx.Node) -> tuple[Tensor, Tensor] | None:
@@ -87,6 +85,8 @@ def _of_module(edit: Edit, node: fx.Node) -> Statistics | None:
     module: Any = edit.module_of(node)
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     if type(module) not in norms or module.running_mean is None or module.training:
+        return None
+    if "forward" in vars(module):
         return None
     return module.running_mean, module.running_var, module.weight, module.bias, module.eps
 

@@ -25,12 +25,9 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from netloft.graph.annotation import Annotation
 from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, info_of
-from netloft.passes.views import axes_order
+from netloft.passes.views import REGROUPING, axes_order
 
 __all__ = ["merge_moves", "pads_of"]
-
-_PERMUTING = {"permute", "transpose", "swapaxes", "t"}
-_REGROUPING = {"reshape", "flatten", "unflatten", "squeeze", "unsqueeze"}
 
 
 def merge_moves(edit: Edit) -> None:
@@ -52,28 +49,24 @@ def _merged(edit: Edit, node: fx.Node, first: fx.Node) -> fx.Node | None:
     record, before = annotation(node), annotation(first)
     if not first.args or not isinstance(first.args[0], fx.Node):
         return None
-    if record.op in _PERMUTING and before.op in _PERMUTING:
-        return _permuted(edit, node, first)
-    if record.op in _REGROUPING and before.op in _REGROUPING:
+    outer, inner = axes_order(node), axes_order(first)
+    if outer is not None and inner is not None:
+        order = [inner[axis] for axis in outer]
+        made = _known(record, "permute")
+        return edit.insert(node, "call_function", torch.permute, (first.args[0], order), made)
+    if record.op in REGROUPING and before.op in REGROUPING:
         return _reshaped(edit, node, first, record)
     if record.op == "pad" and before.op == "pad":
         return _padded(edit, node, first, record)
     return None
 
 
-def _permuted(edit: Edit, node: fx.Node, first: fx.Node) -> fx.Node:
-    inner = axes_order(first, annotation(first))
-    order = [inner[axis] for axis in axes_order(node, annotation(node))]
-    made = _known(annotation(node), "permute")
-    return edit.insert(node, "call_function", torch.permute, (first.args[0], order), made)
-
-
 def _reshaped(edit: Edit, node: fx.Node, first: fx.Node, record: Annotation) -> fx.Node | None:
-    info = info_of(node)
     operand = first.args[0]
     assert isinstance(operand, fx.Node)
-    if info is None or 0 in info.shape or info_of(operand) is None:
-        return None
+    info, given = info_of(node), info_of(operand)
+    if info is None or given is None or 0 in info.shape or info.dtype != given.dtype:
+        return None  # another element type: a view of the same bytes
     open_lengths = sum(not isinstance(dim, int) for dim in info.shape)
     if open_lengths > 1:
         return None

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import fx
 
-from netloft.errors import first_line
-from netloft.graph.graph import Graph
+from netloft.passes.edit import Edit
 from netloft.passes.wide import WideInterpreter, widened
 from netloft.tracing.faithful import flatten_outputs, fresh_inputs, silent
 
-__all__ = ["Proof", "Run"]
+__all__ = ["LIMITS", "Proof", "Run", "difference"]
 
 SEED = 20_240_229
 """Of the inputs; no other check uses it."""
@@ -55,16 +54,34 @@ class Proof:
         size = batch if isinstance(batch, int) else BATCH
         self._inputs = fresh_inputs(example, size, SEED)
         self._wide = True
-        self.narrow_reason = ""
 
-    def run(self, graph: Graph) -> Run:
-        """Run in float64; in float32 where one graph has no float64 run."""
+    def pair(self, before: Edit, after: Edit, known: Run | None = None) -> tuple[Run, Run]:
+        """Run both in float64; in float32 where one of them has no float64 run.
+
+        Args:
+            before: What a pass was given.
+            after: What it made of it.
+            known: What `before` gave, where it has been run.
+        """
         if self._wide:
-            try:
-                return self._timed(WideInterpreter(graph.module), "float64")
-            except (RuntimeError, TypeError) as error:
-                self._wide, self.narrow_reason = False, first_line(error)
-        return self._timed(fx.Interpreter(graph.module), "float32")
+            old = self._wide_run(before, known)
+            new = self._wide_run(after, None) if old else None
+            if old and new:
+                return old, new
+            self._wide = old is not None
+        narrow = known if known and known.precision == "float32" else self._narrow_run(before)
+        return narrow, self._narrow_run(after)
+
+    def _wide_run(self, edit: Edit, known: Run | None) -> Run | None:
+        if known and known.precision == "float64":
+            return known
+        try:
+            return self._timed(WideInterpreter(edit.finish(wide=True).module), "float64")
+        except Exception:  # noqa: BLE001 - the run in float32 tells what is wrong
+            return None
+
+    def _narrow_run(self, edit: Edit) -> Run:
+        return self._timed(fx.Interpreter(edit.finish().module), "float32")
 
     def _timed(self, interpreter: fx.Interpreter, precision: str) -> Run:
         outputs, first = self._once(interpreter, precision)

@@ -77,7 +77,7 @@ def _pure_method(node: fx.Node, name: str, args: tuple[Any, ...], kwargs: dict[s
     if name in _SPECIAL_METHODS:
         return Call("call_function", _SPECIAL_METHODS[name], args, kwargs)
     plain = name.rstrip("_") if not name.startswith("__i") else f"__{name[3:]}"
-    if name in _RESHAPING or not hasattr(Tensor, plain):
+    if name in _RESHAPING or not callable(getattr(Tensor, plain, None)):
         raise NotFunctionalError(f"%{node.name}: {name} has no form that gives a value")
     return Call("call_method", plain, args, kwargs)
 

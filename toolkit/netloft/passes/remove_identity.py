@@ -21,16 +21,17 @@ from typing import Any
 from torch import fx
 
 from netloft.graph.annotation import Annotation
+from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, info_of
-from netloft.passes.views import axes_order
+from netloft.passes.views import REGROUPING, axes_order
 
 __all__ = ["remove_identity"]
 
 # Same shape and element type in and out: then nothing happened.
-_REGROUPING = {
-    "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "expand_as", "to", "float",
-    "double", "half", "type", "type_as", "identity", "broadcast_to",
+_IDLE = REGROUPING | {
+    "expand", "expand_as", "broadcast_to", "to", "float", "double", "half", "type", "type_as",
+    "identity",
 }  # fmt: skip
 _DROPOUTS = {"dropout", "feature_dropout", "stochastic_depth"}
 
@@ -43,10 +44,15 @@ def remove_identity(edit: Edit) -> None:
             operand = operand[0]
         if not isinstance(operand, fx.Node) or node.op in ("output", "placeholder", "get_attr"):
             continue
-        same = info_of(node) is not None and info_of(node) == info_of(operand)
-        if same and _does_nothing(node, record) and not _is_bare(node, operand):
+        if _is_alike(node, operand) and _does_nothing(node, record) and not _is_bare(node, operand):
             edit.note(node, f"{record.op} changes nothing")
             edit.replace(node, operand)
+
+
+def _is_alike(node: fx.Node, operand: fx.Node) -> bool:
+    """Tell whether shape and element type are the same; two unknown lengths may have changed."""
+    info = info_of(node)
+    return info is not None and info == info_of(operand) and info.shape.count(UNKNOWN) < 2
 
 
 def _is_bare(node: fx.Node, operand: fx.Node) -> bool:
@@ -55,17 +61,13 @@ def _is_bare(node: fx.Node, operand: fx.Node) -> bool:
 
 
 def _does_nothing(node: fx.Node, record: Annotation) -> bool:
-    if record.op in _REGROUPING:
+    order = axes_order(node)
+    if record.op in _IDLE or (order is not None and order == sorted(order)):
         return True
     if record.op in _DROPOUTS:
-        return record.attributes.get("training") is not True
+        return node.op == "call_module" or record.attributes.get("training") is False
     rule = _RULES.get(record.op)
     return rule is not None and rule(node, record)
-
-
-def _keeps_order(node: fx.Node, record: Annotation) -> bool:
-    order = axes_order(node, record)
-    return order == sorted(order)
 
 
 def _takes_all(node: fx.Node, record: Annotation) -> bool:
@@ -75,7 +77,9 @@ def _takes_all(node: fx.Node, record: Annotation) -> bool:
 
 
 def _by_one(node: fx.Node, record: Annotation) -> bool:
-    return len(node.args) == 2 and type(node.args[1]) in (int, float) and bool(node.args[1] == 1)
+    if len(node.args) != 2 or node.kwargs:  # a rounding mode
+        return False
+    return type(node.args[1]) in (int, float) and bool(node.args[1] == 1)
 
 
 def _is_one_tensor(node: fx.Node, record: Annotation) -> bool:
@@ -94,10 +98,6 @@ def _same_size(node: fx.Node, record: Annotation) -> bool:
 
 
 _RULES: dict[str, Callable[[fx.Node, Annotation], Any]] = {
-    "permute": _keeps_order,
-    "transpose": _keeps_order,
-    "swapaxes": _keeps_order,
-    "t": _keeps_order,
     "getitem": _takes_all,
     "mul": _by_one,
     "div": _by_one,

@@ -10,13 +10,18 @@ from torch import fx
 
 from netloft.graph.annotation import Annotation, TensorInfo
 from netloft.graph.graph import annotation
-from netloft.passes.edit import Edit, NotFunctionalError, info_of
+from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import setitem
 
-__all__ = ["axes_order", "put_back"]
+__all__ = ["REGROUPING", "axes_order", "put_back"]
 
-_REGROUPING = {"reshape", "flatten", "unflatten", "squeeze", "unsqueeze"}
-_SAME = {"identity", "dropout", "feature_dropout", "stochastic_depth", "to", "float", "double"}
+REGROUPING = {"reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze"}
+"""Operations that keep the order of the elements; `view(dtype)` is one by name alone."""
+
+_PERMUTING = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint"}
+_TURNED = ("T", "mT", "H", "mH")
+_SAME = {"identity", "dropout", "feature_dropout", "stochastic_depth", "to", "float", "double",
+         "getattr"}  # fmt: skip
 
 
 def put_back(edit: Edit, view: fx.Node, base: fx.Node, piece: fx.Node, before: fx.Node) -> fx.Node:
@@ -33,74 +38,85 @@ def put_back(edit: Edit, view: fx.Node, base: fx.Node, piece: fx.Node, before: f
         NotFunctionalError: This kind of view cannot be put back.
     """
     record, whole = annotation(view), annotation(base)
+    order = axes_order(view)
+    if order is not None:
+        made = _known(record, "permute", whole)
+        inverse = [order.index(axis) for axis in range(len(order))]
+        return edit.insert(before, "call_function", torch.permute, (piece, inverse), made)
     if record.op in _SAME and info_of(view) == info_of(base):
         return piece
-    if record.op in _REGROUPING:
-        made = _known(record, "reshape", whole.value)
+    if record.op in REGROUPING and _same_type(view, base):
+        made = _known(record, "reshape", whole)
         return edit.insert(before, "call_method", "reshape_as", (piece, base), made)
-    if record.op in ("permute", "transpose", "swapaxes", "t"):
-        made = _known(record, "permute", whole.value)
-        order = _inverse(axes_order(view, record))
-        return edit.insert(before, "call_function", torch.permute, (piece, order), made)
     index = _index(view, record, base)
     if index is None:
         raise NotFunctionalError(
             f"a write through %{view.name} ({record.op}), which cannot be put back"
         )
-    made = _known(record, "setitem", whole.value)
+    made = _known(record, "setitem", whole)
     return edit.insert(before, "call_function", setitem, (base, index, piece), made)
 
 
-def _known(record: Annotation, op: str, value: Any) -> Annotation:
+def _same_type(node: fx.Node, other: fx.Node) -> bool:
+    first, second = info_of(node), info_of(other)
+    return first is not None and second is not None and first.dtype == second.dtype
+
+
+def _known(record: Annotation, op: str, whole: Annotation) -> Annotation:
     return dataclasses.replace(
-        record, op=op, family="shape", attributes={}, value=value, plain=None, macs=0, n_params=0,
-        parameters=(), memory=(),
+        record, op=op, family="shape", attributes={}, value=whole.value, plain=None, macs=0,
+        n_params=0, parameters=(), memory=(), bytes_out=whole.bytes_out,
     )  # fmt: skip
 
 
 def _argument(view: fx.Node, position: int, name: str, default: Any = None) -> Any:
-    if name in view.kwargs:
-        return view.kwargs[name]
-    return view.args[position] if len(view.args) > position else default
+    """Return an argument; the number where a node gives one."""
+    given = view.args[position] if len(view.args) > position else view.kwargs.get(name, default)
+    is_number = isinstance(given, fx.Node) and annotation(given).value is None
+    return annotation(given).plain if isinstance(given, fx.Node) and is_number else given
 
 
-def axes_order(view: fx.Node, record: Annotation) -> list[int]:
-    """Return, for each axis of a permuted result, the axis of the operand that it was."""
-    value = record.value
-    assert isinstance(value, TensorInfo)
-    rank = len(value.shape)
-    if record.op == "permute":
-        dims = _argument(view, 1, "dims")
-        given = list(dims) if isinstance(dims, list | tuple) else list(view.args[1:])
-        return [d % rank for d in given if isinstance(d, int)]
-    order = list(range(rank))
-    if record.op == "t":
-        return order[::-1]
-    first = _argument(view, 1, "dim0", _argument(view, 1, "axis0"))
-    second = _argument(view, 2, "dim1", _argument(view, 2, "axis1"))
-    order[first], order[second] = order[second], order[first]
-    return order
+def axes_order(view: fx.Node) -> list[int] | None:
+    """Return, for each axis of a permuted result, the axis of the operand that it was.
 
-
-def _inverse(order: list[int]) -> list[int]:
-    return [order.index(axis) for axis in range(len(order))]
+    None where the node does not permute. How it does is read off the strides of an empty tensor.
+    """
+    info = info_of(view)
+    turned = view.target is getattr and view.args[1] in _TURNED
+    if info is None or not (turned or annotation(view).op in _PERMUTING):
+        return None
+    sample = torch.empty([2] * len(info.shape), device="meta")
+    made = called(view, lambda n: annotation(n).plain if annotation(n).value is None else sample)
+    strides = list(sample.stride())
+    return [strides.index(stride) for stride in made.stride()]
 
 
 def _index(view: fx.Node, record: Annotation, base: fx.Node) -> Any:
     """Return the index that shows what the view shows; None where there is none."""
     whole = info_of(base)
-    parts = view.args[0]
-    if record.op == "getitem" and isinstance(parts, fx.Node) and info_of(parts) is None:
-        return _part_index(view, parts, whole)
     if record.op == "getitem":
+        parts = view.args[0]
+        if isinstance(parts, fx.Node) and info_of(parts) is None:
+            return _part_index(view, parts, whole)
         return view.args[1] if _is_basic(view.args[1]) else None
+    dim = _argument(view, 1, "dim")
     if record.op == "select":
-        return _along(_argument(view, 1, "dim"), _argument(view, 2, "index"), whole)
+        index = _argument(view, 2, "index")
+        return _along(dim, index, whole) if isinstance(index, int) else None
     if record.op == "narrow":
-        start, length = _argument(view, 2, "start"), _argument(view, 3, "length")
-        if isinstance(start, int) and isinstance(length, int):
-            return _along(_argument(view, 1, "dim"), slice(start, start + length), whole)
+        return _narrow_index(dim, _argument(view, 2, "start"), _argument(view, 3, "length"), whole)
     return None
+
+
+def _narrow_index(dim: Any, start: Any, length: Any, whole: TensorInfo | None) -> Any:
+    numbers = isinstance(start, int) and isinstance(length, int) and isinstance(dim, int)
+    if not numbers or whole is None:
+        return None
+    size = whole.shape[dim]
+    if start < 0 and not isinstance(size, int):
+        return None
+    begin = start + size if start < 0 else start
+    return _along(dim, slice(begin, begin + length), whole)
 
 
 def _along(dim: Any, item: Any, whole: TensorInfo | None) -> Any:
