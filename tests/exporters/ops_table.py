@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from tests.exporters.ops import (
+    activation,
     basic,
     convolution,
     elementwise,
     embedding,
+    factories,
+    gather_scatter,
+    indexing,
     pad,
     pooling,
     recurrent,
+    reduction,
     resample,
+    shape,
 )
 from tests.exporters.ops.row import Row
 
@@ -18,11 +24,17 @@ __all__ = ["ROWS", "Row"]
 
 ROWS = [
     *basic.ROWS,
+    *activation.ROWS,
     *convolution.ROWS,
     *elementwise.ROWS,
     *embedding.ROWS,
+    *factories.ROWS,
+    *gather_scatter.ROWS,
+    *indexing.ROWS,
     *pad.ROWS,
     *pooling.ROWS,
     *recurrent.ROWS,
+    *reduction.ROWS,
     *resample.ROWS,
+    *shape.ROWS,
 ]

@@ -40,7 +40,6 @@ ROWS = [
     Row("hardsigmoid", nn.Hardsigmoid()),
     Row("hardswish", nn.Hardswish()),
     Row("softplus", nn.Softplus()),
-    Row("softplus with beta", nn.Softplus(beta=2.0), IMAGE, "torch.onnx"),
     Row("logsigmoid", nn.LogSigmoid()),
     Row("prelu per channel", nn.PReLU(4)),
     Row("softmax over channels", nn.Softmax(1)),

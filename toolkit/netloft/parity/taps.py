@@ -64,7 +64,14 @@ def find_taps(graph: Graph, model: onnx.ModelProto) -> tuple[Tap, ...]:
 def _graph_head(node: fx.Node) -> fx.Node | None:
     while annotation(node).op in _PASSING and node.all_input_nodes:
         node = node.all_input_nodes[0]
-    return node if annotation(node).op in SATURATING and node.all_input_nodes else None
+    if annotation(node).op not in SATURATING or not node.all_input_nodes:
+        return None
+    given, made = annotation(node.all_input_nodes[0]).value, annotation(node).value
+    # what stands before a head that casts is another value in the file
+    casts = (
+        isinstance(given, TensorInfo) and isinstance(made, TensorInfo) and given.dtype != made.dtype
+    )
+    return None if casts else node
 
 
 def _onnx_head(model: onnx.ModelProto, output: str, op_type: str) -> str | None:

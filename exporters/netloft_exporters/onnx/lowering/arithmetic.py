@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -147,12 +148,17 @@ def ldexp(ctx: Context, input: ir.Value, other: ir.Value) -> ir.Value:
 
 @lowering("hypot")
 def hypot(ctx: Context, input: ir.Value, other: ir.Value) -> ir.Value:
-    """torch.hypot to Sqrt of a sum of squares, in float64, where no square overflows."""
+    """torch.hypot to Sqrt of a sum of squares, in float64, where no square overflows.
+
+    A side without end makes it infinite, whatever the other side is.
+    """
     need(ctx, ctx.as_result(input))
     sides = [ctx.cast(side, "float64") for side in ctx.operands(input, other)]
     squares = [ctx.op("Mul", side, side) for side in sides]
     root = ctx.op("Sqrt", ctx.op("Add", *squares))
-    return ctx.as_result(ctx.know(root, TensorInfo(ctx.result.shape, "float64")))
+    endless = ctx.op("Or", *(ctx.op("IsInf", side) for side in sides))
+    made = ctx.op("Where", endless, ctx.constant(math.inf, "float64"), root)
+    return ctx.as_result(ctx.know(made, TensorInfo(ctx.result.shape, "float64")))
 
 
 for _name, _function in (("radd", add), ("rmul", mul), ("rpow", pow_)):

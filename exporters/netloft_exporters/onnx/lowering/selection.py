@@ -76,7 +76,8 @@ def clamp(ctx: Context, input: ir.Value, min: Any = None, max: Any = None) -> ir
         min, max = (None, max if min is None else min)
     value = ctx.as_result(input)
     low, high = (None if limit is None else ctx.operands(limit)[0] for limit in (min, max))
-    if all(v is None or _is_number(ctx, v) for v in (low, high)):
+    numbers = all(v is None or _is_number(ctx, v) for v in (low, high))
+    if numbers and ctx.result.dtype != "int16":
         return ctx.op("Clip", value, low, high)
     if low is not None:
         value = ctx.know(larger(ctx, "Max", value, low), ctx.result)

@@ -7,7 +7,7 @@ import math
 import onnx_ir as ir
 
 from netloft.graph.annotation import TensorInfo
-from netloft_exporters.onnx.lowering.context import Context
+from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.logic import is_negative
 from netloft_exporters.onnx.lowering.registry import lowering
 from netloft_exporters.onnx.lowering.spatial import need
@@ -71,6 +71,8 @@ def logit(ctx: Context, input: ir.Value, eps: float | None = None) -> ir.Value:
     """torch.logit to Log of a Div, `eps` to a Clip before it."""
     value = ctx.as_result(input)
     if eps is not None:
+        if eps > 0.5:
+            raise Unsupported("logit between limits that are swapped")
         value = ctx.op("Clip", value, ctx.like(eps), ctx.like(1 - eps))
     return ctx.op("Log", ctx.op("Div", value, ctx.op("Sub", ctx.like(1), value)))
 
