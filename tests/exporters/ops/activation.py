@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from tests.exporters.ops.row import Row
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 __all__ = ["ROWS"]
@@ -14,7 +17,7 @@ VECTOR = (1, 6)
 ODD = torch.tensor([float("nan"), float("inf"), float("-inf"), -0.0, 2.0, -3.0])
 
 # NaN has to come out as NaN where it does in torch, and infinities as what they are there.
-_ON_ODD = {
+_ON_ODD: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu6": F.relu6,
     "leaky_relu": F.leaky_relu,
@@ -37,6 +40,15 @@ _ON_ODD = {
     "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: F.log_softmax(x, -1),
 }
+
+
+def _odd(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return function(x[:, :6] * 0 + ODD)
+
+
+def _large(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return function(x * 40)
+
 
 ROWS = [
     Row("relu of integers", lambda x: F.relu((x * 10).long()) + F.relu((x * 10).short())),
@@ -68,9 +80,6 @@ ROWS = [
     Row("Softmax2d", nn.Softmax2d()),
     Row("log_softmax method", lambda x: x.log_softmax(1)),
     Row("special.softmax", lambda x: torch.special.softmax(x, 1)),
-    *(
-        Row(f"{name} of odd numbers", lambda x, f=f: f(x[:, :6] * 0 + ODD), FLAT)
-        for name, f in _ON_ODD.items()
-    ),
-    *(Row(f"{name} of large numbers", lambda x, f=f: f(x * 40)) for name, f in _ON_ODD.items()),
+    *(Row(f"{name} of odd numbers", partial(_odd, f), FLAT) for name, f in _ON_ODD.items()),
+    *(Row(f"{name} of large numbers", partial(_large, f)) for name, f in _ON_ODD.items()),
 ]

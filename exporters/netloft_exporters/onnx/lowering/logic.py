@@ -12,7 +12,7 @@ from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.moves import filled
 from netloft_exporters.onnx.lowering.registry import LOWERINGS, lowering
 
-__all__ = ["is_negative"]
+__all__ = ["is_infinite", "is_negative"]
 
 # comparisons
 
@@ -88,7 +88,11 @@ def isnan(ctx: Context, input: ir.Value) -> ir.Value:
 
 
 # which infinities are left out
-_ONE_SIDED = {"isinf": {}, "isposinf": {"detect_negative": 0}, "isneginf": {"detect_positive": 0}}
+_ONE_SIDED: dict[str, dict[str, int]] = {
+    "isinf": {},
+    "isposinf": {"detect_negative": 0},
+    "isneginf": {"detect_positive": 0},
+}
 
 
 @lowering(*_ONE_SIDED)
@@ -96,7 +100,14 @@ def isinf(ctx: Context, input: ir.Value) -> ir.Value:
     """torch.isinf, isposinf and isneginf to IsInf: detect_negative, detect_positive."""
     if not ctx.info_of(input).dtype.startswith("float"):
         return filled(ctx, False, ctx.result.shape, "bool")
-    return ctx.op("IsInf", input, **_ONE_SIDED[ctx.record.op])
+    return is_infinite(ctx, input, **_ONE_SIDED[ctx.record.op])
+
+
+def is_infinite(ctx: Context, value: ir.Value, **sides: int) -> ir.Value:
+    """Tell where a value is infinite; `IsInf` takes float16 from opset 20 on."""
+    if ctx.opset < 20 and ctx.info_of(value).dtype == "float16":
+        value = ctx.cast(value, "float32")
+    return ctx.op("IsInf", value, **sides)
 
 
 @lowering("isfinite")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from netloft_exporters.onnx.lowering.context import Context, dtype_of
-from netloft_exporters.onnx.lowering.logic import is_negative
+from netloft_exporters.onnx.lowering.logic import is_infinite, is_negative
 from netloft_exporters.onnx.lowering.moves import chosen
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -125,9 +125,9 @@ def nan_to_num(
         return input
     made = input
     if posinf is not None:
-        made = ctx.op("Where", ctx.op("IsInf", input, detect_negative=0), ctx.like(posinf), made)
+        made = ctx.op("Where", is_infinite(ctx, input, detect_negative=0), ctx.like(posinf), made)
     if neginf is not None:
-        made = ctx.op("Where", ctx.op("IsInf", input, detect_positive=0), ctx.like(neginf), made)
+        made = ctx.op("Where", is_infinite(ctx, input, detect_positive=0), ctx.like(neginf), made)
     if posinf is None or neginf is None:
         limits = np.finfo(ctx.result.dtype)
         low = ctx.like(float(limits.min)) if neginf is None else None
