@@ -201,6 +201,7 @@ def module_op(module: nn.Module) -> str:
 
 def function_op(name: str) -> str:
     """Return the operation of a function or a method called `name`."""
+    name = name.partition(".")[0]  # torch.ops has conv2d.default
     if name in FUNCTION_OPS:
         return FUNCTION_OPS[name]
     plain = name.rstrip("_") if not name.startswith("__") else name.strip("_")
@@ -234,6 +235,7 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
+    name = name.partition(".")[0]
     if node.kwargs.get("inplace") is True:
         return True
     if getattr(node.target, "__module__", "") == "_operator":
@@ -262,7 +264,9 @@ def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:
     found: Mapping[str, object]
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
-        found = {name: getattr(module, name, None) for name in _MODULE_ATTRIBUTES}
+        # where a module keeps its plain attributes; asking it for one that it lacks is slow
+        own = vars(module)
+        found = {name: own[name] for name in _MODULE_ATTRIBUTES if name in own}
         found = {**found, "bias": getattr(module, "bias", None) is not None}
     elif node.op in ("call_function", "call_method"):
         found = _bound(node)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import copy
 import inspect
 import keyword
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,6 +20,7 @@ from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import writes
+from netloft.tracing.clone import clone
 from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
@@ -115,7 +116,7 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     try:
-        return copy.deepcopy(module, memo)
+        return clone(module, memo)
     except RuntimeError as error:  # a computed tensor hangs in the module (old weight_norm)
         raise TraceError(
             f"{type(module).__name__} cannot be copied: it holds a tensor that is computed, "
@@ -255,12 +256,20 @@ class Tracer(fx.Tracer):
 
 def _reason(error: BaseException) -> str:
     text = first_line(error)
+    if isinstance(error, fx.proxy.TraceError) and "cannot be iterated" in text:
+        return "it goes through a tensor item by item"
     if isinstance(error, fx.proxy.TraceError) and "control flow" in text:
         return "the path taken depends on the values or the size of a tensor"
-    return text
+    # the rest is advice on torch.fx
+    return re.sub(r"'\w*Proxy'( object)?", "a traced value", text.partition(". If you want")[0])
 
 
 def _remedy(error: BaseException) -> str:
+    if isinstance(error, fx.proxy.TraceError) and "cannot be iterated" in str(error):
+        return (
+            "export with a fixed --batch N, so that the number of items is known, or put the "
+            "network into a module whose forward takes each item as an input of its own"
+        )
     if isinstance(error, fx.proxy.TraceError) and "control flow" in str(error):
         return (
             "write the choice with torch.where, or move it out of forward; "
