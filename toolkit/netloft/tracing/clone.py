@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from functools import cache
 from typing import Any
 
 from torch import nn
@@ -53,8 +52,7 @@ def _cloned(value: Any, memo: dict[int, Any]) -> Any:
     return copy.deepcopy(value, memo)
 
 
-@cache
-def _copies_plainly(cls: Any) -> bool:
+def _copies_plainly(cls: type[nn.Module]) -> bool:
     """Tell whether a class leaves copying to Python; PyTorch's own only fill in old files' gaps."""
     own = cls.__module__.startswith("torch.nn.modules.")
     return (
