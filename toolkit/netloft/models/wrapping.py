@@ -89,7 +89,8 @@ def _statistics(model: LoadedModel, preprocess: str | Statistics) -> dict[str, t
                 f"{'s' if channels > 1 else ''} each",
             )
         found[key] = numbers * (channels // len(numbers))
-    if not all(0 <= mean <= 1 for mean in found["mean"]) or not min(found["std"]) > 0:
+    fits = all(0 <= mean <= 1 for mean in found["mean"])
+    if not fits or not all(0 < std < float("inf") for std in found["std"]):
         raise UsageError(
             "--preprocess has a mean outside of 0 to 1, or a std that is not above 0",
             remedy="both are of values in [0, 1]: divide those of bytes by 255",
@@ -101,19 +102,20 @@ def _channels(model: LoadedModel) -> int:
     """Return how many channels the one picture has that the model takes."""
     shapes = [spec.shape[1:] for spec in model.inputs]
     is_picture = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] in (1, 3)
-    if not is_picture or model.domain not in ("", "photo", "digit"):
-        told = " and ".join("x".join(map(str, ("batch", *shape))) for shape in shapes)
+    is_float = all(spec.dtype in ("float32", "float64") for spec in model.inputs)
+    if not is_picture or not is_float or model.domain not in ("", "photo", "digit"):
+        told = " and ".join(f"{_told(spec.shape[1:])} of {spec.dtype}" for spec in model.inputs)
         raise InputError(
-            f"--preprocess is for a network that takes one picture, and {model.name} takes {told}",
-            remedy="leave --preprocess out",
-        )
-    if model.inputs[0].dtype not in ("float32", "float64"):
-        raise InputError(
-            f"--preprocess makes float32 or float64, and {model.name} takes "
-            f"{model.inputs[0].dtype}",
-            remedy="give the input that the network itself takes, such as 1x3x224x224",
+            f"--preprocess is for a network that takes one picture as batch x channels x height x "
+            f"width of float32, and {model.name} takes {told}",
+            remedy="leave --preprocess out, or give as --input what the network itself takes, "
+            "such as 1x3x224x224",
         )
     return shapes[0][0]
+
+
+def _told(item: Sequence[int]) -> str:
+    return " x ".join(map(str, ("batch", *item)))
 
 
 def _named(model: LoadedModel, preprocess: str) -> Statistics:
@@ -201,7 +203,7 @@ def _check_scores(
 ) -> None:
     (scores, *more) = outputs.values()
     if more or scores.dim() != 2 or not scores.dtype.is_floating_point:
-        told = " and ".join("x".join(map(str, ("batch", *t.shape[1:]))) for t in outputs.values())
+        told = " and ".join(_told(tensor.shape[1:]) for tensor in outputs.values())
         raise InputError(
             f"--head is for scores of batch x classes, and {model.name} gives {told}",
             remedy="leave --head out",
