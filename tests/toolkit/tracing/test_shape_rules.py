@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netloft.tracing.shape_rules import SHAPE_RULES
 
@@ -39,11 +42,46 @@ def test_a_rule_gives_the_shape_and_type_that_the_module_gives(
     assert (made.shape, made.dtype, made.device.type) == (expected.shape, expected.dtype, "meta")
 
 
+def layouts(shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Tensors of one shape whose axes lie in memory in different orders."""
+    axes = range(len(shape))
+    wide = torch.randn(*shape[:-1], 2 * shape[-1])
+    found = {
+        "plain": torch.randn(shape),
+        "turned": torch.randn(shape[::-1]).permute(*reversed(axes)),
+        "channels last": torch.randn(shape[0], *shape[2:], shape[1]).movedim(-1, 1),
+        "every other": wide[..., ::2],
+        "expanded": torch.randn(1, *shape[1:]).expand(shape),
+    }
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("weights", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("layout", ["plain", "turned", "channels last", "every other", "expanded"])
+@pytest.mark.parametrize(("module", "shape"), CASES, ids=lambda v: str(v)[:40])
+def test_a_rule_lays_the_result_out_in_memory_as_the_module_does(
+    module: nn.Module, shape: tuple[int, ...], layout: str, weights: torch.memory_format
+) -> None:
+    if isinstance(module, nn.Conv2d):
+        module = copy.deepcopy(module).to(memory_format=weights)  # type: ignore[call-overload]
+    given = layouts(shape)[layout]
+    expected = module.eval()(given)
+    on_meta = torch.empty_strided(shape, given.stride(), device="meta")
+    padded = getattr(module, "padding_mode", "zeros") != "zeros"
+    # in three dimensions it depends on the kernel that is chosen
+    if layout == "channels last" and (len(shape) == 5 or padded):
+        with pytest.raises(Exception, match="^$"):
+            SHAPE_RULES[type(module)](module, on_meta)
+    else:
+        assert SHAPE_RULES[type(module)](module, on_meta).stride() == expected.stride()
+
+
 def test_every_rule_is_tried() -> None:
-    activations = {type(m) for m, _ in CASES} | {
+    tried = {type(m) for m, _ in (*CASES, *RECURRENT)} | {
         m for m in SHAPE_RULES if SHAPE_RULES[m] is SHAPE_RULES[nn.ReLU]
     }
-    assert set(SHAPE_RULES) == activations
+    assert set(SHAPE_RULES) == tried
 
 
 REFUSED: list[tuple[nn.Module, tuple[int, ...], torch.dtype]] = [
@@ -58,6 +96,41 @@ REFUSED: list[tuple[nn.Module, tuple[int, ...], torch.dtype]] = [
     (nn.ReLU(), (2, 3), torch.int64),
     (nn.AdaptiveAvgPool2d((None, 1)), (2, 5, 9, 9), torch.float32),
 ]
+
+
+RECURRENT: list[tuple[nn.RNNBase, tuple[int, ...]]] = [
+    (nn.RNN(5, 3, num_layers=2), (4, 2, 5)),
+    (nn.RNN(5, 3), (4, 5)),
+    (nn.GRU(5, 3, bidirectional=True, batch_first=True), (2, 4, 5)),
+    (nn.LSTM(5, 3, num_layers=2, bidirectional=True), (4, 2, 5)),
+    (nn.LSTM(5, 3, proj_size=2, batch_first=True), (2, 4, 5)),
+]
+
+
+def rule_of(module: nn.RNNBase, shape: tuple[int, ...]) -> Any:
+    return SHAPE_RULES[type(module)](module, torch.empty(shape, device="meta"))
+
+
+def shapes(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        return tuple(result.shape), result.dtype
+    return [shapes(item) for item in result]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
+@pytest.mark.parametrize(("module", "shape"), RECURRENT, ids=lambda v: str(v)[:40])
+def test_the_rule_of_recurrent_layers_gives_what_they_give(
+    module: nn.RNNBase, shape: tuple[int, ...]
+) -> None:
+    output, state = module.eval()(torch.randn(shape))
+    assert output.stride() == rule_of(module, shape)[0].stride()
+    rule = SHAPE_RULES[type(module)]
+    on_meta = torch.empty(shape, device="meta")
+    assert shapes(rule(module, on_meta)) == shapes((output, state))
+    given = [tensor.to("meta") for tensor in state] if isinstance(state, tuple) else state
+    assert shapes(rule(module, on_meta, given)) == shapes((output, state))
+    with pytest.raises(Exception, match=r"^$"):
+        rule(module, torch.empty((*shape[:-1], 7), device="meta"))
 
 
 @pytest.mark.parametrize(("module", "shape", "dtype"), REFUSED, ids=lambda v: str(v)[:40])

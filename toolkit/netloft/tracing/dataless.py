@@ -146,8 +146,8 @@ class _Meta(_Recorder):
         """Apply the module's rule; run it on meta weights where it has none."""
         module = self.fetch_attr(target)
         rule = SHAPE_RULES.get(type(module))
-        if rule is not None and len(args) == 1 and not kwargs and not _hooked(module):
-            return rule(module, args[0])
+        if rule is not None and not kwargs and not _hooked(module):
+            return rule(module, *args)
         if target not in self._modules:
             memo: dict[int, Any] = {}
             for tensor in (*module.parameters(), *module.buffers()):

@@ -1,8 +1,9 @@
 """What the plainest modules give, without asking PyTorch's kernels, which take 50 to 500 µs each.
 
-Each rule is checked against the modules themselves (`tests/toolkit/tracing`). A rule answers only
-for a floating-point input that the module would take; for any other it raises, and the
-whole graph is run in the slower way, which tells what is wrong.
+Each rule is checked against the modules themselves (`tests/toolkit/tracing`), the order of the axes
+in memory included: it decides whether a later reshape shares memory. A rule answers only for a
+floating-point input that the module would take; for any other it raises, and the whole graph is run
+in the slower way, which tells what is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 __all__ = ["SHAPE_RULES"]
 
-Rule = Callable[[Any, Tensor], Tensor]
+Rule = Callable[..., Any]
 
 
 class _NoAnswer(Exception):  # noqa: N818 - the slower run answers
@@ -31,6 +32,28 @@ def _empty(input: Tensor, shape: tuple[int, ...]) -> Tensor:
     return input.new_empty(shape)
 
 
+def _laid_out_like(shape: tuple[int, ...], *operands: Tensor) -> Tensor:
+    """Return a tensor with the channels last in memory if one of the operands is so."""
+    if not any(_has_channels_last(operand) for operand in operands):
+        return _empty(operands[0], shape)
+    _require(len(shape) == 4)  # in three dimensions it depends on the kernel that is chosen
+    order = torch.channels_last
+    return torch.empty(shape, dtype=operands[0].dtype, device="meta", memory_format=order)
+
+
+def _has_channels_last(tensor: Tensor) -> bool:
+    """Tell as PyTorch does, by the strides: lengths of one leave it open otherwise."""
+    if tensor.dim() not in (4, 5):
+        return False
+    least = 0
+    for axis in (1, *reversed(range(2, tensor.dim())), 0):
+        stride, length = tensor.stride(axis), tensor.shape[axis]
+        if length == 0 or stride < least or (axis == 0 and least == tensor.stride(1)):
+            return False
+        least = stride * length
+    return True
+
+
 def _same(module: nn.Module, input: Tensor) -> Tensor:
     _require(input.dtype.is_floating_point)
     return input if getattr(module, "inplace", False) else torch.empty_like(input)
@@ -42,7 +65,7 @@ def _normalised(module: Any, input: Tensor) -> Tensor:
     _require(input.dim() == _batch_norm_axes(module, input))
     _require(input.shape[1] == module.num_features)
     _require(weight is None or weight.dtype is input.dtype)
-    return torch.empty_like(input)
+    return _laid_out_like(tuple(input.shape), input)
 
 
 def _batch_norm_axes(module: nn.Module, input: Tensor) -> int:
@@ -55,7 +78,12 @@ def _layer_norm(module: nn.LayerNorm, input: Tensor) -> Tensor:
     shape = tuple(module.normalized_shape)
     _require(tuple(input.shape[input.dim() - len(shape) :]) == shape)
     _require(module.weight is None or module.weight.dtype is input.dtype)
-    return torch.empty_like(input)
+    return _empty(input, tuple(input.shape))
+
+
+def _softmax(module: nn.Softmax, input: Tensor) -> Tensor:
+    _require(input.dtype.is_floating_point)
+    return _empty(input, tuple(input.shape))
 
 
 def _linear(module: nn.Linear, input: Tensor) -> Tensor:
@@ -67,15 +95,19 @@ def _conv(module: Any, input: Tensor) -> Tensor:
     n = len(module.kernel_size)
     _require(input.dim() == n + 2 and input.shape[1] == module.in_channels)
     _require(input.dtype is module.weight.dtype)
+    # padded first, into a layout of its own
+    _require(module.padding_mode == "zeros" or not _has_channels_last(input))
     if module.padding == "same":
-        return _empty(input, (input.shape[0], module.out_channels, *input.shape[2:]))
+        shape = (input.shape[0], module.out_channels, *input.shape[2:])
+        return _laid_out_like(shape, input, module.weight)
     padding = (0,) * n if module.padding == "valid" else module.padding
     options = zip(
         input.shape[2:], module.kernel_size, module.stride, padding, module.dilation, strict=True
     )
     spatial = [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in options]
     _require(min(spatial) > 0)
-    return _empty(input, (input.shape[0], module.out_channels, *spatial))
+    shape = (input.shape[0], module.out_channels, *spatial)
+    return _laid_out_like(shape, input, module.weight)
 
 
 def _global_pool(module: nn.AdaptiveAvgPool2d, input: Tensor) -> Tensor:
@@ -83,19 +115,41 @@ def _global_pool(module: nn.AdaptiveAvgPool2d, input: Tensor) -> Tensor:
     sizes = wanted if isinstance(wanted, tuple) else (wanted, wanted)
     lengths = [size for size in sizes if isinstance(size, int)]
     _require(input.dim() == 4 and len(lengths) == 2)
-    return _empty(input, (*input.shape[:2], *lengths))
+    return _laid_out_like((*input.shape[:2], *lengths), input)
+
+
+def _recurrent(module: nn.RNNBase, input: Tensor, state: Any = None) -> Any:
+    """RNN, GRU and LSTM, which PyTorch would take apart step by step, in seconds."""
+    _require(isinstance(input, Tensor) and input.dim() in (2, 3))
+    _require(input.shape[-1] == module.input_size)
+    batch = (input.shape[0 if module.batch_first else 1],) if input.dim() == 3 else ()
+    ways = 2 if module.bidirectional else 1
+    width = module.proj_size or module.hidden_size
+    shapes = [(ways * module.num_layers, *batch, width)]
+    if isinstance(module, nn.LSTM):
+        shapes.append((ways * module.num_layers, *batch, module.hidden_size))
+    given = [] if state is None else list(state) if isinstance(module, nn.LSTM) else [state]
+    _require(not given or [tuple(tensor.shape) for tensor in given] == shapes)
+    _require({tensor.dtype for tensor in (input, *given)} == {module.all_weights[0][0].dtype})
+    last = tuple(_empty(input, shape) for shape in shapes)
+    output = _empty(input, (*input.shape[:-1], ways * width))
+    if batch and module.batch_first:  # computed step by step, and turned
+        output = _empty(input, (*output.shape[1::-1], ways * width)).transpose(0, 1)
+    return output, last if isinstance(module, nn.LSTM) else last[0]
 
 
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh,
-    nn.LeakyReLU, nn.ELU, nn.Mish, nn.Softmax,
+    nn.LeakyReLU, nn.ELU, nn.Mish,
 )  # fmt: skip
 
 SHAPE_RULES: dict[type[nn.Module], Rule] = {
     **dict.fromkeys(_ACTIVATIONS, _same),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _normalised),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _conv),
+    **dict.fromkeys((nn.RNN, nn.GRU, nn.LSTM), _recurrent),
     nn.LayerNorm: _layer_norm,
+    nn.Softmax: _softmax,
     nn.Linear: _linear,
     nn.AdaptiveAvgPool2d: _global_pool,
 }
