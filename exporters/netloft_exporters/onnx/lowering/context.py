@@ -191,7 +191,9 @@ class Context:
         """Return a matrix with its axes swapped; a weight is swapped once, as it is written."""
         array = self.array_of(weight)
         if array is None:
-            return self.op("Transpose", weight, perm=[1, 0])
+            info = self.info_of(weight)
+            made = self.op("Transpose", weight, perm=[1, 0])
+            return self.know(made, TensorInfo(info.shape[::-1], info.dtype))
         key = id(weight)
         if key not in self._transposed:
             made = self._add(f"{weight.name}_transposed", array.T)
