@@ -17,6 +17,7 @@ from netloft.passes.edit import Edit, Note, NotFunctionalError
 from netloft.passes.fold_batch_norm import fold_batch_norm
 from netloft.passes.fold_constants import fold_constants
 from netloft.passes.fold_pad import fold_pad
+from netloft.passes.fold_scale import fold_scale
 from netloft.passes.functionalise import functionalise
 from netloft.passes.merge_common import merge_common
 from netloft.passes.merge_moves import merge_moves
@@ -47,6 +48,7 @@ DEFAULT: tuple[Pass, ...] = (
     merge_moves,
     remove_identity,  # two permutations may have become none
     fold_pad,
+    fold_scale,  # after fold_pad: a pad between scale and convolution would hide one
     fold_batch_norm,  # after fold_pad, which looks for convolutions as the module has them
 )
 """After `functionalise`, which is not optional: what is exported holds values only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -40,9 +41,9 @@ _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
 
 
 class Affine(nn.Module):
-    """`scale * function(x, weight, bias) + shift`, as one call of the function.
+    """`scale * function(inner * x, weight, bias) + shift`, as one call of the function.
 
-    Scale and shift are kept in float64 and meet the weight only when it is read, so that folding
+    Scales and shift are kept in float64 and meet the weight only when it is read, so that folding
     rounds once and holds no second copy of the weights.
 
     Attributes:
@@ -58,6 +59,7 @@ class Affine(nn.Module):
         self._weight, self._bias = [weight], [bias]  # in lists: they are not this module's own
         self._scale: Tensor | None = None
         self._shift: Tensor | None = None
+        self._inner: Tensor | None = None
 
     @property
     def own_weight(self) -> Tensor:
@@ -79,7 +81,7 @@ class Affine(nn.Module):
     @property
     def bias(self) -> Tensor | None:
         """The bias to compute with, in the weight's element type."""
-        if not self._folded:
+        if self._scale is None:
             return self._bias[0]
         wide = self._wide_bias()
         return None if wide is None else wide.to(self.own_weight.dtype)
@@ -91,18 +93,26 @@ class Affine(nn.Module):
             scale: For each channel of the result, float64.
             shift: Likewise.
         """
-        made = Affine(self.op, self.own_weight, self._bias[0], self.options)
+        made = copy.copy(self)
         before, offset = self._scale, self._shift
         made._scale = scale if before is None else before * scale
         made._shift = shift if offset is None else offset * scale + shift
         return made
 
+    def scaling_input(self, scale: Tensor) -> Affine:
+        """Return this with a scale of each channel of the input folded in.
+
+        Args:
+            scale: For each channel of the input, float64.
+        """
+        made = copy.copy(self)
+        made._inner = scale if self._inner is None else self._inner * scale
+        return made
+
     def padded(self, padding: Sequence[int]) -> Affine:
         """Return this with another padding: all begins, then all ends."""
-        made = Affine(
-            self.op, self.own_weight, self._bias[0], {**self.options, "padding": list(padding)}
-        )
-        made._scale, made._shift = self._scale, self._shift
+        made = copy.copy(self)
+        made.options = {**self.options, "padding": list(padding)}
         return made
 
     def forward(self, input: Tensor) -> Tensor:
@@ -120,19 +130,23 @@ class Affine(nn.Module):
 
     @property
     def _folded(self) -> bool:
-        return self._scale is not None
+        return self._scale is not None or self._inner is not None
 
     def _wide_weight(self) -> Tensor:
         weight = self.own_weight.detach().double()
-        if self._scale is None:
-            return weight
-        if not self.op.startswith("conv_transpose"):
-            return weight * self._scale.reshape(-1, *[1] * (weight.dim() - 1))
-        # (in, out / groups, …): each group of inputs has the scales of its own outputs
-        groups = int(self.options.get("groups", 1))
-        scale = self._scale.reshape(groups, 1, weight.shape[1], *[1] * (weight.dim() - 2))
-        split = weight.reshape(groups, -1, *weight.shape[1:])
-        return (split * scale).reshape(weight.shape)
+        # (out, in / groups, …), and (in, out / groups, …) where transposed: the scales of the first
+        # axis lie along it, and those of the second are each group's own
+        first, second = self._scale, self._inner
+        if self.op.startswith("conv_transpose"):
+            first, second = second, first
+        if first is not None:
+            weight = weight * first.reshape(-1, *[1] * (weight.dim() - 1))
+        if second is not None:
+            groups = int(self.options.get("groups", 1))
+            scale = second.reshape(groups, 1, weight.shape[1], *[1] * (weight.dim() - 2))
+            split = weight.reshape(groups, -1, *weight.shape[1:])
+            weight = (split * scale).reshape(weight.shape)
+        return weight
 
     def _wide_bias(self) -> Tensor | None:
         bias = self._bias[0]
