@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from torch import fx
+from torch.export import ExportedProgram
 
 from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
 
@@ -95,6 +96,8 @@ class Graph:
         axes: By input, as `forward` calls it, the axes beside the batch that are open, with the
             names of their lengths.
         lengths: By name of a length: the example's, and another that the network was run at.
+        capture: `torch.fx`, or `torch.export, since …` with what torch.fx stopped at.
+        program: What torch.export captured, for exporters that take it; None for torch.fx.
     """
 
     module: fx.GraphModule
@@ -109,6 +112,8 @@ class Graph:
     side_effects: tuple[SideEffect, ...] = ()
     axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    capture: str = "torch.fx"
+    program: ExportedProgram | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[fx.Node, Annotation]]:
         return ((node, annotation(node)) for node in self.module.graph.nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +15,12 @@ from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
 from netloft.tracing.annotate import annotate
 from netloft.tracing.axes import Axes, checked_axes, lengths_of
+from netloft.tracing.capture import Captured, capture
 from netloft.tracing.dead import dead_modules, unused_parameters
-from netloft.tracing.faithful import check_faithful, flatten_outputs
+from netloft.tracing.faithful import UnfaithfulError, check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.shapes import propagate_shapes
-from netloft.tracing.sized import SizedTracer, calls_a_helper
 from netloft.tracing.tracer import (
-    Tracer,
     bind_inputs,
     detached_copy,
     disarm_names,
@@ -51,6 +50,7 @@ def trace(
         prove: Run module and graph side by side at several batch sizes. Without it neither is run
             on data, and a module that is random, keeps state between calls or branches on what
             tracing cannot see gives a graph that is wrong: for a caller who proves it afterwards.
+            A module that only torch.export captures is run and proven all the same.
         dynamic: Other axes whose length is left open, such as `{"x": {2: "height", 3: "width"}}`.
 
     Returns:
@@ -63,20 +63,20 @@ def trace(
     check_module(module)
     inputs = as_batched(bind_inputs(module, example_inputs), batch)
     axes = checked_axes(dynamic, inputs)
-    copied = private_copy if prove else detached_copy
-    work, tracer, fx_graph = _traced(module, inputs, batch, axes, copied)
-    erased = remove_dead(fx_graph, work)
-    dead = dead_modules(module, tracer.called, fx_graph, erased)
-    unused = unused_parameters(module, dead, fx_graph)
-    disarm_names(fx_graph, work)
-    graph_module = fx.GraphModule(work, fx_graph, type(module).__name__)
+    captured = capture(module, inputs, batch, axes, private_copy if prove else detached_copy)
+    called = captured.tracer.called
+    erased = remove_dead(captured.graph, captured.root)
+    dead = dead_modules(module, called, captured.graph, erased)
+    unused = unused_parameters(module, dead, captured.graph)
+    disarm_names(captured.graph, captured.root)
+    graph_module = fx.GraphModule(captured.root, captured.graph, type(module).__name__)
     lengths: dict[str, tuple[int, ...]] = {
         symbol: (length,) for symbol, length in lengths_of(axes, inputs).items()
     }
-    if prove:
-        others = check_faithful(module, work, graph_module, inputs, batch, axes)
+    if prove or captured.refusal:
+        others = _proven(captured, module, graph_module, inputs, batch, axes)
         lengths = {symbol: (*lengths[symbol], other) for symbol, other in others.items()}
-        _share_weights(graph_module, module)
+        _share_weights(captured, graph_module, module)
     shapes = propagate_shapes(graph_module, inputs, batch, axes)
     annotate(graph_module, shapes, lengths_of(axes, inputs))
     return Graph(
@@ -86,58 +86,42 @@ def trace(
         inputs=_inputs(graph_module),
         outputs=_outputs(module, graph_module, tuple(flatten_outputs(shapes.result))),
         batch=batch,
-        modules=(ModuleCall("", type(module).__name__), *tracer.called),
+        modules=(ModuleCall("", type(module).__name__), *called),
         dead_modules=dead,
         unused_parameters=unused,
-        side_effects=tuple(dict.fromkeys(tracer.side_effects)),
+        side_effects=tuple(dict.fromkeys(captured.tracer.side_effects)),
         axes=axes,
         lengths=lengths,
+        capture=captured.how,
+        program=captured.program,
     )
 
 
-def _traced(
+def _proven(
+    captured: Captured,
     module: nn.Module,
+    graph: fx.GraphModule,
     inputs: Mapping[str, torch.Tensor],
     batch: str | int,
     axes: Axes,
-    copied: Callable[[nn.Module], nn.Module],
-) -> tuple[nn.Module, Tracer, fx.Graph]:
-    """Trace a copy, for user code runs meanwhile; its weights are compared afterwards.
-
-    The plain way first; with buffers recorded, or with lengths known, where that stops or holds
-    calls that only the last goes through.
-    """
-    refusal: TraceError | None = None
-    held: tuple[nn.Module, Tracer, fx.Graph] | None = None
-    for tracer in (Tracer(inputs), Tracer(inputs, buffers=True), SizedTracer(inputs, batch, axes)):
-        work = copied(module)
-        try:
-            graph = tracer.trace(work)
-        except TraceError as error:
-            # what stops every way is told as the plain way met it
-            refusal = refusal or error
-            continue
-        held = held or (work, tracer, graph)
-        if not calls_a_helper(graph):
-            return work, tracer, graph
-    if held is not None:
-        return held
-    assert refusal is not None
-    if type(module).__module__.startswith("torch.nn."):
-        raise TraceError(
-            f"{type(module).__name__} is a single layer of torch.nn",
-            remedy="put it into a module of your own whose forward calls it",
-        ) from refusal
-    raise refusal
+) -> dict[str, int]:
+    """Prove a graph; one that torch.export captured wrongly is told with why torch.fx stopped."""
+    try:
+        return check_faithful(module, captured.root, graph, inputs, batch, axes)
+    except UnfaithfulError as fault:
+        raise captured.explained(fault) from fault
 
 
-def _share_weights(graph: fx.GraphModule, module: nn.Module) -> None:
+def _share_weights(captured: Captured, graph: fx.GraphModule, module: nn.Module) -> None:
     """Let the graph hold the module's own tensors, so that no weight is kept twice."""
     own = dict(graph.named_parameters(remove_duplicate=False))
+    held = {} if captured.program is None else captured.program.state_dict
     for path, parameter in module.named_parameters(remove_duplicate=False):
         if path in own:
             owner, _, name = path.rpartition(".")
             setattr(graph.get_submodule(owner), name, parameter)
+        if path in held:
+            held[path] = parameter
 
 
 def _inputs(module: fx.GraphModule) -> tuple[Value, ...]:

@@ -28,11 +28,22 @@ from netloft.tracing.guard import changed_weight, plain_state, random_state
 from netloft.tracing.source import current_source, describe, raised_at, relative_file
 from netloft.tracing.tracer import sharing_copy
 
-__all__ = ["check_faithful", "flatten_outputs", "fresh_inputs", "silent"]
+__all__ = [
+    "UnfaithfulError",
+    "accepts",
+    "check_faithful",
+    "flatten_outputs",
+    "fresh_inputs",
+    "silent",
+]
 
 BATCHES = (1, 2, 5)
 ROUNDING = 1e-6
 """Scaled difference put down to rounding; a dropped cast to bfloat16 makes 4e-3."""
+
+
+class UnfaithfulError(TraceError):
+    """The graph is at fault and not the module: it runs otherwise than the module does."""
 
 
 @contextlib.contextmanager
@@ -207,7 +218,7 @@ def check_faithful(
     _refuse_changed_weights(original, traced)
     module = sharing_copy(original, traced)
     sizes: tuple[int | None, ...] = BATCHES if batch == "dynamic" else (None,)
-    others = other_lengths(lengths_of(axes, example), lambda n: _accepts(module, example, axes, n))
+    others = other_lengths(lengths_of(axes, example), lambda n: accepts(module, example, axes, n))
     variants = [example, stretched(example, axes, others)] if others else [example]
     for seed, (variant, size) in enumerate(product(variants, sizes)):
         inputs = fresh_inputs(variant, size, seed)
@@ -217,13 +228,14 @@ def check_faithful(
         _refuse_changed_weights(original, module)
         actual = _graph_result(graph, inputs, size)
         if not _same(expected, actual):
-            _refuse_difference(module, graph, inputs)
+            _refuse_difference(module, graph, inputs, size)
     return others
 
 
-def _accepts(
+def accepts(
     module: nn.Module, example: Mapping[str, torch.Tensor], axes: Axes, lengths: Mapping[str, int]
 ) -> bool:
+    """Tell whether a module runs on the example with other lengths of its open axes."""
     try:
         _run(module, fresh_inputs(stretched(example, axes, lengths), None, 0), seed=0)
     except Exception:  # noqa: BLE001 - whatever it is, the network does not take such lengths
@@ -243,7 +255,7 @@ def _refuse_changed_weights(original: nn.Module, used: nn.Module) -> None:
 
 def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None) -> Any:
     before = plain_state(module)
-    result, drew = _watched_run(module, inputs, size)
+    result, drew = watched_run(module, inputs, size)
     if drew:
         _refuse_random(module, inputs)
     after = plain_state(module)
@@ -258,10 +270,14 @@ def _module_result(module: nn.Module, inputs: Mapping[str, torch.Tensor], size: 
     return result
 
 
-def _watched_run(
+def watched_run(
     module: nn.Module, inputs: Mapping[str, torch.Tensor], size: int | None
 ) -> tuple[Any, bool]:
-    """Run a module; tell whether it drew random numbers, used or not."""
+    """Run a module; tell whether it drew random numbers, used or not.
+
+    Raises:
+        TraceError: It fails on these inputs.
+    """
     arguments = {name: tensor.clone() for name, tensor in inputs.items()}
     with _seeded(0):
         before = random_state()
@@ -312,7 +328,7 @@ def _graph_result(
     try:
         return _run(graph, inputs, seed=0)
     except Exception as error:
-        raise TraceError(
+        raise UnfaithfulError(
             f"the module runs at batch {size} and its graph does not: {first_line(error)}",
             remedy="write sizes in terms of x.shape, or export with a fixed --batch N",
         ) from error
@@ -331,11 +347,15 @@ def _check_repeatable(module: nn.Module, inputs: Mapping[str, torch.Tensor], exp
 
 
 def _refuse_difference(
-    module: nn.Module, graph: fx.GraphModule, inputs: Mapping[str, torch.Tensor]
+    module: nn.Module,
+    graph: fx.GraphModule,
+    inputs: Mapping[str, torch.Tensor],
+    size: int | None,
 ) -> None:
     step = _first_difference(_steps(module, inputs, 0), _steps(graph, inputs, 0))
-    raise TraceError(
-        "the graph computes another result than the module",
+    where = "" if size is None else f" at batch {size}"
+    raise UnfaithfulError(
+        f"the graph computes another result than the module{where}",
         node=step.function if step else "",
         source=describe(step.source) if step else "",
         remedy="this line behaves in a way a graph cannot hold (a random constant, an autocast "

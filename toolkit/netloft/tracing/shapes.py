@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
@@ -75,7 +76,12 @@ def propagate_shapes(
         return _on_symbols(module, inputs, batch, axes)
     runner = Dataless(module, inputs)
     sizes = list(_SIZES) if batch == "dynamic" else [next(iter(inputs.values())).shape[0]]
-    runs = [runner.run(size) for size in sizes]
+    try:
+        runs = [runner.run(size) for size in sizes]
+    except TraceError as error:
+        if isinstance(error.__cause__, DynamicOutputShapeException | DataDependentOutputException):
+            return _on_symbols(module, inputs, batch, axes)
+        raise
     try:
         trees = _joined_by_name(runs, sizes)
     except _TwoSizesDoNotTell:

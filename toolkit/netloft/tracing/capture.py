@@ -1,0 +1,119 @@
+"""The ways to get a graph out of a module, in order: torch.fx thrice, then torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from netloft.errors import TraceError
+from netloft.tracing.axes import Axes
+from netloft.tracing.exported import CaptureError, ExportTracer
+from netloft.tracing.sized import SizedTracer, calls_a_helper
+from netloft.tracing.tracer import Tracer, private_copy
+
+__all__ = ["Captured", "capture"]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A graph that is not proven yet.
+
+    Attributes:
+        root: The copy that was traced, whose weights the graph reads.
+        tracer: What traced it.
+        graph: The nodes.
+        refusal: Why torch.fx cannot trace it; None where it did.
+    """
+
+    root: nn.Module
+    tracer: Tracer
+    graph: fx.Graph
+    refusal: TraceError | None = None
+
+    @property
+    def how(self) -> str:
+        """Say what captured it, and why it was not torch.fx."""
+        if self.refusal is None:
+            return "torch.fx"
+        where = f" ({self.refusal.source})" if self.refusal.source else ""
+        return f"torch.export, since {self.refusal.problem}{where}"
+
+    @property
+    def program(self) -> torch.export.ExportedProgram | None:
+        """What torch.export gave; None where torch.fx traced."""
+        return self.tracer.program if isinstance(self.tracer, ExportTracer) else None
+
+    def explained(self, fault: TraceError) -> TraceError:
+        """Return what to tell about a graph that turned out to be wrong."""
+        return fault if self.refusal is None else _both(self.refusal, fault.problem, "")
+
+
+def capture(
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    batch: str | int,
+    axes: Axes,
+    copied: Callable[[nn.Module], nn.Module],
+) -> Captured:
+    """Trace a copy, for user code runs meanwhile; its weights are compared afterwards.
+
+    The plain way first; with buffers recorded, or with lengths known, where that stops or holds
+    calls that only the last goes through; torch.export where all of them stop.
+
+    Args:
+        module: The network.
+        inputs: Example inputs by name.
+        batch: `dynamic`, or the one batch size that the graph is for.
+        axes: Other open axes.
+        copied: How to copy a module for torch.fx.
+
+    Raises:
+        TraceError: No way leads to a graph; the message is the first one's.
+    """
+    refusal: TraceError | None = None
+    held: Captured | None = None
+    for tracer in (Tracer(inputs), Tracer(inputs, buffers=True), SizedTracer(inputs, batch, axes)):
+        work = copied(module)
+        try:
+            graph = tracer.trace(work)
+        except TraceError as error:
+            # what stops every way is told as the plain way met it
+            refusal = refusal or error
+            continue
+        held = held or Captured(work, tracer, graph)
+        if not calls_a_helper(graph):
+            return Captured(work, tracer, graph)
+    if held is not None:
+        return held
+    assert refusal is not None
+    if type(module).__module__.startswith("torch.nn."):
+        raise TraceError(
+            f"{type(module).__name__} is a single layer of torch.nn",
+            remedy="put it into a module of your own whose forward calls it",
+        ) from refusal
+    return _exported(module, ExportTracer(inputs, batch, axes), refusal)
+
+
+def _exported(module: nn.Module, tracer: ExportTracer, refusal: TraceError) -> Captured:
+    work = private_copy(module)  # it is run on data
+    try:
+        return Captured(work, tracer, tracer.trace(work), refusal)
+    except CaptureError as error:
+        raise _both(refusal, str(error), error.source) from error
+
+
+def _both(refusal: TraceError, reason: str, source: str) -> TraceError:
+    """Tell why torch.fx stops, and why torch.export does where that is another reason."""
+    if source and source == refusal.source:
+        return refusal
+    where = f" ({source})" if source else ""
+    return TraceError(
+        f"{refusal.problem}; torch.export fails too: {reason}{where}",
+        node=refusal.node,
+        module=refusal.module,
+        source=refusal.source,
+        remedy=refusal.remedy,
+    )
