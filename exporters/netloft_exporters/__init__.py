@@ -36,6 +36,7 @@ def to_onnx(
     preprocess: str | Statistics | None = None,
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
+    functions: bool = False,
     prove: bool = True,
 ) -> Path:
     """Write a module as an ONNX file: traced, lowered, checked and compared, with no report.
@@ -55,6 +56,7 @@ def to_onnx(
         preprocess: As for `netloft.export`.
         head: Likewise; the network is run once to see what it gives.
         labels: Likewise.
+        functions: Gather the nodes of each module call into an ONNX function.
         prove: Run the module, the graph and the file, and compare. Without it nothing is run, which
             takes a hundredth of the time: for a network that was exported before and whose weights
             alone are new. What tracing cannot see then goes unnoticed (`netloft.trace` says what).
@@ -93,6 +95,7 @@ def to_onnx(
                 passes=chosen,
                 prove=prove,
                 metadata=model.metadata,
+                functions=functions,
             )
             if prove:
                 _prove(graph, model, inputs, staged)

@@ -45,7 +45,7 @@ def test_every_element_type_and_layout_is_written(tmp_path: Path, dtype: str) ->
         for i, array in enumerate(arrays)
     ]
     graph = ir.Graph([], [], nodes=[], initializers=initializers, opset_imports={"": 20}, name="g")
-    writing.write_model(ir.Model(graph, ir_version=10), tmp_path / "net.onnx")
+    writing.write_parts(writing.parts_of(ir.Model(graph, ir_version=10)), tmp_path / "net.onnx")
     found = onnx.load(tmp_path / "net.onnx").graph.initializer
     for proto, array in zip(found, arrays, strict=True):
         assert tuple(proto.dims) == array.shape

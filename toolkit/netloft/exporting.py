@@ -59,6 +59,7 @@ class ExportOptions:
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
         dynamic: Axes beside the batch that stay open, by input, with names for their lengths.
+        functions: Gather the nodes of each module call into an ONNX function.
     """
 
     batch: str | int = "dynamic"
@@ -70,6 +71,7 @@ class ExportOptions:
     passes: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
     dynamic: Axes = field(default_factory=dict)
+    functions: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def export(
     preprocess: str | Statistics | None = None,
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
+    functions: bool = False,
 ) -> Bundle:
     """Export a module of your own.
 
@@ -125,6 +128,7 @@ def export(
         head: `softmax`, `topK` such as `top5`, or both: the file gives `probabilities`, or
             `scores` and `classes`.
         labels: A file with the name of a class a line, or the names; told in the metadata.
+        functions: Gather the nodes of each module call into an ONNX function.
 
     Raises:
         TraceError: The module has no faithful graph.
@@ -145,6 +149,7 @@ def export(
         passes=None if passes is None else tuple(passes),
         without=tuple(without),
         dynamic=dynamic,
+        functions=functions,
     )
     return export_model(model, out, options, example=example)
 
@@ -252,10 +257,15 @@ def _lower(job: _Job) -> None:
     with job.report.stage("export"):
         options = job.options
         passes = choose_passes(options.passes, options.without)
-        module, inputs = job.model.module, job.inputs
-        told = job.model.metadata
         written = write_onnx(
-            job.graph, module, inputs, job.file, options.opset, passes=passes, metadata=told
+            job.graph,
+            job.model.module,
+            job.inputs,
+            job.file,
+            options.opset,
+            passes=passes,
+            metadata=job.model.metadata,
+            functions=options.functions,
         )
     job.report.export = {
         "route": written.route,

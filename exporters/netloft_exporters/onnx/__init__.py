@@ -14,11 +14,12 @@ from netloft.graph.graph import Graph
 from netloft.passes import DEFAULT, NotFunctionalError, Pass, PassRow, run_passes
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
 from netloft_exporters.onnx.direct_route import lower_directly
+from netloft_exporters.onnx.functions import gather_functions
 from netloft_exporters.onnx.lowered import Lowered
 from netloft_exporters.onnx.lowering import Unsupported
 from netloft_exporters.onnx.naming import name_model
 from netloft_exporters.onnx.torch_route import lower_with_torch
-from netloft_exporters.onnx.writing import write_model
+from netloft_exporters.onnx.writing import parts_of, write_parts
 
 __all__ = ["Written", "write_onnx"]
 
@@ -31,7 +32,7 @@ class Written:
         path: The `.onnx` file; past the protobuf limit its weights lie beside it.
         opset: Operator set read back from the file.
         ir_version: Format version read back from the file.
-        nodes: Number of ONNX nodes.
+        nodes: Number of ONNX nodes, those inside of functions as often as they are called.
         route: How the graph was lowered.
         passes: What was done on the way.
         notes: What is odd about the weights.
@@ -56,6 +57,7 @@ def write_onnx(
     passes: Sequence[Pass] = DEFAULT,
     prove: bool = True,
     metadata: Mapping[str, str] | None = None,
+    functions: bool = False,
 ) -> Written:
     """Lower a graph, write it and check what was written.
 
@@ -68,6 +70,7 @@ def write_onnx(
         passes: What to run over the graph first, in order.
         prove: Run the graph before and after each pass, and take a pass back that changes a result.
         metadata: What the file tells beside its graph, by key.
+        functions: Gather the nodes of each module call into an ONNX function.
 
     Raises:
         ExportError: The graph cannot be written.
@@ -77,16 +80,20 @@ def write_onnx(
     lowered = lower(graph, module, inputs, opset, passes, prove)
     model = name_model(lowered, graph, metadata)
     model.ir_version = IR_VERSION
-    odd = write_model(model, path)
+    parts, own = parts_of(model), _names(module)
+    nodes = len(parts.shell.graph.node)
+    if functions:
+        gather_functions(parts, graph, own)
+    odd = write_parts(parts, path)
     header = check_model(path, graph, opset)
     return Written(
         path=path,
         opset=opset,
         ir_version=header.ir_version,
-        nodes=len(header.graph.node),
+        nodes=nodes,
         route=lowered.route,
         passes=lowered.passes,
-        notes=_notes(module, odd),
+        notes=_notes(odd, own),
     )
 
 
@@ -111,9 +118,12 @@ def lower(
         return replace(lowered, route=f"torch.onnx, since netloft's own route lacks {reason}")
 
 
-def _notes(module: nn.Module, odd: tuple[str, ...]) -> tuple[str, ...]:
+def _names(module: nn.Module) -> tuple[str, ...]:
+    return tuple(name for name, _ in (*module.named_parameters(), *module.named_buffers()))
+
+
+def _notes(odd: Sequence[str], own: tuple[str, ...]) -> tuple[str, ...]:
     """Name the module's tensors that are not finite; a constant of -inf, for a mask, is meant."""
-    own = tuple(name for name, _ in (*module.named_parameters(), *module.named_buffers()))
     names = [name for name in odd if name.startswith(own)]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     told = ", ".join(names[:3]) + more

@@ -11,6 +11,9 @@ from netloft.passes.record import PassRow
 
 __all__ = ["Lowered", "Origin", "write_origin"]
 
+MODULE, CLASS, SOURCE = "netloft.module", "netloft.class", "netloft.source"
+"""Keys of the metadata that each node carries."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -45,9 +48,9 @@ class Lowered:
 def write_origin(node: ir.Node, origin: Origin) -> None:
     """Make a node's metadata say where it comes from, and nothing else."""
     facts = {
-        "netloft.module": origin.module,
-        "netloft.class": origin.class_name,
-        "netloft.source": str(origin.source or ""),
+        MODULE: origin.module,
+        CLASS: origin.class_name,
+        SOURCE: str(origin.source or ""),
     }
     node.metadata_props.clear()
     node.metadata_props.update({key: value for key, value in facts.items() if value})

@@ -7,7 +7,7 @@ twice, and ends at 2 GiB. Past that the weights lie in `NAME.data` beside the fi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ from netloft.defaults import INLINE_LIMIT
 from netloft.runtime.header import SMALL
 from netloft.runtime.wire import tag
 
-__all__ = ["write_model"]
+__all__ = ["Parts", "parts_of", "write_parts"]
 
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers in onnx.proto
 
@@ -49,11 +49,30 @@ class _Piece:
     offset: int | None = None
 
 
-def write_model(model: ir.Model, path: Path) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Parts:
+    """A finished model in two halves.
+
+    Attributes:
+        shell: The model without its initializers.
+        weights: The initializers by name, in order.
+    """
+
+    shell: onnx.ModelProto
+    weights: dict[str, ir.TensorProtocol]
+
+
+def parts_of(model: ir.Model) -> Parts:
+    """Take a model apart; its weights stay where they are in memory."""
+    tensors = {v.name or "": v.const_value for v in model.graph.initializers.values()}
+    return Parts(_shell(model), {name: t for name, t in tensors.items() if t is not None})
+
+
+def write_parts(parts: Parts, path: Path) -> tuple[str, ...]:
     """Write a model; one file where it fits, else with its weights in `NAME.data` beside it.
 
     Args:
-        model: Finished; it is not changed.
+        parts: The model; it is not changed.
         path: The file; a failure leaves what was written so far.
 
     Returns:
@@ -62,23 +81,20 @@ def write_model(model: ir.Model, path: Path) -> tuple[str, ...]:
     Raises:
         OSError: The disk refuses.
     """
-    shell = _shell(model)
-    tensors = {v.name or "": v.const_value for v in model.graph.initializers.values()}
-    held = [(name, tensor) for name, tensor in tensors.items() if tensor is not None]
-    total = sum(tensor.nbytes for _, tensor in held)
     odd: list[str] = []
-    if total + shell.ByteSize() > INLINE_LIMIT:
+    total = sum(tensor.nbytes for tensor in parts.weights.values())
+    if total + parts.shell.ByteSize() > INLINE_LIMIT:
         beside = path.with_name(f"{path.name}.data")
-        pieces = list(_placed(held, beside.name))
+        pieces = list(_placed(parts.weights, beside.name))
         with beside.open("wb") as file:
             for piece in pieces:
                 if piece.offset is not None:
                     file.seek(piece.offset)
                     odd += _write_tensor(file, piece.tensor)
     else:
-        pieces = [_inline(name, tensor) for name, tensor in held]
+        pieces = [_inline(name, tensor) for name, tensor in parts.weights.items()]
     with path.open("wb") as file:
-        odd += _write_file(file, shell, pieces)
+        odd += _write_file(file, parts.shell, pieces)
     return tuple(odd)
 
 
@@ -111,10 +127,10 @@ def _inline(name: str, tensor: ir.TensorProtocol) -> _Piece:
     return _Piece(tensor, head, len(head) + length)
 
 
-def _placed(held: list[tuple[str, ir.TensorProtocol]], location: str) -> Iterator[_Piece]:
+def _placed(weights: Mapping[str, ir.TensorProtocol], location: str) -> Iterator[_Piece]:
     """Lay the weights out in the data file, in order."""
     end = 0
-    for name, tensor in held:
+    for name, tensor in weights.items():
         length = tensor.nbytes
         if length <= SMALL:
             yield _inline(name, tensor)

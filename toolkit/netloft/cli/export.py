@@ -25,6 +25,8 @@ __all__ = ["export"]
 @file_options
 @provider_options
 @pass_options
+@click.option("--functions", is_flag=True,
+              help="Gather the nodes of each module call into an ONNX function.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
 @output_options
 def export(
@@ -36,6 +38,7 @@ def export(
     precision: str,
     passes: tuple[str, ...] | None,
     without: tuple[str, ...],
+    functions: bool,
     quick: bool,
     as_json: bool,
     quiet: bool,
@@ -78,6 +81,7 @@ def export(
             passes=passes,
             without=without,
             dynamic=request.dynamic,
+            functions=functions,
         )
         bundle = export_model(model, out, options, progress=tell)
     report = bundle.report.to_dict()

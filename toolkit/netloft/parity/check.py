@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx.inliner
 from torch import nn
 
 from netloft.errors import InputError, ParityError, first_line
@@ -90,7 +91,7 @@ def check_parity(
         ParityError: The file fails on an input that the module takes.
         InputError: The module fails on a usual input.
     """
-    header = onnx.load_from_string(header_of(path))
+    header = _flat_header(path)
     taps = find_taps(graph, header)
     runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
     reference = Reference(module, graph, taps)
@@ -111,6 +112,15 @@ def check_parity(
         for kind, batch, name in sorted(judge.looked_closer)
     ]
     return ParityResult(rows, tolerances, (*refused, *notes, *again))
+
+
+def _flat_header(path: Path) -> onnx.ModelProto:
+    """Return a file without its weights, and with the nodes of its functions where they are called.
+
+    The values before a saturating head have to be in the main graph to be looked at.
+    """
+    header = onnx.load_from_string(header_of(path))
+    return onnx.inliner.inline_local_functions(header) if header.functions else header
 
 
 def _reference_run(reference: Reference, case: Case) -> ReferenceRun | None:
