@@ -25,10 +25,13 @@ CASES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.BatchNorm3d(5), (2, 5, 4, 3, 2)),
     (nn.LayerNorm((4, 3)), (2, 5, 4, 3)),
     (nn.LayerNorm(3, elementwise_affine=False), (2, 5, 4, 3)),
+    (nn.GroupNorm(2, 4), (2, 4, 3, 5)),
+    (nn.GroupNorm(2, 4, affine=False), (2, 4, 3)),
     (nn.AdaptiveAvgPool2d((3, 2)), (2, 5, 9, 9)),
     (nn.AdaptiveAvgPool2d(1), (2, 5, 9, 9)),
-    (nn.ReLU(inplace=True), (2, 3)),
+    (nn.ReLU(), (2, 3, 4, 5)),
     (nn.Softmax(1), (2, 3)),
+    (nn.Softmax(-1), (2, 3, 4, 5)),
 ]
 
 
@@ -40,6 +43,12 @@ def test_a_rule_gives_the_shape_and_type_that_the_module_gives(
     expected = module.eval()(torch.randn(shape))
     made = SHAPE_RULES[type(module)](module, torch.empty(shape, device="meta"))
     assert (made.shape, made.dtype, made.device.type) == (expected.shape, expected.dtype, "meta")
+
+
+def test_a_write_in_place_gives_the_very_tensor() -> None:
+    given = torch.empty((2, 3), device="meta")
+    assert SHAPE_RULES[nn.ReLU](nn.ReLU(inplace=True), given) is given
+    assert SHAPE_RULES[nn.ReLU](nn.ReLU(), given) is not given
 
 
 def layouts(shape: tuple[int, ...]) -> dict[str, Tensor]:
@@ -64,14 +73,14 @@ def test_a_rule_lays_the_result_out_in_memory_as_the_module_does(
     module: nn.Module, shape: tuple[int, ...], layout: str, weights: torch.memory_format
 ) -> None:
     if isinstance(module, nn.Conv2d):
-        module = copy.deepcopy(module).to(memory_format=weights)  # type: ignore[call-overload]
+        module = copy.deepcopy(module).to(memory_format=weights)
     given = layouts(shape)[layout]
     expected = module.eval()(given)
     on_meta = torch.empty_strided(shape, given.stride(), device="meta")
     padded = getattr(module, "padding_mode", "zeros") != "zeros"
     # in three dimensions it depends on the kernel that is chosen
     if layout == "channels last" and (len(shape) == 5 or padded):
-        with pytest.raises(Exception, match="^$"):
+        with pytest.raises(Exception, match=r"^$"):
             SHAPE_RULES[type(module)](module, on_meta)
     else:
         assert SHAPE_RULES[type(module)](module, on_meta).stride() == expected.stride()
@@ -93,6 +102,7 @@ REFUSED: list[tuple[nn.Module, tuple[int, ...], torch.dtype]] = [
     (nn.BatchNorm2d(5), (2, 5, 4), torch.float32),
     (nn.BatchNorm2d(5), (2, 4, 4, 4), torch.float32),
     (nn.LayerNorm(3), (2, 4), torch.float32),
+    (nn.GroupNorm(2, 4), (2, 6, 3), torch.float32),
     (nn.ReLU(), (2, 3), torch.int64),
     (nn.AdaptiveAvgPool2d((None, 1)), (2, 5, 9, 9), torch.float32),
 ]

@@ -37,7 +37,7 @@ from netloft.graph.graph import annotation
 from netloft.graph.ops import op_of, writes
 from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import pure_call, setitem
-from netloft.passes.views import put_back
+from netloft.passes.views import gives_parts, put_back
 
 __all__ = ["functionalise"]
 
@@ -121,7 +121,7 @@ class _Functionaliser:
             return
         self._operand[node] = operand
         self._taken_from[node] = self._value.get(operand, operand)
-        if info_of(operand) is not None:
+        if not gives_parts(operand):
             self._parent[node] = operand
         elif operand in self._parent:
             self._parent[node] = self._parent[operand]
@@ -185,7 +185,7 @@ class _Functionaliser:
     def _taken_again(self, node: fx.Node, base: fx.Node, reader: fx.Node) -> fx.Node:
         operand, source = self._operand[node], self._taken_from[node]
         # a part of a split: split again
-        new = base if info_of(operand) else self._taken_again(operand, base, reader)
+        new = self._taken_again(operand, base, reader) if gives_parts(operand) else base
         return self._edit.copy(node, reader, lambda n: new if n is source else n)
 
     # writing

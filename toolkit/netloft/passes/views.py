@@ -9,19 +9,21 @@ import torch
 from torch import fx
 
 from netloft.graph.annotation import Annotation, TensorInfo
+from netloft.graph.cost import tensors
 from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import setitem
 
-__all__ = ["REGROUPING", "axes_order", "put_back"]
+__all__ = ["REGROUPING", "axes_order", "gives_parts", "put_back"]
 
 REGROUPING = {"reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze"}
 """Operations that keep the order of the elements; `view(dtype)` is one by name alone."""
 
 _PERMUTING = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint"}
+_SPLITTING = {"chunk", "split", "tensor_split"}
 _TURNED = ("T", "mT", "H", "mH")
 _SAME = {"identity", "dropout", "feature_dropout", "stochastic_depth", "to", "float", "double",
-         "getattr"}  # fmt: skip
+         "getattr", "expand", "expand_as", "broadcast_to"}  # fmt: skip
 
 
 def put_back(edit: Edit, view: fx.Node, base: fx.Node, piece: fx.Node, before: fx.Node) -> fx.Node:
@@ -55,6 +57,11 @@ def put_back(edit: Edit, view: fx.Node, base: fx.Node, piece: fx.Node, before: f
         )
     made = _known(record, "setitem", whole)
     return edit.insert(before, "call_function", setitem, (base, index, piece), made)
+
+
+def gives_parts(node: fx.Node) -> bool:
+    """Tell whether a node gives a tuple of tensors, of which there may be only one."""
+    return info_of(node) is None or annotation(node).op in _SPLITTING | {"unbind"}
 
 
 def _same_type(node: fx.Node, other: fx.Node) -> bool:
@@ -96,7 +103,7 @@ def _index(view: fx.Node, record: Annotation, base: fx.Node) -> Any:
     whole = info_of(base)
     if record.op == "getitem":
         parts = view.args[0]
-        if isinstance(parts, fx.Node) and info_of(parts) is None:
+        if isinstance(parts, fx.Node) and gives_parts(parts):
             return _part_index(view, parts, whole)
         return view.args[1] if _is_basic(view.args[1]) else None
     dim = _argument(view, 1, "dim")
@@ -136,15 +143,15 @@ def _is_basic(index: Any) -> bool:
 def _part_index(view: fx.Node, parts: fx.Node, whole: TensorInfo | None) -> Any:
     """Return the index of one part of a chunk, split or unbind in what was split."""
     record, number = annotation(parts), view.args[1]
-    if whole is None or not isinstance(number, int) or not isinstance(record.value, tuple):
+    if whole is None or not isinstance(number, int):
         return None
     dim = _argument(parts, 1 if record.op == "unbind" else 2, "dim", 0)
     if record.op == "unbind":
         return _along(dim, number, whole)
-    if record.op not in ("chunk", "split", "tensor_split") or not isinstance(dim, int):
+    if record.op not in _SPLITTING or not isinstance(dim, int):
         return None
     axis = dim % len(whole.shape)
-    lengths = [info.shape[axis] for info in record.value]
+    lengths = [info.shape[axis] for info in tensors(record.value)]
     known = [length for length in lengths if isinstance(length, int)]
     if len(known) < len(lengths):
         return None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.errors import TraceError, first_line
-from netloft.tracing.shape_rules import SHAPE_RULES
+from netloft.tracing.shape_rules import SHAPE_RULES, has_channels_last
 from netloft.tracing.source import describe
 
 __all__ = ["Dataless", "FakeInterpreter", "Steps", "Values"]
@@ -134,6 +135,16 @@ class FakeInterpreter(_Recorder):
             ) from error
 
 
+_BLIND = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+_BLIND_MODULES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def _require_known_layout(operands: Iterable[Any]) -> None:
+    """Raise for channels that are last in memory, which these would keep, but not here."""
+    if any(isinstance(value, torch.Tensor) and has_channels_last(value) for value in operands):
+        raise NotImplementedError
+
+
 class _Meta(_Recorder):
     """Run on the meta device; weights get there one at a time, when they are first read."""
 
@@ -148,6 +159,8 @@ class _Meta(_Recorder):
         rule = SHAPE_RULES.get(type(module))
         if rule is not None and not kwargs and not _hooked(module):
             return rule(module, *args)
+        if isinstance(module, _BLIND_MODULES):
+            _require_known_layout((*args, module.weight))
         if target not in self._modules:
             memo: dict[int, Any] = {}
             for tensor in (*module.parameters(), *module.buffers()):
@@ -163,6 +176,8 @@ class _Meta(_Recorder):
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function; one that makes a tensor out of numbers makes it here."""
         function: Callable[..., Any] = target
+        if target in _BLIND:
+            _require_known_layout((*args, *kwargs.values()))
         if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):
             return function(*args, **kwargs)
         with torch.device("meta"):

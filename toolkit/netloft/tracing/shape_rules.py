@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SHAPE_RULES"]
+__all__ = ["SHAPE_RULES", "has_channels_last"]
 
 Rule = Callable[..., Any]
 
@@ -34,14 +34,14 @@ def _empty(input: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _laid_out_like(shape: tuple[int, ...], *operands: Tensor) -> Tensor:
     """Return a tensor with the channels last in memory if one of the operands is so."""
-    if not any(_has_channels_last(operand) for operand in operands):
+    if not any(has_channels_last(operand) for operand in operands):
         return _empty(operands[0], shape)
     _require(len(shape) == 4)  # in three dimensions it depends on the kernel that is chosen
     order = torch.channels_last
     return torch.empty(shape, dtype=operands[0].dtype, device="meta", memory_format=order)
 
 
-def _has_channels_last(tensor: Tensor) -> bool:
+def has_channels_last(tensor: Tensor) -> bool:
     """Tell as PyTorch does, by the strides: lengths of one leave it open otherwise."""
     if tensor.dim() not in (4, 5):
         return False
@@ -81,6 +81,12 @@ def _layer_norm(module: nn.LayerNorm, input: Tensor) -> Tensor:
     return _empty(input, tuple(input.shape))
 
 
+def _group_norm(module: nn.GroupNorm, input: Tensor) -> Tensor:
+    _require(input.dim() >= 2 and input.shape[1] == module.num_channels)
+    _require(module.weight is None or module.weight.dtype is input.dtype)
+    return _laid_out_like(tuple(input.shape), input)
+
+
 def _softmax(module: nn.Softmax, input: Tensor) -> Tensor:
     _require(input.dtype.is_floating_point)
     return _empty(input, tuple(input.shape))
@@ -96,7 +102,7 @@ def _conv(module: Any, input: Tensor) -> Tensor:
     _require(input.dim() == n + 2 and input.shape[1] == module.in_channels)
     _require(input.dtype is module.weight.dtype)
     # padded first, into a layout of its own
-    _require(module.padding_mode == "zeros" or not _has_channels_last(input))
+    _require(module.padding_mode == "zeros" or not has_channels_last(input))
     if module.padding == "same":
         shape = (input.shape[0], module.out_channels, *input.shape[2:])
         return _laid_out_like(shape, input, module.weight)
@@ -149,6 +155,7 @@ SHAPE_RULES: dict[type[nn.Module], Rule] = {
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _conv),
     **dict.fromkeys((nn.RNN, nn.GRU, nn.LSTM), _recurrent),
     nn.LayerNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
     nn.Softmax: _softmax,
     nn.Linear: _linear,
     nn.AdaptiveAvgPool2d: _global_pool,
