@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from netloft.graph.graph import Graph
 from netloft.passes import run_passes
+from netloft.passes.fold_batch_norm import fold_batch_norm
 from netloft.passes.fold_constants import fold_constants
 from netloft.passes.fold_pad import fold_pad
 from netloft.passes.fold_scale import fold_scale
@@ -22,6 +23,10 @@ CHANNELS = 4
 
 class Net(nn.Module):
     """Has what the cases need; `function` is the forward pass."""
+
+    shift: Tensor
+    scale: Tensor
+    along: Tensor
 
     def __init__(self, function: Callable[[Net, Tensor], Tensor], layer: nn.Module) -> None:
         super().__init__()
@@ -114,13 +119,12 @@ def test_it_is_left_alone(name: str) -> None:
 
 
 def test_the_scale_of_a_norm_behind_is_folded_too() -> None:
-    from netloft.passes import fold_batch_norm
-
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(6)
     norm.running_mean, norm.running_var = torch.randn(6), torch.rand(6) + 0.5
     layer = nn.Sequential(nn.Conv2d(CHANNELS, 6, 3, padding=1, groups=2), norm)
-    model = Net(lambda m, x: m.layer(x * m.scale), layer).eval()
+    function: Callable[[Net, Tensor], Tensor] = lambda m, x: m.layer(x * m.scale)  # noqa: E731
+    model = Net(function, layer).eval()
     x = torch.randn(2, CHANNELS, 5, 6)
     graph = trace(model, (x,))
     passed = run_passes(graph, [fold_scale, fold_batch_norm], example={"x": x})

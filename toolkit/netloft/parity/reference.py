@@ -16,7 +16,7 @@ from netloft.errors import first_line
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
-from netloft.parity.widened import Widened, widened
+from netloft.parity.widened import Reread, Widened, widened
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.tracer import detached_copy
 
@@ -47,7 +47,8 @@ class Reference:
         self._graph = graph
         self._module = detached_copy(module)
         self._taps = tapped_module(graph, taps) if taps else None
-        self._float64 = Widened(*(m for m in (self._module, self._taps) if m is not None))
+        self._both = tuple(m for m in (self._module, self._taps) if m is not None)
+        self._float64 = Widened(*self._both)
         self.float64_missing = ""
 
     def run(self, case: Case) -> ReferenceRun:
@@ -63,12 +64,17 @@ class Reference:
         return ReferenceRun(single, double)
 
     def rounded_runs(self, case: Case) -> list[Arrays]:
-        """Run in float32 on inputs that differ from the case's by one rounding."""
+        """Run in float32 on inputs that differ from the case's by one rounding.
+
+        Where no input is a real number (pixels, words), the weights differ by one.
+        """
         generator = torch.Generator().manual_seed(0)
+        real = any(t.dtype.is_floating_point for t in case.inputs.values())
         runs = []
         for _ in range(ROUNDED_RUNS):
             inputs = {name: _rounded(t, generator) for name, t in case.inputs.items()}
-            runs.append(self._outputs(inputs, nullcontext()))
+            weights = Reread(lambda t: _rounded(t, generator), *self._both)
+            runs.append(self._outputs(inputs, nullcontext() if real else weights))
         return runs
 
     def _outputs(

@@ -1,4 +1,4 @@
-"""Modules run in float64 without a float64 copy: each weight is widened where it is read."""
+"""Modules run with other weights without a copy of them: each is changed where it is read."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Widened", "widened"]
+__all__ = ["Reread", "Widened", "widened"]
 
 
-class Widened(TorchFunctionMode):
-    """While active, what modules hold in a smaller floating type is read as float64.
+class Reread(TorchFunctionMode):
+    """While active, what modules hold in a floating type is read as something else.
 
-    One weight is widened at a time and let go after the call that read it, so the memory that it
+    One weight is changed at a time and let go after the call that read it, so the memory that it
     takes is that of the largest layer.
 
     Args:
+        change: Gives what is read in the place of a tensor.
         modules: Whose parameters, buffers and plain tensors are meant.
     """
 
-    def __init__(self, *modules: nn.Module) -> None:
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor], *modules: nn.Module) -> None:
         super().__init__()
+        self._change = change
         # kept, so that no other tensor comes to have the identity of one
         self._held = {id(t): t for module in modules for t in _tensors(module)}
 
@@ -35,26 +37,35 @@ class Widened(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call a torch function on widened weights."""
+        """Call a torch function on changed weights."""
         if getattr(func, "__name__", "") == "__get__" and id(args[0]) in self._held:
             return self._attribute(func, args[0])
-        return func(*self._wide(args), **self._wide(kwargs or {}))
+        return func(*self._read(args), **self._read(kwargs or {}))
 
     def _attribute(self, func: Callable[..., Any], tensor: torch.Tensor) -> Any:
-        """Return an attribute of a weight as its float64 copy would give it, without making one."""
+        """Return an attribute of a weight as the changed one would give it, without making one."""
         found = func(tensor)
-        if found is tensor.dtype:
-            return torch.float64
-        return widened(found) if isinstance(found, torch.Tensor) else found
+        return self._change(found) if isinstance(found, torch.Tensor) else found
 
-    def _wide(self, value: Any) -> Any:
+    def _read(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            return widened(value) if id(value) in self._held else value
+            return self._change(value) if id(value) in self._held else value
         if isinstance(value, tuple | list):
-            return type(value)(self._wide(item) for item in value)
+            return type(value)(self._read(item) for item in value)
         if isinstance(value, dict):
-            return {key: self._wide(item) for key, item in value.items()}
+            return {key: self._read(item) for key, item in value.items()}
         return value
+
+
+class Widened(Reread):
+    """While active, what modules hold in a smaller floating type is read as float64."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__(widened, *modules)
+
+    def _attribute(self, func: Callable[..., Any], tensor: torch.Tensor) -> Any:
+        found = super()._attribute(func, tensor)
+        return torch.float64 if found is tensor.dtype else found
 
 
 def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:

@@ -60,6 +60,7 @@ class Net:
         provider: The provider that runs, such as `cpu`.
         inputs: What `run` takes, in order.
         outputs: What `run` returns, in order.
+        labels: Names of the classes in order; empty where they are not known.
         manifest: The contents of `manifest.json`.
     """
 
@@ -70,6 +71,7 @@ class Net:
         self.name = str(manifest["name"])
         self.inputs = _tensors(manifest["inputs"])
         self.outputs = _tensors(manifest["outputs"])
+        self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
         self._session = session
         self._check_session()
 
