@@ -12,12 +12,14 @@ from tests.exporters.ops import (
     gather_scatter,
     indexing,
     matrix,
+    normalisation,
     pad,
     pooling,
     recurrent,
     reduction,
     resample,
     shape,
+    vision,
 )
 from tests.exporters.ops.row import Row
 
@@ -33,10 +35,12 @@ ROWS = [
     *gather_scatter.ROWS,
     *indexing.ROWS,
     *matrix.ROWS,
+    *normalisation.ROWS,
     *pad.ROWS,
     *pooling.ROWS,
     *recurrent.ROWS,
     *reduction.ROWS,
     *resample.ROWS,
     *shape.ROWS,
+    *vision.ROWS,
 ]

@@ -22,6 +22,7 @@ _CONV_T = "@weight @bias stride padding output_padding groups dilation"
 _MAX_POOL = "kernel_size stride padding dilation ceil_mode return_indices"
 _AVG_POOL = "kernel_size stride padding ceil_mode count_include_pad"
 _LP_POOL = "norm_type kernel_size stride ceil_mode"
+_INSTANCE_NORM = "@running_mean @running_var @weight @bias eps track_running_stats"
 _UPSAMPLE = "size scale_factor mode align_corners recompute_scale_factor"
 _CONSTANT_PADS: tuple[type[nn.Module], ...] = (
     *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
@@ -46,9 +47,11 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.BatchNorm3d: ("batch_norm", "@running_mean @running_var @weight @bias eps"),
     nn.LayerNorm: ("layer_norm", "normalized_shape @weight @bias eps"),
     nn.GroupNorm: ("group_norm", "num_groups @weight @bias eps"),
-    nn.InstanceNorm1d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
-    nn.InstanceNorm2d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
-    nn.InstanceNorm3d: ("instance_norm", "@running_mean @running_var @weight @bias eps"),
+    nn.InstanceNorm1d: ("instance_norm_module", f"{_INSTANCE_NORM} rank:3"),
+    nn.InstanceNorm2d: ("instance_norm_module", f"{_INSTANCE_NORM} rank:4"),
+    nn.InstanceNorm3d: ("instance_norm_module", f"{_INSTANCE_NORM} rank:5"),
+    nn.RMSNorm: ("rms_norm", "normalized_shape @weight eps"),
+    nn.CosineSimilarity: ("cosine_similarity", "dim eps"),
     nn.LocalResponseNorm: ("local_response_norm", "size alpha beta k"),
     nn.ReLU: ("relu", ""),
     nn.ReLU6: ("relu6", ""),
