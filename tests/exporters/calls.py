@@ -67,8 +67,8 @@ class Sample:
         return f"{', '.join(shapes)} in {given}"
 
 
-def one_item(call: Callable[..., Any], arguments: Arguments) -> Sample:
-    """Make every tensor an input with a batch axis of one in front."""
+def one_item(call: Callable[..., Any], arguments: Arguments) -> Sample | None:
+    """Make every tensor an input with a batch axis of one in front; None where there is none."""
     leaves, tree = pytree.tree_flatten(arguments)
     inputs: dict[str, Tensor] = {}
     places = list(leaves)
@@ -77,7 +77,7 @@ def one_item(call: Callable[..., Any], arguments: Arguments) -> Sample:
             name = f"x{len(inputs)}"
             inputs[name] = leaf.detach()[None]
             places[index] = _Place("item", name)
-    return Sample(_module(call, tree, places), inputs, 1, [inputs])
+    return Sample(_module(call, tree, places), inputs, 1, [inputs]) if inputs else None
 
 
 def open_batch(call: Callable[..., Any], arguments: Arguments) -> Sample | None:
@@ -111,12 +111,12 @@ def _module(call: Callable[..., Any], tree: Any, leaves: list[Any]) -> Call:
 
 
 def _sized(inputs: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
-    """Return inputs of another batch; a little noise makes repeated rows differ."""
-    generator = torch.Generator().manual_seed(batch)
+    """Return inputs of another batch; repeated items differ by a factor, which keeps their order."""
     made = {name: resized(tensor, batch) for name, tensor in inputs.items()}
     for name, tensor in made.items():
         if tensor.is_floating_point():
-            made[name] = tensor * (1 + 0.1 * torch.rand(tensor.shape, generator=generator))
+            factors = torch.linspace(1, 1.1, batch).view(-1, *[1] * (tensor.dim() - 1))
+            made[name] = tensor * factors
     return made
 
 

@@ -35,6 +35,8 @@ def test_an_operator_is_right_or_refused(name: str) -> None:
                 bad.append(f"{form} {outcome.kind}: {outcome.reason}")
             elif outcome.kind == "refused":
                 refusals.append(f"{form} refused: {outcome.reason}")
+    if not counted:
+        pytest.skip("it takes no tensor")
     print(dict(counted), *refusals, sep="\n")
     assert not bad, f"{len(bad)} of {counted.total()} samples:\n" + "\n".join(bad)
     assert counted["right"] or name in REFUSED, "no sample is lowered:\n" + "\n".join(refusals)
