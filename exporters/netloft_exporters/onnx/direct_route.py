@@ -9,6 +9,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import fx
+from torch._ops import HigherOrderOperator, OpOverload
 
 from netloft.graph.annotation import Annotation
 from netloft.graph.cost import tensors
@@ -111,6 +112,9 @@ class _Lowering:
             del kwargs["out"]
         kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
         op = record.op
+        if isinstance(node.target, OpOverload | HigherOrderOperator):
+            # what torch.export wrote and no function of torch says orders its arguments otherwise
+            raise Unsupported(f"the operation {node.target}")
         if node.op == "call_module":
             op, more = self._module_arguments(str(node.target))
             kwargs = {**kwargs, **more}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
@@ -37,7 +37,7 @@ def name_model(
     used: Counter[str] = Counter()
     keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     keep |= {name for name, value in model.graph.initializers.items() if value.name == name}
-    for node in model.graph:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
         module = node.metadata_props.get("netloft.module", "")
         node.name = _unique(f"{module}/{node.op_type}".lstrip("/"), used)
         node.doc_string = None
@@ -86,8 +86,17 @@ def _unique(name: str, used: Counter[str]) -> str:
 def _strip(model: ir.Model) -> None:
     model.metadata_props.clear()
     model.doc_string = None
-    model.graph.metadata_props.clear()
-    model.graph.doc_string = None
-    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
-        value.metadata_props.clear()
-        value.doc_string = None
+    for graph in (model.graph, *_branches(model)):
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+def _branches(model: ir.Model) -> Iterator[ir.Graph]:
+    """Return the graphs inside of nodes: the two ways of an If."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                yield attribute.as_graph()

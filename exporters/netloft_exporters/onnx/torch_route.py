@@ -24,6 +24,7 @@ from netloft_exporters.onnx.origins import OriginFinder, weight_path
 __all__ = ["lower_with_torch"]
 
 _PREFIX = "pkg.torch.onnx."
+_NOWHERE = "_empty_nn_module_stack"  # what torch.export calls the module of nodes of its own
 _MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
 
@@ -52,8 +53,10 @@ def lower_with_torch(
             f"opset {opset} was asked for and torch.onnx writes opset {written}",
             remedy=f"export with --opset {max(written, 18)} or later",
         )
+    if graph.program is not None:
+        _name_lengths(model, graph)
     finder = OriginFinder(graph)
-    for node in model.graph:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
         write_origin(node, _origin(node, finder))
     rule = "torch.onnx optimiser: constants folded, conv+BN and pad+conv merged, dead nodes dropped"
     row = PassRow(rule, before, len(model.graph), "parity of the written file")
@@ -61,6 +64,27 @@ def lower_with_torch(
 
 
 def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int) -> Any:
+    what = _network(graph, module, inputs) if graph.program is None else {"model": graph.program}
+    try:
+        with quiet():
+            return torch.onnx.export(
+                **what,
+                dynamo=True,
+                opset_version=opset,
+                optimize=False,
+                verify=False,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ExportError(
+            f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",
+            source=_blamed_line(error, graph),
+            remedy="change that line to operators that ONNX has, or export with a fixed --batch N",
+        ) from error
+
+
+def _network(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Return a network that is not captured yet, with example inputs and their open axes."""
     # an example of one item would make the exporter specialise on it
     size = graph.batch if isinstance(graph.batch, int) else 2
     kwargs = {name: resized(t, size) if t.dim() else t for name, t in inputs.items()}
@@ -73,24 +97,30 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
         name: {axis: lengths[symbol] for axis, symbol in axes.items()}
         for name, axes in opened.items()
     }
-    try:
-        with quiet():
-            return torch.onnx.export(
-                module,
-                kwargs=kwargs,
-                dynamo=True,
-                opset_version=opset,
-                dynamic_shapes=dynamic if symbols else None,
-                optimize=False,
-                verify=False,
-                verbose=False,
-            )
-    except Exception as error:
-        raise ExportError(
-            f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",
-            source=_blamed_line(error, graph),
-            remedy="change that line to operators that ONNX has, or export with a fixed --batch N",
-        ) from error
+    return {
+        "model": module,
+        "kwargs": kwargs,
+        "dynamic_shapes": dynamic if symbols else None,
+    }
+
+
+def _name_lengths(model: ir.Model, graph: Graph) -> None:
+    """Put the graph's names of open lengths in place of the symbols that torch.export made up."""
+    names: dict[str, str] = {}
+    for value, wanted in zip(model.graph.inputs, graph.inputs, strict=True):
+        for found, dim in zip(value.shape or (), wanted.info.shape, strict=True):
+            if isinstance(found, ir.SymbolicDim) and isinstance(dim, str):
+                names[str(found.value)] = dim
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    for value in (*model.graph.inputs, *(value for node in nodes for value in node.outputs)):
+        if value.shape is not None:
+            value.shape = ir.Shape([_named(dim, names) for dim in value.shape])
+
+
+def _named(dim: int | ir.SymbolicDim, names: Mapping[str, str]) -> int | ir.SymbolicDim:
+    if isinstance(dim, int) or dim.value is None:
+        return dim
+    return ir.SymbolicDim(re.sub(r"\w+", lambda match: names.get(match[0], match[0]), dim.value))
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -125,7 +155,7 @@ def _blamed_line(error: BaseException, graph: Graph) -> str:
 
 def _origin(node: ir.Node, finder: OriginFinder) -> Origin:
     """Match a node by the module path that the exporter left in its metadata."""
-    scopes = _names(node, "name_scopes")
+    scopes = [name for name in _names(node, "name_scopes") if not name.startswith(_NOWHERE)]
     path = scopes[-2] if len(scopes) > 1 else ""
     source = frame_in(node.metadata_props.get(f"{_PREFIX}stack_trace", ""))
     return finder.find(weight_path(node) or path, node.op_type, source)
