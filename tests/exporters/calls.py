@@ -111,7 +111,7 @@ def _module(call: Callable[..., Any], tree: Any, leaves: list[Any]) -> Call:
 
 
 def _sized(inputs: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
-    """Return inputs of another batch; repeated items differ by a factor, which keeps their order."""
+    """Return inputs of another batch; repeated items differ by a factor and keep their order."""
     made = {name: resized(tensor, batch) for name, tensor in inputs.items()}
     for name, tensor in made.items():
         if tensor.is_floating_point():

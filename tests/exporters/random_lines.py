@@ -117,10 +117,8 @@ IN_PLACE = """
 {v} = torch.relu_({a})
 {v} = F.hardtanh({a}, -1.0, 1.0, True)
 {v} = F.dropout({a}, 0.5, self.training, True)
-{a}.squeeze_({1|-1})
-{a}.unsqueeze_(1)
-{a}.transpose_(1, 2)
-torch.add({a}, {s}, out={s})
+{a}.{squeeze_(1)|squeeze_(-1)|unsqueeze_(1)|transpose_(1, 2)}
+torch.{add|mul}({a}, {s}, out={s})
 """
 
 WRITES = """

@@ -36,6 +36,9 @@ MOST_ELEMENTS = 20_000
 LARGEST = 1e4
 """A line whose values go beyond these is dropped."""
 
+LEAST = 2.0**-21
+"""An absolute error that is rounding: numbers are of the order of 1, and some cancel to nothing."""
+
 _VALUE = re.compile(r"x|v\d+")
 _BLANK = re.compile(r"\{([^{}]*)\}")
 
@@ -192,7 +195,8 @@ def verdict(program: Program, lower: Callable[..., Lowered] = own_route) -> Outc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch and ONNX Runtime, about odd networks
         cases = [program.inputs(batch) for batch in BATCHES]
-        return judge(program.module(), program.inputs(2), "dynamic", cases, lower=lower)
+        example = program.inputs(2)
+        return judge(program.module(), example, "dynamic", cases, absolute=LEAST, lower=lower)
 
 
 def shrunk(program: Program, is_bad: Callable[[Program], bool]) -> Program:
