@@ -88,7 +88,7 @@ def _is_near(own: torch.Tensor, wide: torch.Tensor) -> bool:
     if not own.dtype.is_floating_point:
         return torch.equal(own, wide)
     near = ROUNDINGS * torch.finfo(own.dtype).eps
-    single, double = own.double(), wide.double()
+    single, double = own.detach().double(), wide.detach().double()
     scale = float(single.abs().nan_to_num().max()) if single.numel() else 0.0
     return torch.allclose(single, double, rtol=near, atol=near * scale, equal_nan=True)
 

@@ -72,6 +72,8 @@ def spelled(target: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     given = {name: value for name, value in kwargs.items() if name not in _PLACES}
     as_it_is = Spelled("call_function", target, args, kwargs)
     namespace, _, name = target._schema.name.partition("::")
+    if namespace == "torchvision":  # whose functions call the packet
+        return _function(target.overloadpacket, *args, **kwargs)
     if namespace != "aten":
         return as_it_is
     resample = _RESAMPLE.fullmatch(name)

@@ -4,6 +4,7 @@ from netloft_exporters.onnx.lowering import (
     activation,
     adaptive,
     arithmetic,
+    attention,
     convolution,
     diagonal,
     differences,
@@ -19,6 +20,7 @@ from netloft_exporters.onnx.lowering import (
     joining,
     logic,
     matrix,
+    multihead,
     normalisation,
     norms,
     ordering,
@@ -33,6 +35,7 @@ from netloft_exporters.onnx.lowering import (
     selection,
     shape,
     transcendental,
+    vision,
 )
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.registry import LOWERINGS
@@ -44,6 +47,7 @@ __all__ = [
     "activation",
     "adaptive",
     "arithmetic",
+    "attention",
     "convolution",
     "diagonal",
     "differences",
@@ -59,6 +63,7 @@ __all__ = [
     "joining",
     "logic",
     "matrix",
+    "multihead",
     "normalisation",
     "norms",
     "ordering",
@@ -73,4 +78,5 @@ __all__ = [
     "selection",
     "shape",
     "transcendental",
+    "vision",
 ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from netloft.graph.annotation import Dim, TensorInfo
-from netloft_exporters.onnx.lowering.context import Context
+from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.pooling import MAX_TYPES, max_with_indices
 from netloft_exporters.onnx.lowering.registry import lowering
 from netloft_exporters.onnx.lowering.spatial import FLOATS, batched, need, unbatched
@@ -101,6 +101,8 @@ def by_matrices(ctx: Context, input: ir.Value, matrices: dict[int, Matrix]) -> i
         matrices: `(given, wanted)` by axis, counted from the end.
     """
     dtype = ctx.info_of(input).dtype
+    if 0 in ctx.shape_of(input):
+        raise Unsupported(f"{ctx.record.op} of nothing")
     for axis, matrix in matrices.items():
         shape = list(ctx.shape_of(input))
         shape[axis] = matrix.shape[1]

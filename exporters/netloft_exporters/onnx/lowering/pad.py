@@ -85,6 +85,8 @@ def _pad(ctx: Context, input: ir.Value, pads: Sequence[int], mode: str, value: A
     if not any(pads):
         return input
     info, n = ctx.info_of(input), len(pads) // 2
+    if mode != "constant" and 0 in info.shape:
+        raise Unsupported(f"padding mode {mode} of nothing")
     if mode == "circular" and ctx.opset < 19:
         made = input
         for axis in range(n):

@@ -114,11 +114,14 @@ def max_pool(
     """torch.nn.functional.max_pool to MaxPool: kernel_shape, strides, pads, dilations."""
     windows = windows_of(ctx, input, kernel_size, stride, padding, dilation, ceil_mode)
     dtype = ctx.info_of(input).dtype
+    wide = any(p >= k for p, k in zip(windows.end, windows.kernel, strict=True))
+    if return_indices and wide:
+        raise Unsupported("max pooling with indices and more padding than a kernel")
     if return_indices:
         return max_with_indices(ctx, input, windows.attributes(), len(windows.kernel))
     value = ctx.cast(input, _WIDER.get(dtype, dtype))
     need(ctx, value, MAX_TYPES)
-    if any(p >= k for p, k in zip(windows.end, windows.kernel, strict=True)):
+    if wide:
         value, windows = _padded(ctx, value, windows)
     rank = len(windows.kernel) + 2
     made = ctx.op("MaxPool", batched(ctx, value, rank), **windows.attributes())
