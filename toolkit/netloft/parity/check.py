@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from netloft.graph.graph import Graph
 from netloft.parity.compare import Comparison, measure
 from netloft.parity.inputs import UNUSUAL, Case
 from netloft.parity.policy import DEFAULT_POLICY, Policy
+from netloft.parity.ranks import Ranking, find_rankings, regret
 from netloft.parity.reference import Reference, ReferenceRun
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import Tap, find_taps
@@ -104,14 +106,18 @@ def check_parity(
             continue
         feeds = _feeds(graph, case)
         outcomes.append(_Outcome(case, run, {p: r.run(feeds) for p, r in runners.items()}))
-    judge = _Judge(outcomes, policy, reference)
+    judge = _Judge(outcomes, policy, reference, find_rankings(graph))
     rows, tolerances = judge.verdict()
     notes = _notes(graph, outcomes, reference, taps)
     again = [
         f"'{name}' on {kind} at batch {batch}: noise floor measured again on rounded inputs"
         for kind, batch, name in sorted(judge.looked_closer)
     ]
-    return ParityResult(rows, tolerances, (*refused, *notes, *again))
+    ties = [
+        f"'{name}' on {kind} at batch {batch}: other indices, of values as large to rounding"
+        for kind, batch, name in sorted(judge.ties)
+    ]
+    return ParityResult(rows, tolerances, (*refused, *notes, *again, *ties))
 
 
 def _flat_header(path: Path) -> onnx.ModelProto:
@@ -145,9 +151,17 @@ def _feeds(graph: Graph, case: Case) -> Arrays:
 class _Judge:
     """Turn runs into rows: noise floors first, over all inputs, then the verdicts."""
 
-    def __init__(self, outcomes: Sequence[_Outcome], policy: Policy, reference: Reference) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[_Outcome],
+        policy: Policy,
+        reference: Reference,
+        rankings: Mapping[str, Ranking],
+    ) -> None:
         self._outcomes, self._policy, self._reference = outcomes, policy, reference
+        self._rankings = rankings
         self.looked_closer: set[tuple[str, int, str]] = set()
+        self.ties: set[tuple[str, int, str]] = set()
         self._noise = [
             {name: _scaled(single, run.reference, name) for name, single in values.items()}
             for run in outcomes
@@ -165,6 +179,10 @@ class _Judge:
                 dtype = outcome.reference.float32[name].dtype.name
                 floor = self._policy.floor(own, self._all_noise(name), dtype)
                 made = [self._row(outcome, p, name, floor) for p in outcome.actual]
+                ties = self._tied(outcome, name, made) if name in self._rankings else None
+                if ties is not None:
+                    made = ties
+                    self.ties.add((outcome.case.kind, outcome.case.batch, name))
                 if any(row.status != "pass" for row in made):
                     floor = max(floor, self._closer_look(outcome, name))
                     made = [self._row(outcome, p, name, floor) for p in outcome.actual]
@@ -184,6 +202,37 @@ class _Judge:
         """
         runs = self._reference.rounded_runs(outcome.case)
         return max((_scaled(run[name], outcome.reference, name) for run in runs), default=0.0)
+
+    def _tied(
+        self, outcome: _Outcome, name: str, rows: Sequence[Comparison]
+    ) -> list[Comparison] | None:
+        """Return rows that compare what the indices point at; None where that is not as large."""
+        if all(row.status == "pass" for row in rows):
+            return None
+        ranking, expected = self._rankings[name], outcome.reference.float64[name]
+        single, double = self._reference.ranked(outcome.case, ranking.node)
+        noise = measure(single, double).scaled
+        floor = self._policy.floor(noise, [noise], single.dtype.name)
+        made = []
+        for row in rows:
+            gap = regret(double, outcome.actual[row.provider][name], expected, ranking)
+            status = self._policy.status(gap, floor)
+            if status != "pass":
+                return None
+            made.append(
+                dataclasses.replace(
+                    row,
+                    max_abs=gap * float(np.abs(double).max()),
+                    max_rel=gap,
+                    max_abs_float32=0.0,
+                    scaled_error=gap,
+                    noise_floor=floor,
+                    ratio=gap / floor,
+                    tolerance=self._policy.tolerance(floor),
+                    status=status,
+                )
+            )
+        return made
 
     def _row(self, outcome: _Outcome, provider: str, name: str, floor: float) -> Comparison:
         actual, single = outcome.actual[provider][name], outcome.reference.float32[name]

@@ -46,7 +46,7 @@ class Reference:
     def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
         self._graph = graph
         self._module = detached_copy(module)
-        self._taps = tapped_module(graph, taps) if taps else None
+        self._taps = tapped_module(graph, {tap.name: tap.node for tap in taps}) if taps else None
         self._both = tuple(m for m in (self._module, self._taps) if m is not None)
         self._float64 = Widened(*self._both)
         self.float64_missing = ""
@@ -76,6 +76,17 @@ class Reference:
             weights = Reread(lambda t: _rounded(t, generator), *self._both)
             runs.append(self._outputs(inputs, nullcontext() if real else weights))
         return runs
+
+    def ranked(self, case: Case, node: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return what a node of the graph gives, in float32 and in float64."""
+        module = tapped_module(self._graph, {node: node})
+        wide = nullcontext() if self.float64_missing else Widened(module)
+        inputs = case.inputs.values()
+        with torch.inference_mode(), silent():
+            single = module(*(tensor.clone() for tensor in inputs))[node]
+            with wide:
+                double = module(*(t if self.float64_missing else widened(t) for t in inputs))[node]
+        return _array(single), _array(double)
 
     def _outputs(
         self, inputs: Mapping[str, torch.Tensor], precision: AbstractContextManager[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,12 +84,17 @@ def _onnx_head(model: onnx.ModelProto, output: str, op_type: str) -> str | None:
     return str(node.input[0])
 
 
-def tapped_module(graph: Graph, taps: Sequence[Tap]) -> fx.GraphModule:
-    """Return a graph of the same weights that gives a dict of the tapped values."""
+def tapped_module(graph: Graph, taps: Mapping[str, str]) -> fx.GraphModule:
+    """Return a graph of the same weights that gives a dict of what some of its nodes give.
+
+    Args:
+        graph: The graph.
+        taps: Names of nodes, by the names that their values get.
+    """
     tapped = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     tapped.graph_copy(graph.module.graph, copies)
-    tapped.output({tap.name: copies[graph.node(tap.node)] for tap in taps})
+    tapped.output({name: copies[graph.node(node)] for name, node in taps.items()})
     return fx.GraphModule(graph.module, tapped)
 
 
