@@ -238,8 +238,9 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     name = name.partition(".")[0]
     if node.kwargs.get("inplace") is True:
         return True
-    if getattr(node.target, "__module__", "") == "_operator":
-        return name == "setitem" or name in _IN_PLACE_OPERATORS
+    if getattr(node.target, "__module__", "") == "_operator" or name.startswith("__"):
+        plain = name.strip("_")
+        return plain == "setitem" or plain in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
         return name not in _NO_WRITES
     return bool(_bound(node).get("inplace", False))

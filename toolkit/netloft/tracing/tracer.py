@@ -21,13 +21,17 @@ from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import writes
 from netloft.tracing.clone import clone
+from netloft.tracing.constants import Watched, fresh_constants
 from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
 __all__ = ["RecordingProxy", "Tracer", "bind_inputs", "detached_copy", "private_copy"]
 
 _FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
-_IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+_IN_PLACE = (
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
+    *("and", "or", "xor", "lshift", "rshift"),
+)
 
 
 class RecordingProxy(fx.Proxy):
@@ -36,8 +40,26 @@ class RecordingProxy(fx.Proxy):
     fx's own turns `x += y` into `x = x + y`, which is another function where `x` has an alias.
     """
 
+    def __getattr__(self, name: str) -> RecordingAttribute:
+        return RecordingAttribute(self, name)
+
     def __setitem__(self, index: object, value: object) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # `x.data += 1` ends in `x.data = x.data`
+        if name == "data" and not (isinstance(value, fx.Proxy) and _is_data_of(value, self)):
+            raise fx.proxy.TraceError("the data of a tensor is replaced")
+        super().__setattr__(name, value)
+
+
+class RecordingAttribute(RecordingProxy, fx.proxy.Attribute):
+    """An attribute of a tensor, such as `x.T`; a method where it is called."""
+
+
+def _is_data_of(value: fx.Proxy, tensor: fx.Proxy) -> bool:
+    written = value.node.args[0] if value.node.args else None
+    return isinstance(written, fx.Node) and written.args == (tensor.node, "data")
 
 
 def _in_place(name: str) -> Callable[[RecordingProxy, object], fx.Proxy]:
@@ -146,6 +168,7 @@ class Tracer(fx.Tracer):
         self.called: list[ModuleCall] = []
         self.side_effects: list[SideEffect] = []
         self._hooks: dict[int, Hooks] = {}
+        self._constants = Watched()
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that sees in-place operators."""
@@ -203,6 +226,12 @@ class Tracer(fx.Tracer):
         result = super().call_module(m, forward, args, kwargs)
         return hooks.after(m, args, kwargs, result)
 
+    def create_arg(self, a: Any) -> Any:
+        """Record what is read of a tensor that is there already."""
+        if isinstance(a, torch.Tensor):
+            self._constants.read(a)
+        return super().create_arg(a)
+
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Give the node its module calls and its line."""
         node = super().create_node(*args, **kwargs)
@@ -243,6 +272,7 @@ class Tracer(fx.Tracer):
         try:
             with self._recorded_prints(), self._recorded_factories():
                 graph = super().trace(root, concrete_args)
+            fresh_constants(graph, self.root)
         except TraceError:
             raise
         except (Exception, SystemExit) as error:
