@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.exporters.ops import (
     activation,
+    attention,
     basic,
     convolution,
     elementwise,
@@ -28,6 +29,7 @@ __all__ = ["ROWS", "Row"]
 ROWS = [
     *basic.ROWS,
     *activation.ROWS,
+    *attention.ROWS,
     *convolution.ROWS,
     *elementwise.ROWS,
     *embedding.ROWS,

@@ -93,5 +93,5 @@ ROWS = [
     Row("a size as a number", lambda x: x * x.shape[-1]),
     Row("the batch as a number", lambda x: x / x.shape[0]),
     Row("dropout", nn.Dropout()),
-    Row("attention", nn.MultiheadAttention(10, 2, batch_first=True), (1, 7, 10), "torch.onnx"),
+    Row("multi-head attention", nn.MultiheadAttention(10, 2, batch_first=True), (1, 7, 10)),
 ]
