@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from netloft.errors import InputError, IntegrityError, UsageError
-from netloft.speed import bench
+from netloft.models.loaded import InputSpec, LoadedModel
+from netloft.speed import bench, targets
 from netloft.speed.measure import Plan
 
 
@@ -53,6 +55,32 @@ def test_a_fixed_batch_has_its_own_row(tmp_path: Path) -> None:
     ]  # fmt: skip
     ((what, reason),) = result.not_run
     assert (what, reason) == (f"{fixed} on cpu at batch 1", "it has a fixed batch of 4")
+
+
+def test_a_model_and_a_file_of_pictures_get_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    class Net(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(float(images.float().diff(dim=2).abs().mean()))
+            return images
+
+    inputs = (InputSpec("images", (1, 32, 32, 3), "uint8"),)
+    model = LoadedModel(Net().eval(), "net", "net", inputs)
+    file = relu_file(tmp_path / "abs.onnx", "n", 32, 32, 3, kind=TensorProto.UINT8)
+    fed: list[float] = []
+    real: Any = vars(targets)["onnxruntime_contestant"]
+
+    def watched(session: object, feeds: dict[str, Any], **facts: Any) -> Any:
+        fed.append(float(feeds["x"].std()))
+        return real(session, feeds, **facts)
+
+    monkeypatch.setattr(targets, "onnxruntime_contestant", watched)
+    bench(model, file, batches=[2], providers=["cpu"], threads=1, quick=True)
+    assert 2 < seen[0] < 50, "pixels of photographs are like their neighbours; of noise, 85 apart"
+    assert fed[0] > 70
 
 
 def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ __all__ = ["bench"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+_PICTURES = 4  # axes of a batch of them
+
 # ONNX Runtime's names of floating-point element types, and NumPy's.
 _FLOATS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
 
@@ -190,7 +192,13 @@ def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> _Fil
 
 
 def _loaded(model: LoadedModel, threads: int) -> _Module:
-    return _Module(model.spec, None, model.module, model.example, threads)
+    from netloft.models.domain import domain_inputs
+
+    def make_inputs(batch: int) -> Mapping[str, torch.Tensor]:
+        real = domain_inputs(model, batch, 0)
+        return real[0] if real else model.example(batch)
+
+    return _Module(model.spec, None, model.module, make_inputs, threads)
 
 
 def _module(module: nn.Module, example: Any, threads: int) -> _Module:
@@ -224,11 +232,12 @@ def _random_feeds(session: ort.InferenceSession, batch: int) -> Arrays:
 
 
 def _random(kind: str, shape: Sequence[int], generator: np.random.Generator) -> npt.NDArray[Any]:
-    """Return N(0, 1), or zeros and ones where an element is a whole number: they index anything."""
+    """Return N(0, 1), pixels, or zeros and ones for other whole numbers: they index anything."""
     if kind in _FLOATS:
         return generator.standard_normal(shape).astype(_FLOATS[kind])
     name = kind.removeprefix("tensor(").removesuffix(")")
-    return generator.integers(0, 2, shape).astype(name)
+    pixels = name == "uint8" and len(shape) == _PICTURES
+    return generator.integers(0, 256 if pixels else 2, shape).astype(name)
 
 
 @contextlib.contextmanager
