@@ -111,6 +111,11 @@ def test_published_weights_come_through_torchvision(tmp_path: Path) -> None:
         model = load_model("squeezenet1_1", weights="IMAGENET1K_V1")
     assert model.weights.startswith("torchvision SqueezeNet1_1_Weights.IMAGENET1K_V1, sha256 ")
     assert torch.equal(model.module.state_dict()["features.0.bias"], state["features.0.bias"])
+    assert (len(model.labels), model.labels[1]) == (1000, "goldfish")
+
+
+def test_random_weights_have_no_labels() -> None:
+    assert load_model("mnist").labels == ()
 
 
 def test_timm_models_say_their_own_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
