@@ -44,9 +44,9 @@ DEFAULT: tuple[Pass, ...] = (
     remove_dead,
     remove_identity,
     fold_constants,
-    merge_common,
-    merge_moves,
+    merge_moves,  # before merge_common: a move that is read twice is not merged
     remove_identity,  # two permutations may have become none
+    merge_common,
     fold_pad,
     fold_scale,  # after fold_pad: a pad between scale and convolution would hide one
     fold_batch_norm,  # after fold_pad, which looks for convolutions as the module has them

@@ -224,13 +224,14 @@ def weight_readers(edit: Edit) -> Counter[int]:
 
 def put_affine(edit: Edit, node: fx.Node, affine: Affine, record: Annotation, name: str) -> None:
     """Let a node be a call of an `Affine`, and be known as `record`."""
-    operand = input_of(node)
+    operand, operands = input_of(node), node.all_input_nodes
     if node.op == "call_module":
         edit.put_module(node, affine)
         node.args, node.kwargs = (operand,), {}
     else:
         edit.call_module(node, name, affine, (operand,))
     edit.set(node, **{f.name: getattr(record, f.name) for f in dataclasses.fields(record)})
+    edit.drop_unread(operands, node)
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,6 +165,20 @@ class Edit:
         """Drop a node that nobody reads."""
         self.fx.erase_node(node)
         self.changes += 1
+
+    def drop_unread(self, nodes: Iterable[fx.Node], heir: fx.Node) -> None:
+        """Drop weights that nobody reads any more.
+
+        Args:
+            nodes: That read a weight, or do something else.
+            heir: What holds their values now, and so counts their parameters.
+        """
+        for node in nodes:
+            if node.op == "get_attr" and not node.users:
+                gone, record = annotation(node), annotation(heir)
+                names = (*record.parameters, *gone.parameters)
+                self.set(heir, parameters=names, n_params=record.n_params + gone.n_params)
+                self.erase(node)
 
     def note(self, node: fx.Node, text: str) -> None:
         """Say what was done to a node."""

@@ -47,7 +47,9 @@ def fold_batch_norm(edit: Edit) -> None:
             continue
         put_affine(edit, operand, affine.scaled(*scale_shift), _both(before, record), operand.name)
         edit.note(node, f"folded into %{operand.name}")
+        operands = node.all_input_nodes
         edit.replace(node, operand)
+        edit.drop_unread(operands, operand)
 
 
 def _both(first: Annotation, second: Annotation) -> Annotation:

@@ -50,25 +50,23 @@ class _Known:
 def fold_constants(edit: Edit) -> None:
     """Replace what is known by its value."""
     known: dict[fx.Node, _Known] = {}
+    hanging: set[fx.Node] = set()
     for node, record in edit:
-        found = _value(edit, node, record, known)
-        if found is not None:
-            known[node] = found
-    folded = [node for node in known if _is_folded(node, known)]
+        tensor = edit.tensor_of(node)
+        if tensor is not None:
+            known[node] = _Known(tensor, widened(tensor))
+        elif _is_known(node, record, known):
+            found = _computed(edit, node, known)
+            if found is None:  # and what it reads is computed as the module does, to the last bit
+                hanging.update(node.all_input_nodes)
+            else:
+                known[node] = found
+    folded = [node for node in known if node not in hanging and _is_folded(node, known)]
     origins = {node: _origins(node) for node in folded}
     made = {node: _replaced(edit, node, known[node].wide) for node in folded}
     if folded:
         remove_dead(edit)
         _hand_over_parameters(edit, {made[node]: origins[node] for node in folded})
-
-
-def _value(
-    edit: Edit, node: fx.Node, record: Annotation, known: dict[fx.Node, _Known]
-) -> _Known | None:
-    tensor = edit.tensor_of(node)
-    if tensor is not None:
-        return _Known(tensor, widened(tensor))
-    return _computed(edit, node, known) if _is_known(node, record, known) else None
 
 
 def _computed(edit: Edit, node: fx.Node, known: dict[fx.Node, _Known]) -> _Known | None:

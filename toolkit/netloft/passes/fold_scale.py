@@ -57,9 +57,7 @@ def fold_scale(edit: Edit) -> None:
             edit.note(user, f"%{node.name} is folded into its weight")
         operands = node.all_input_nodes
         edit.erase(node)
-        for constant in operands:
-            if not constant.users and constant is not operand:
-                edit.erase(constant)
+        edit.drop_unread(operands, next(iter(folded)))
 
 
 def _parts(edit: Edit, node: fx.Node, op: str) -> tuple[fx.Node | None, Tensor | None]:

@@ -25,6 +25,7 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from netloft.graph.annotation import Annotation
 from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, info_of
+from netloft.passes.remove_dead import remove_dead
 from netloft.passes.views import REGROUPING, axes_order
 
 __all__ = ["merge_moves", "pads_of"]
@@ -32,6 +33,7 @@ __all__ = ["merge_moves", "pads_of"]
 
 def merge_moves(edit: Edit) -> None:
     """Merge pairs of permutations, of reshapes and of pads, until none is left."""
+    changes = edit.changes
     for node, record in edit:
         if node.op in ("placeholder", "output") or not node.args:
             continue
@@ -43,6 +45,8 @@ def merge_moves(edit: Edit) -> None:
             edit.note(node, f"{annotation(first).op} and {record.op} in one")
             edit.replace(node, made)
             edit.erase(first)
+    if edit.changes > changes:
+        remove_dead(edit)  # sizes that a reshape was given
 
 
 def _merged(edit: Edit, node: fx.Node, first: fx.Node) -> fx.Node | None:

@@ -24,6 +24,7 @@ from netloft.graph.annotation import Annotation
 from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, info_of
+from netloft.passes.remove_dead import remove_dead
 from netloft.passes.views import REGROUPING, axes_order
 
 __all__ = ["remove_identity"]
@@ -38,6 +39,7 @@ _DROPOUTS = {"dropout", "feature_dropout", "stochastic_depth"}
 
 def remove_identity(edit: Edit) -> None:
     """Let the readers of such a node read its operand."""
+    changes = edit.changes
     for node, record in edit:
         operand = node.args[0] if node.args else node.kwargs.get("input")
         if isinstance(operand, tuple | list) and len(operand) == 1:
@@ -47,6 +49,8 @@ def remove_identity(edit: Edit) -> None:
         if _is_alike(node, operand) and _does_nothing(node, record) and not _is_bare(node, operand):
             edit.note(node, f"{record.op} changes nothing")
             edit.replace(node, operand)
+    if edit.changes > changes:
+        remove_dead(edit)  # sizes that a reshape was given
 
 
 def _is_alike(node: fx.Node, operand: fx.Node) -> bool:
