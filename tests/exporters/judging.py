@@ -93,13 +93,20 @@ def judge(
         graph = trace(module, example, batch, prove=False)
         session = _session(lower(graph, module, example, opset), graph)
         found = _compared(Reference(module, graph), session, cases, absolute)
-        if found.kind == "wrong":
-            trace(module, example, batch)  # the proof may refuse it, and takes its time
     except (TraceError, Unsupported, NotFunctionalError) as refusal:
         return Outcome("refused", first_line(refusal))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-        return Outcome("crashed", f"{type(error).__name__}: {first_line(error)}")
-    return found
+        found = Outcome("crashed", f"{type(error).__name__}: {first_line(error)}")
+    return found if found.kind == "right" else _refusal(module, example, batch) or found
+
+
+def _refusal(module: nn.Module, example: Inputs, batch: str | int) -> Outcome | None:
+    """Return the refusal of the trace's proof, which takes its time, if it does refuse."""
+    try:
+        trace(module, example, batch)
+    except TraceError as refusal:
+        return Outcome("refused", first_line(refusal))
+    return None
 
 
 def _compared(

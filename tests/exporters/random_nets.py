@@ -36,7 +36,7 @@ MOST_ELEMENTS = 20_000
 LARGEST = 1e4
 """A line whose values go beyond these is dropped."""
 
-LEAST = 2.0**-21
+LEAST = 2.0**-18
 """An absolute error that is rounding: numbers are of the order of 1, and some cancel to nothing."""
 
 _VALUE = re.compile(r"x|v\d+")

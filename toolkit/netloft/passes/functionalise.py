@@ -69,13 +69,15 @@ class _Functionaliser:
     `_value` is the node that holds now what a node of the old graph held; `_seen` is the version of
     its memory that this is right for; `_pending` names the view through which a part of a node was
     written since. `_operand` is what a view was taken of, which one part of a split shares with the
-    split itself, and `_taken_from` the node that held that at the time.
+    split itself, and `_taken_from` the node that held that at the time. `_made_at` holds the
+    versions at which a node of more than one memory was made: no later write can be followed.
     """
 
     def __init__(self, edit: Edit, writers: set[fx.Node]) -> None:
         self._edit, self._writers = edit, writers
         self._value: dict[fx.Node, fx.Node] = {}
         self._seen: dict[fx.Node, int] = {}
+        self._made_at: dict[fx.Node, list[int]] = {}
         self._version: Counter[int] = Counter()
         self._parent: dict[fx.Node, fx.Node] = {}
         self._operand: dict[fx.Node, fx.Node] = {}
@@ -113,6 +115,7 @@ class _Functionaliser:
         """Note what a node is a view of."""
         homes = annotation(node).memory
         if len(set(homes)) != 1:
+            self._made_at[node] = self._versions(node)
             return
         self._seen[node] = self._version[homes[0]]
         operand = next((n for n in operands if homes[0] in annotation(n).memory), None)
@@ -136,6 +139,9 @@ class _Functionaliser:
             self._parent[node] = first
             self._results.add(node)
 
+    def _versions(self, node: fx.Node) -> list[int]:
+        return [self._version[home] for home in annotation(node).memory]
+
     # reading
 
     def _told_read(self, node: fx.Node, reader: fx.Node) -> fx.Node:
@@ -151,7 +157,11 @@ class _Functionaliser:
         if not any(self._version[home] for home in homes):
             return node
         if len(homes) > 1:
-            raise NotFunctionalError(f"%{node.name}: one of several results was written to")
+            if self._made_at.get(node) == self._versions(node):
+                return node
+            raise NotFunctionalError(
+                f"a write may reach %{node.name}, which shares memory with more than one tensor"
+            )
         (home,) = homes
         if self._seen.get(node) != self._version[home]:
             self._renew(node, reader, home)

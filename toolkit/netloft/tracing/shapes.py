@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN
 from netloft.tracing.axes import Axes
 from netloft.tracing.dataless import Dataless
+from netloft.tracing.memory import may_share_at_one, shared_memory
 from netloft.tracing.symbolic import run_on_symbols
 
 __all__ = ["Shapes", "Tree", "propagate_shapes", "resized", "tensors_in"]
@@ -36,7 +38,7 @@ class Shapes:
 
     Attributes:
         trees: What each node gives, by node name.
-        memory: Numbers of the memories that each node's tensors live in.
+        memory: Numbers of the memories that each node's tensors live in; see `shared_memory`.
         result: What the whole graph gives, as it nests it, in tensors without data.
     """
 
@@ -88,29 +90,18 @@ def propagate_shapes(
         sizes.append(_THIRD)
         runs.append(runner.run(_THIRD))
         trees = _joined_by_name(runs, sizes)
-    return Shapes(trees, _memory(runs[0].values), runs[0].result)
+    memory = _memory(module, runner, runs[0].values, batch)
+    return Shapes(trees, memory, runs[0].result)
 
 
-def _memory(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Number the memories of one run in the order in which they are met."""
-    numbers: dict[int, int] = {}
-    return {
-        name: tuple(
-            numbers.setdefault(tensor.untyped_storage()._cdata, len(numbers))
-            for tensor in _tensors(value)
-        )
-        for name, value in values.items()
-    }
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
+def _memory(
+    module: fx.GraphModule, runner: Dataless, values: Mapping[str, Any], batch: str | int
+) -> dict[str, tuple[int, ...]]:
+    memory = shared_memory([values])
+    if batch == "dynamic" and may_share_at_one(module, memory):
+        with contextlib.suppress(TraceError):  # it is not made for one item
+            return shared_memory([values, runner.run(1).values])
+    return memory
 
 
 def _on_symbols(
@@ -123,7 +114,7 @@ def _on_symbols(
         opened = {n: {0: BATCH, **opened[n]} if t.dim() else {} for n, t in inputs.items()}
     run, found = run_on_symbols(module, inputs, opened)
     trees = {name: _tree(value, run.length) for name, value in found.values.items()}
-    return Shapes(trees, _memory(found.values), found.result)
+    return Shapes(trees, shared_memory([found.values]), found.result)
 
 
 def _joined_by_name(runs: Sequence[Any], sizes: Sequence[int]) -> dict[str, Tree]:
