@@ -25,10 +25,20 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, stride=4)
 
     def forward(self, x):
         return torch.relu(self.conv(x)).mean((2, 3))
+
+
+class Bytes(Net):
+    def forward(self, x):
+        return super().forward(x.permute(0, 3, 1, 2).float() / 255 - 0.5)
+
+
+class Signed(Net):
+    def forward(self, x):
+        return super().forward(x * 0.125)
 """
 LABELS = ["cat", "dog", "hen", "cow"]
 AROUND = ["--preprocess", "model", "--head", "softmax", "--head", "top2", "--labels", "labels.txt"]
@@ -86,6 +96,25 @@ def test_a_bundle_takes_pictures_and_names_classes(folder: Path) -> None:
 def test_other_verbs_take_the_whole(verb: list[str], folder: Path) -> None:
     result = run(verb[0], "net.py:Net", *verb[1:], *AROUND)
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "kinds"),
+    [
+        ("net.py:Bytes", "1x32x40x3:uint8", {"2 photographs", "noise"}),
+        ("net.py:Signed", "1x3x32x40:int8", {"noise", "example"}),
+    ],
+)
+def test_a_network_may_take_bytes_itself(
+    spec: str, shape: str, kinds: set[str], folder: Path
+) -> None:
+    args = [spec, "--input", shape, "--quick", "--threads=1", "-o", "out", "--json"]
+    result = run("export", *args)
+    assert result.exit_code == 0, result.output
+    assert kinds <= {row["input"] for row in json.loads(result.stdout)["parity"]}
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert manifest["inputs"][0]["dtype"] == shape.partition(":")[2]
+    assert (manifest["preprocess"], manifest["labels"]) == ({}, [])
 
 
 @pytest.mark.parametrize(
