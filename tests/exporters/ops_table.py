@@ -20,6 +20,7 @@ from tests.exporters.ops import (
     reduction,
     resample,
     shape,
+    transformer,
     vision,
 )
 from tests.exporters.ops.row import Row
@@ -44,5 +45,6 @@ ROWS = [
     *reduction.ROWS,
     *resample.ROWS,
     *shape.ROWS,
+    *transformer.ROWS,
     *vision.ROWS,
 ]

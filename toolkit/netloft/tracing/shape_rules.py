@@ -8,24 +8,25 @@ in the slower way, which tells what is wrong.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SHAPE_RULES", "has_channels_last"]
+__all__ = ["FUNCTION_RULES", "SHAPE_RULES", "NoAnswer", "has_channels_last"]
 
 Rule = Callable[..., Any]
 
 
-class _NoAnswer(Exception):  # noqa: N818 - the slower run answers
+class NoAnswer(Exception):  # noqa: N818 - the slower run answers
     """The rule does not cover this call."""
 
 
 def _require(condition: bool) -> None:
     if not condition:
-        raise _NoAnswer
+        raise NoAnswer
 
 
 def _empty(input: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -144,6 +145,19 @@ def _recurrent(module: nn.RNNBase, input: Tensor, state: Any = None) -> Any:
     return output, last if isinstance(module, nn.LSTM) else last[0]
 
 
+def _attended(module: Any, src: Tensor, *_: Any, **__: Any) -> Tensor:
+    """An encoder or a decoder; it looks into its masks, which have no data here."""
+    width = module.layers[0].self_attn.embed_dim
+    _require(src.dtype.is_floating_point and src.dim() in (2, 3) and src.shape[-1] == width)
+    return torch.empty_like(src)
+
+
+def _translated(module: nn.Transformer, src: Tensor, tgt: Tensor, *_: Any, **__: Any) -> Tensor:
+    """An encoder and a decoder: a result for each place of the second sequence."""
+    _require(src.dtype.is_floating_point and src.shape[-1] == tgt.shape[-1] == module.d_model)
+    return torch.empty_like(tgt)
+
+
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh,
     nn.LeakyReLU, nn.ELU, nn.Mish,
@@ -159,5 +173,42 @@ SHAPE_RULES: dict[type[nn.Module], Rule] = {
     nn.Softmax: _softmax,
     nn.Linear: _linear,
     nn.AdaptiveAvgPool2d: _global_pool,
+    nn.TransformerEncoder: _attended,
+    nn.TransformerDecoder: _attended,
+    nn.Transformer: _translated,
 }
 """By exact class: a subclass may do anything in its forward."""
+
+NAMED = (nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer)
+"""Whose rules take arguments by name."""
+
+
+def _elementwise(first: Any, second: Any) -> Tensor:
+    """Arithmetic of two alike tensors, or of a floating-point one and a number."""
+    if not isinstance(first, Tensor):
+        first, second = second, first
+    _require(first.dtype.is_floating_point and first.is_contiguous())
+    if isinstance(second, Tensor):
+        _require(second.shape == first.shape and second.dtype is first.dtype)
+        _require(second.is_contiguous())
+    else:
+        _require(type(second) in (int, float))
+    return _empty(first, tuple(first.shape))
+
+
+def _product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    _require(input.is_contiguous() and input.shape[-1] == weight.shape[1] and weight.dim() == 2)
+    _require(input.dtype is weight.dtype and (bias is None or bias.dtype is weight.dtype))
+    return _empty(input, (*input.shape[:-1], weight.shape[0]))
+
+
+FUNCTION_RULES: dict[Any, Rule] = {
+    operator.add: _elementwise,
+    operator.sub: _elementwise,
+    operator.mul: _elementwise,
+    operator.truediv: _elementwise,
+    torch.add: _elementwise,
+    torch.mul: _elementwise,
+    nn.functional.linear: _product,
+}
+"""Likewise for functions, called with tensors in order and nothing else."""

@@ -35,6 +35,7 @@ from netloft_exporters.onnx.lowering import (
     selection,
     shape,
     transcendental,
+    transformer,
     vision,
 )
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
@@ -78,5 +79,6 @@ __all__ = [
     "selection",
     "shape",
     "transcendental",
+    "transformer",
     "vision",
 ]

@@ -134,6 +134,11 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.RNNCell: ("rnn_cell", "module"),
     ParametrizationList: ("parametrized_weight", "module"),
     nn.MultiheadAttention: ("multihead_attention", "module"),
+    nn.TransformerEncoderLayer: ("transformer_encoder_layer", "module"),
+    nn.TransformerEncoder: ("transformer_encoder", "module"),
+    nn.TransformerDecoderLayer: ("transformer_decoder_layer", "module"),
+    nn.TransformerDecoder: ("transformer_decoder", "module"),
+    nn.Transformer: ("transformer", "module"),
 }
 
 

@@ -113,6 +113,7 @@ def attend_by_module(
     masks: Masks,
     need_weights: bool = False,
     average: bool = True,
+    plain: bool | None = None,
 ) -> Result:
     """Lower one call of a module.
 
@@ -124,6 +125,8 @@ def attend_by_module(
         masks: What hides keys.
         need_weights: Return the weights of attention too.
         average: Over the heads.
+        plain: Whether torch runs its faster code, which gives NaN for a query that sees no key;
+            None for what the module does by itself.
     """
 
     def weight(name: str) -> ir.Value | None:
@@ -145,7 +148,8 @@ def attend_by_module(
         weight("bias_v"),
         module.add_zero_attn,
     )
-    plain = _takes_the_fast_path(ctx, module, inputs, masks)
+    if plain is None:
+        plain = _takes_the_fast_path(ctx, module, inputs, masks)
     masks = Masks(masks.padding, masks.attention, masks.causal and not plain, plain)
     run = _MultiHead(ctx, weights, module.batch_first)
     return run.result(inputs, masks, need_weights, average)
