@@ -19,6 +19,8 @@ from tests.exporters.judging import Outcome, filled, judge, own_route
 from tests.exporters.random_lines import HEAD, KINDS
 from torch import Tensor, nn
 
+from netloft.defaults import DEFAULT_OPSET
+from netloft_exporters.onnx.check import OPSETS
 from netloft_exporters.onnx.lowered import Lowered
 
 __all__ = ["Choose", "Program", "build", "shrunk", "verdict"]
@@ -52,12 +54,14 @@ class Program:
         lines: Each with its part of `__init__` in front, if it has one.
         outputs: Values that forward returns.
         form: `one`, `tuple` or `dict`.
+        opset: ONNX operator set to write.
     """
 
     shape: tuple[int, ...]
     lines: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("x",)
     form: str = "one"
+    opset: int = DEFAULT_OPSET
 
     def source(self) -> str:
         """Return the network as Python."""
@@ -147,7 +151,8 @@ def build(choose: Choose[Any], most: int = 16) -> Program:
             program, values = longer, found
     names = list(dict.fromkeys(choose(list(values)) for _ in range(choose(range(1, 6)))))
     names = [list(values)[-1], *names]
-    return replace(program, outputs=tuple(names), form=choose(["one", "tuple", "dict"]))
+    form, opset = choose(["one", "tuple", "dict"]), choose([DEFAULT_OPSET, *OPSETS])
+    return replace(program, outputs=tuple(names), form=form, opset=opset)
 
 
 def _filled_line(
@@ -195,8 +200,15 @@ def verdict(program: Program, lower: Callable[..., Lowered] = own_route) -> Outc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch and ONNX Runtime, about odd networks
         cases = [program.inputs(batch) for batch in BATCHES]
-        example = program.inputs(2)
-        return judge(program.module(), example, "dynamic", cases, absolute=LEAST, lower=lower)
+        return judge(
+            program.module(),
+            program.inputs(2),
+            "dynamic",
+            cases,
+            absolute=LEAST,
+            lower=lower,
+            opset=program.opset,
+        )
 
 
 def shrunk(program: Program, is_bad: Callable[[Program], bool]) -> Program:
