@@ -69,3 +69,18 @@ def test_a_scalar_and_names_like_the_inputs_survive_to_verify(tmp_path: Path) ->
     found = netloft.verify(bundle.path, providers=["cpu"])
     assert found.status == "pass"
     assert {row["output"] for row in found.parity} == {"x_out", "c_out"}
+
+
+def test_what_is_around_a_module_of_ones_own(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 3, padding=1, stride=4), nn.Flatten(), nn.Linear(256, 2)]
+    bundle = netloft.export(
+        nn.Sequential(*layers).eval(), (torch.randn(2, 3, 32, 32),), tmp_path / "net",
+        preprocess={"mean": (0.5,), "std": (0.25,)}, head="top1", labels=["cat", "dog"],
+        providers=["cpu"], quick=True, threads=1,
+    )  # fmt: skip
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    assert (manifest["labels"], manifest["preprocess"]["mean"]) == (["cat", "dog"], [0.5] * 3)
+    assert [output["name"] for output in manifest["outputs"]] == ["scores", "classes"]
+    assert "2 photographs" in {row["input"] for row in bundle.report.parity}
+    (stored,) = read_vectors(bundle.path / "test_data_set_0", "input").values()
+    assert (stored.dtype, stored.shape) == (np.uint8, (2, 32, 32, 3))
