@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from netloft.tracing.shape_rules import SHAPE_RULES
+from netloft.tracing.shape_rules import FUNCTION_RULES, SHAPE_RULES, NoAnswer
 
 CASES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.Conv1d(4, 6, 3, 2, 1), (2, 4, 21)),
@@ -86,10 +87,38 @@ def test_a_rule_lays_the_result_out_in_memory_as_the_module_does(
         assert SHAPE_RULES[type(module)](module, on_meta).stride() == expected.stride()
 
 
+LAYER = nn.TransformerEncoderLayer(12, 4, 16, batch_first=True)
+OTHER = nn.TransformerDecoderLayer(12, 3, 16, norm_first=True)
+ATTENDING: list[nn.Module] = [
+    nn.TransformerEncoder(LAYER, 2, enable_nested_tensor=False),
+    nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(12, 3, 16), 2, nn.LayerNorm(12), enable_nested_tensor=False
+    ),
+    nn.TransformerDecoder(OTHER, 2),
+    nn.Transformer(12, 2, 1, 1, 16, batch_first=True),
+]
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 12), (7, 12)])
+@pytest.mark.parametrize("module", ATTENDING, ids=lambda m: type(m).__name__)
+def test_a_transformer_gives_the_shape_of_its_sequence(
+    module: nn.Module, shape: tuple[int, ...]
+) -> None:
+    given = [torch.randn(shape)] * (1 if isinstance(module, nn.TransformerEncoder) else 2)
+    with torch.no_grad():
+        expected = module.eval()(*given)
+    made = SHAPE_RULES[type(module)](module, *(tensor.to("meta") for tensor in given))
+    assert (made.shape, made.stride()) == (expected.shape, expected.stride())
+    with pytest.raises(NoAnswer):
+        SHAPE_RULES[type(module)](module, *(tensor.to("meta").mT.mT[..., :6] for tensor in given))
+
+
 def test_every_rule_is_tried() -> None:
-    tried = {type(m) for m, _ in (*CASES, *RECURRENT)} | {
-        m for m in SHAPE_RULES if SHAPE_RULES[m] is SHAPE_RULES[nn.ReLU]
-    }
+    tried = (
+        {type(m) for m, _ in (*CASES, *RECURRENT)}
+        | {type(m) for m in ATTENDING}
+        | {m for m in SHAPE_RULES if SHAPE_RULES[m] is SHAPE_RULES[nn.ReLU]}
+    )
     assert set(SHAPE_RULES) == tried
 
 
@@ -149,3 +178,48 @@ def test_a_rule_gives_no_answer_where_the_module_fails_or_is_unusual(
 ) -> None:
     with pytest.raises(Exception, match=r"^$|index out of range"):
         SHAPE_RULES[type(module)](module, torch.empty(shape, dtype=dtype, device="meta"))
+
+
+X, Y = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+CALLS: list[tuple[Any, tuple[Any, ...]]] = [
+    (operator.add, (X, Y)),
+    (operator.sub, (1, X)),
+    (operator.mul, (X, 2.5)),
+    (operator.truediv, (X, 3)),
+    (torch.add, (X, Y)),
+    (torch.mul, (X, Y)),
+    (nn.functional.linear, (X, torch.randn(5, 4), torch.randn(5))),
+]
+UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
+    (operator.add, (X, torch.randn(4))),
+    (operator.add, (X, Y.double())),
+    (operator.mul, (X.long(), 2)),
+    (operator.mul, (X, True)),
+    (operator.mul, (X.transpose(0, 1), 2)),
+    (nn.functional.linear, (X, torch.randn(5, 3))),
+    (nn.functional.linear, (X.double(), torch.randn(5, 4))),
+]
+
+
+def on_meta(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(v.to("meta") if isinstance(v, torch.Tensor) else v for v in values)
+
+
+@pytest.mark.parametrize(("function", "values"), CALLS, ids=lambda v: str(v)[:30])
+def test_a_rule_of_a_function_gives_what_it_gives(function: Any, values: tuple[Any, ...]) -> None:
+    expected, made = function(*values), FUNCTION_RULES[function](*on_meta(values))
+    assert (made.shape, made.dtype, made.stride()) == (
+        expected.shape,
+        expected.dtype,
+        expected.stride(),
+    )
+
+
+def test_every_rule_of_a_function_is_tried() -> None:
+    assert {function for function, _ in CALLS} == set(FUNCTION_RULES)
+
+
+@pytest.mark.parametrize(("function", "values"), UNLIKE, ids=lambda v: str(v)[:30])
+def test_what_a_rule_of_a_function_does_not_cover(function: Any, values: tuple[Any, ...]) -> None:
+    with pytest.raises(NoAnswer):
+        FUNCTION_RULES[function](*on_meta(values))

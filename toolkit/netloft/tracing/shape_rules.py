@@ -149,12 +149,14 @@ def _attended(module: Any, src: Tensor, *_: Any, **__: Any) -> Tensor:
     """An encoder or a decoder; it looks into its masks, which have no data here."""
     width = module.layers[0].self_attn.embed_dim
     _require(src.dtype.is_floating_point and src.dim() in (2, 3) and src.shape[-1] == width)
+    _require(src.is_contiguous())
     return torch.empty_like(src)
 
 
 def _translated(module: nn.Transformer, src: Tensor, tgt: Tensor, *_: Any, **__: Any) -> Tensor:
     """An encoder and a decoder: a result for each place of the second sequence."""
     _require(src.dtype.is_floating_point and src.shape[-1] == tgt.shape[-1] == module.d_model)
+    _require(src.is_contiguous() and tgt.is_contiguous())
     return torch.empty_like(tgt)
 
 
