@@ -13,7 +13,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.errors import TraceError, first_line
-from netloft.tracing.shape_rules import SHAPE_RULES, has_channels_last
+from netloft.tracing.shape_rules import (
+    FUNCTION_RULES,
+    NAMED,
+    SHAPE_RULES,
+    NoAnswer,
+    has_channels_last,
+)
 from netloft.tracing.source import describe
 
 __all__ = ["Dataless", "FakeInterpreter", "Steps", "Values"]
@@ -115,8 +121,17 @@ class _Recorder(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """Run one node and note its result."""
         result = super().run_node(n)
-        self.values[n.name] = result
+        self.values[n.name] = _as_now(result)
         return result
+
+
+def _as_now(result: Any) -> Any:
+    """Return tensors that keep the shape they have now, whatever `unsqueeze_` does to it later."""
+    if isinstance(result, torch.Tensor):
+        return result.detach()
+    if type(result) in (tuple, list):
+        return type(result)(_as_now(item) for item in result)
+    return result
 
 
 class FakeInterpreter(_Recorder):
@@ -157,8 +172,8 @@ class _Meta(_Recorder):
         """Apply the module's rule; run it on meta weights where it has none."""
         module = self.fetch_attr(target)
         rule = SHAPE_RULES.get(type(module))
-        if rule is not None and not kwargs and not _hooked(module):
-            return rule(module, *args)
+        if rule is not None and (not kwargs or type(module) in NAMED) and not _hooked(module):
+            return rule(module, *args, **kwargs)
         if isinstance(module, _BLIND_MODULES):
             _require_known_layout((*args, module.weight))
         if target not in self._modules:
@@ -176,6 +191,12 @@ class _Meta(_Recorder):
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function; one that makes a tensor out of numbers makes it here."""
         function: Callable[..., Any] = target
+        rule = FUNCTION_RULES.get(target)
+        if rule is not None and not kwargs:
+            try:
+                return rule(*args)
+            except NoAnswer:
+                pass  # an unlike pair, which PyTorch's own kernel is asked about
         if target in _BLIND:
             _require_known_layout((*args, *kwargs.values()))
         if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):

@@ -169,6 +169,16 @@ class Tracer(fx.Tracer):
         self.side_effects: list[SideEffect] = []
         self._hooks: dict[int, Hooks] = {}
         self._constants = Watched()
+        self._parameters: dict[int, str] = {}
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Record the read of a parameter; fx's own looks through all of them for each."""
+        name = self._parameters.get(id(attr_val))
+        if name is None:
+            return super().getattr(attr, attr_val, parameter_proxy_cache)
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that sees in-place operators."""
@@ -269,6 +279,7 @@ class Tracer(fx.Tracer):
     def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
         """Trace, and turn whatever stops it into a `TraceError` with the user's line."""
         self._calls = [ModuleCall("", type(root).__name__)]
+        self._parameters = {id(tensor): name for name, tensor in root.named_parameters()}
         try:
             with self._recorded_prints(), self._recorded_factories():
                 graph = super().trace(root, concrete_args)
