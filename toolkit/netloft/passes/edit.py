@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,10 @@ class Edit:
         output.meta = dict(old_output.meta)
         self._modules: dict[str, nn.Module] = {}
         self._tensors: dict[str, torch.Tensor] = {}
+        self._suffix: Counter[str] = Counter()
+        self._readers: Counter[str] = Counter()  # of a module, or of what lies below it
+        for node in self.fx.nodes:
+            self._count(node, 1)
 
     @classmethod
     def of(cls, edit: Edit) -> Edit:
@@ -110,6 +115,7 @@ class Edit:
         with self.fx.inserting_before(before):
             node = self.fx.create_node(op, target, args)
         node.meta[KEY] = record
+        self._count(node, 1)
         self.changes += 1
         return node
 
@@ -117,6 +123,7 @@ class Edit:
         """Add a copy of a node in front of another one, reading other operands."""
         with self.fx.inserting_before(before):
             made = self.fx.node_copy(node, mapped)
+        self._count(made, 1)
         self.changes += 1
         return made
 
@@ -132,10 +139,10 @@ class Edit:
     def put_module(self, node: fx.Node, module: nn.Module, *, shared: bool = False) -> None:
         """Let a node call another module; other calls of the old one keep it unless `shared`."""
         target = str(node.target)
-        others = any(n is not node and _reads_below(n, target) for n in self.fx.nodes)
-        if others and not shared:
-            target = self._free_name(target.replace(".", "_"))
-            node.target = target
+        if self._readers[target] > 1 and not shared:
+            self._count(node, -1)
+            node.target = target = self._free_name(target.replace(".", "_"))
+            self._count(node, 1)
         self._modules[target] = module
         self.changes += 1
 
@@ -143,12 +150,10 @@ class Edit:
         self, node: fx.Node, name: str, module: nn.Module, args: tuple[Any, ...]
     ) -> None:
         """Turn a node into a call of a new module."""
-        node.op, node.target, node.args, node.kwargs = (
-            "call_module",
-            self._free_name(name),
-            args,
-            {},
-        )
+        self._count(node, -1)
+        node.op, node.target = "call_module", self._free_name(name)
+        node.args, node.kwargs = args, {}
+        self._count(node, 1)
         self._modules[str(node.target)] = module
         self.changes += 1
 
@@ -163,6 +168,7 @@ class Edit:
 
     def erase(self, node: fx.Node) -> None:
         """Drop a node that nobody reads."""
+        self._count(node, -1)
         self.fx.erase_node(node)
         self.changes += 1
 
@@ -186,11 +192,20 @@ class Edit:
         self.notes.append(Note(node.name, record.module, str(record.source or ""), text))
 
     def _free_name(self, name: str) -> str:
-        taken = {
-            str(node.target) for node in self.fx.nodes if node.op in ("call_module", "get_attr")
-        }
-        names = (name if i == 0 else f"{name}_{i}" for i in range(len(taken) + 2))
-        return next(n for n in names if n not in taken and not hasattr(self.root, n))
+        while True:
+            number = self._suffix[name]
+            self._suffix[name] += 1
+            free = f"{name}_{number}" if number else name
+            if not self._readers[free] and not hasattr(self.root, free):
+                return free
+
+    def _count(self, node: fx.Node, number: int) -> None:
+        """Note that a node reads a module or a tensor, and so all that it lies in."""
+        if node.op in ("call_module", "get_attr"):
+            path = str(node.target)
+            while path:
+                self._readers[path] += number
+                path = path.rpartition(".")[0]
 
     # the result
 
@@ -232,13 +247,6 @@ class Edit:
         if wide or info is None or not _is_wide(tensor, node):
             return tensor
         return tensor.to(getattr(torch, info.dtype))
-
-
-def _reads_below(node: fx.Node, path: str) -> bool:
-    """Tell whether a node calls a module, or reads one of its weights."""
-    if node.op not in ("call_module", "get_attr"):
-        return False
-    return node.target == path or str(node.target).startswith(f"{path}.")
 
 
 def _is_wide(tensor: torch.Tensor | None, node: fx.Node) -> bool:
