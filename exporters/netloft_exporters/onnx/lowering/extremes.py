@@ -11,10 +11,11 @@ from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.moves import product
 from netloft_exporters.onnx.lowering.reduction import Axes, axes_of, reduced
 from netloft_exporters.onnx.lowering.registry import lowering
+from netloft_exporters.onnx.lowering.selection import larger
 
 __all__ = ["extreme"]
 
-# ONNX Runtime has no kernels for these
+# ONNX Runtime has no kernels of ArgMax for these
 _THROUGH = {"int16": "int32", "bool": "uint8"}
 
 
@@ -33,7 +34,7 @@ def max_(
     largest = ctx.record.op == "max"
     second = dim if isinstance(dim, ir.Value) else other
     if second is not None:
-        return ctx.op("Max" if largest else "Min", *ctx.operands(input, second))
+        return larger(ctx, "Max" if largest else "Min", *ctx.operands(input, second))
     if dim is None:
         return extreme(ctx, input, axes_of(ctx, input, None), keepdim, largest)
     axes = axes_of(ctx, input, dim)
@@ -60,8 +61,7 @@ def extreme(
 ) -> ir.Value:
     """Return the largest or the smallest element over some axes, NaN where there is one."""
     op_type, dtype = "ReduceMax" if largest else "ReduceMin", ctx.info_of(value).dtype
-    wide = ctx.cast(value, _THROUGH.get(dtype, dtype))
-    made = ctx.cast(reduced(ctx, op_type, wide, axes, keepdim), dtype)
+    made = reduced(ctx, op_type, value, axes, keepdim)
     if not dtype.startswith("float"):
         return made
     # the sum of sizes is no smaller than any element, and it is NaN where ReduceMax may lose one
@@ -107,17 +107,11 @@ def _index_of_extreme(
 def any_(ctx: Context, input: ir.Value, dim: Axes = None, keepdim: bool = False) -> ir.Value:
     """torch.any to Cast to bool and ReduceMax."""
     axes = axes_of(ctx, input, dim)
-    return ctx.as_result(_truth(ctx, "ReduceMax", ctx.cast(input, "bool"), axes, keepdim))
+    return ctx.as_result(reduced(ctx, "ReduceMax", ctx.cast(input, "bool"), axes, keepdim))
 
 
 @lowering("all")
 def all_(ctx: Context, input: ir.Value, dim: Axes = None, keepdim: bool = False) -> ir.Value:
     """torch.all to Cast to bool and ReduceMin."""
     axes = axes_of(ctx, input, dim)
-    return ctx.as_result(_truth(ctx, "ReduceMin", ctx.cast(input, "bool"), axes, keepdim))
-
-
-def _truth(ctx: Context, op_type: str, value: ir.Value, axes: list[int], keepdim: bool) -> ir.Value:
-    if ctx.opset >= 20:
-        return reduced(ctx, op_type, value, axes, keepdim)
-    return ctx.cast(reduced(ctx, op_type, ctx.cast(value, "uint8"), axes, keepdim), "bool")
+    return ctx.as_result(reduced(ctx, "ReduceMin", ctx.cast(input, "bool"), axes, keepdim))

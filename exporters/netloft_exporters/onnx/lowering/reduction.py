@@ -53,8 +53,17 @@ def reduced(
     if 0 in info.shape:
         return filled(ctx, _OF_NOTHING.get(op_type, 0), shape, info.dtype)
     which = ctx.ints(axes) if len(axes) < len(info.shape) else None  # none given: all
-    made = ctx.op(op_type, value, which, keepdims=int(keepdim))
-    return ctx.know(made, TensorInfo(shape, info.dtype))
+    wide = _wide(ctx, op_type, info.dtype)
+    made = ctx.op(op_type, ctx.cast(value, wide), which, keepdims=int(keepdim))
+    return ctx.cast(ctx.know(made, TensorInfo(shape, wide)), info.dtype)
+
+
+def _wide(ctx: Context, op_type: str, dtype: str) -> str:
+    """Return an element type that there is a kernel for and that holds the same numbers."""
+    if op_type in ("ReduceMax", "ReduceMin"):
+        known = ("bool",) if ctx.opset >= 20 else ()
+        return dtype if dtype in known else {"bool": "uint8", "int16": "int32"}.get(dtype, dtype)
+    return "int32" if dtype in ("bool", "uint8", "int8", "int16") else dtype
 
 
 @lowering(*REDUCTIONS)
