@@ -195,6 +195,7 @@ UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
     (operator.add, (X, Y.double())),
     (operator.mul, (X.long(), 2)),
     (operator.mul, (X, True)),
+    (operator.mul, (3, 4)),
     (operator.mul, (X.transpose(0, 1), 2)),
     (nn.functional.linear, (X, torch.randn(5, 3))),
     (nn.functional.linear, (X.double(), torch.randn(5, 4))),

@@ -189,6 +189,7 @@ def _elementwise(first: Any, second: Any) -> Tensor:
     """Arithmetic of two alike tensors, or of a floating-point one and a number."""
     if not isinstance(first, Tensor):
         first, second = second, first
+    _require(isinstance(first, Tensor))
     _require(first.dtype.is_floating_point and first.is_contiguous())
     if isinstance(second, Tensor):
         _require(second.shape == first.shape and second.dtype is first.dtype)
