@@ -117,7 +117,8 @@ def sum_to_size(ctx: Context, input: ir.Value, *_: Any) -> ir.Value:
     given, wanted = ctx.shape_of(input), ctx.result.shape
     more = len(given) - len(wanted)
     axes = [a for a, dim in enumerate(given) if a < more or dim != wanted[a - more]]
-    total = reduced(ctx, "ReduceSum", input, axes, True) if axes else input
+    value = ctx.as_result(input)
+    total = reduced(ctx, "ReduceSum", value, axes, True) if axes else value
     return ctx.reshape(total, wanted)
 
 
