@@ -18,14 +18,17 @@ import hypothesis
 import torch
 from tests.exporters.calls import Arguments, one_item, open_batch
 from tests.exporters.judging import Outcome, judge
+from torch import Tensor
 
 from netloft.graph.ops import function_op, module_op
 from netloft_exporters.onnx.lowering import LOWERINGS
 
-__all__ = ["Entry", "Form", "entries", "outcomes"]
+__all__ = ["FORMS", "Entry", "Form", "entries", "outcomes"]
 
 Form = Literal["function", "method", "in place", "batched"]
 """Ways to write a call; `batched` leaves the batch open and takes it from the sample itself."""
+
+FORMS: tuple[Form, ...] = ("function", "method", "in place", "batched")
 
 OPSETS: dict[Form, int] = {"function": 20, "method": 18, "in place": 20, "batched": 26}
 
@@ -155,13 +158,19 @@ class Layer:
         return layer, (given.args, given.kwargs)
 
 
-def outcomes(entry: Entry, form: Form, most: int | None) -> Iterator[Outcome]:
+def outcomes(
+    entry: Entry,
+    form: Form,
+    most: int | None,
+    change: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> Iterator[Outcome]:
     """Judge an entry's samples in one way of writing them.
 
     Args:
         entry: The operator or layer.
         form: The way.
         most: Take at most so many samples, chosen by a seed.
+        change: What is done to the inputs that the result is compared on.
     """
     # the table seeds before each sample; torch.manual_seed takes milliseconds over absent devices
     seed = torch.default_generator.manual_seed
@@ -179,7 +188,7 @@ def outcomes(entry: Entry, form: Form, most: int | None) -> Iterator[Outcome]:
                 made.module,
                 made.example,
                 made.batch,
-                made.cases,
+                [{name: change(t) for name, t in case.items()} for case in made.cases],
                 absolute=ABSOLUTE.get(entry.op, 0.0),
                 opset=OPSETS[form],
             )
