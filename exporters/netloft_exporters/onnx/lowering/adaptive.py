@@ -24,10 +24,10 @@ Matrix = npt.NDArray[np.float64]
 def adaptive_avg_pool(
     ctx: Context, input: ir.Value, output_size: int | Sequence[int | None]
 ) -> ir.Value:
-    """torch.nn.functional.adaptive_avg_pool to ReduceMean, AveragePool or MatMul.
+    """torch.nn.functional.adaptive_avg_pool to GlobalAveragePool, AveragePool or MatMul.
 
-    ReduceMean where one element is left, AveragePool where all windows are alike, and else a
-    product with a constant matrix for each axis.
+    GlobalAveragePool or ReduceMean where one element is left, AveragePool where all windows are
+    alike, and else a product with a constant matrix for each axis.
     """
     return adaptive_mean(ctx, input, int(ctx.record.op[-2]))
 
@@ -39,6 +39,8 @@ def adaptive_mean(ctx: Context, input: ir.Value, n: int) -> ir.Value:
         return input
     wanted = ctx.results[0].shape
     if all(wanted[axis] == 1 for axis in changed):
+        if len(changed) == len(wanted) - 2 and ctx.result.dtype in FLOATS:
+            return ctx.op("GlobalAveragePool", input)  # keeps the blocked layout of a convolution
         return ctx.op("ReduceMean", input, ctx.ints(changed), keepdims=1)
     even = _even(ctx, input, n)
     if even is not None and ctx.result.dtype in FLOATS:
