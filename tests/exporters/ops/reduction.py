@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from tests.exporters.ops.row import Row
+from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 __all__ = ["ROWS"]
 
@@ -79,6 +80,11 @@ NORMS = [
     Row("matrix_norm", lambda x: torch.linalg.matrix_norm(x, math.inf)),
     Row("matrix_norm of columns", lambda x: torch.linalg.matrix_norm(x, -1, keepdim=True)),
     Row("dist", lambda x: torch.dist(x, x * 2, 1)),
+    Row("pairwise_distance", lambda x: F.pairwise_distance(x, x.roll(1, 1), p=3, keepdim=True)),
+    Row("cdist of a few", lambda x: torch.cdist(x, x[:, :, :7] * 2)),
+    Row("cdist of many", lambda x: torch.cdist(x.flatten(1, 2), x[:, 0] + 1)),
+    Row("cdist by sizes", lambda x: torch.cdist(x, x.flip(2), p=1.0)),
+    Row("cross", lambda x: torch.cross(x[:, 1:], x[:, :3] * x.mean(), dim=1)),
 ]
 
 ORDERS = [

@@ -52,6 +52,7 @@ _TABLE: dict[type[nn.Module], tuple[str, str]] = {
     nn.InstanceNorm3d: ("instance_norm_module", f"{_INSTANCE_NORM} rank:5"),
     nn.RMSNorm: ("rms_norm", "normalized_shape @weight eps"),
     nn.CosineSimilarity: ("cosine_similarity", "dim eps"),
+    nn.PairwiseDistance: ("pairwise_distance", "p=norm eps keepdim"),
     nn.LocalResponseNorm: ("local_response_norm", "size alpha beta k"),
     nn.ReLU: ("relu", ""),
     nn.ReLU6: ("relu6", ""),

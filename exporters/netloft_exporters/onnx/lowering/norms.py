@@ -1,4 +1,4 @@
-"""Lengths of vectors and distances between them."""
+"""Vectors: their lengths, distances and products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import onnx_ir as ir
 from netloft.graph.annotation import TensorInfo
 from netloft_exporters.onnx.lowering.context import Context, Unsupported
 from netloft_exporters.onnx.lowering.extremes import extreme
-from netloft_exporters.onnx.lowering.moves import axis_of, broadcast_shape
+from netloft_exporters.onnx.lowering.moves import (
+    axis_of,
+    broadcast_shape,
+    expanded,
+    gathered,
+    permuted,
+)
 from netloft_exporters.onnx.lowering.reduction import Axes, axes_of, reduced
 from netloft_exporters.onnx.lowering.registry import lowering
 
@@ -102,11 +108,82 @@ def linalg_vector_norm(
     return vector_norm(ctx, ctx.as_result(x), ord, axes_of(ctx, x, dim), keepdim)
 
 
+# distances
+
+
 @lowering("dist")
 def dist(ctx: Context, input: ir.Value, other: ir.Value, p: float = 2) -> ir.Value:
     """torch.dist to Sub and the norm of all."""
-    first, second = ctx.operands(input, other)
-    apart = ctx.op("Sub", first, second)
+    apart = _difference(ctx, *ctx.operands(input, other))
+    return vector_norm(ctx, apart, p, range(len(ctx.shape_of(apart))), False)
+
+
+@lowering("pairwise_distance")
+def pairwise_distance(
+    ctx: Context,
+    x1: ir.Value,
+    x2: ir.Value,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    keepdim: bool = False,
+) -> ir.Value:
+    """torch.nn.functional.pairwise_distance to Sub, Add of eps, and the norm of the last axis."""
+    apart = _difference(ctx, *ctx.operands(x1, x2))
+    apart = ctx.know(ctx.op("Add", apart, ctx.like(eps)), ctx.info_of(apart))
+    return vector_norm(ctx, apart, p, [len(ctx.shape_of(apart)) - 1], keepdim)
+
+
+@lowering("cdist")
+def cdist(
+    ctx: Context, x1: ir.Value, x2: ir.Value, p: float = 2.0, compute_mode: Any = None
+) -> ir.Value:
+    """torch.cdist to Sub and the norm; many Euclidean ones to MatMul and Sqrt, as in torch."""
+    (*lead, rows, width), (*other, columns, _) = ctx.shape_of(x1), ctx.shape_of(x2)
+    many = any(isinstance(count, str) or count > _FEW for count in (rows, columns))
+    never = compute_mode in (2, "donot_use_mm_for_euclid_dist")
+    if p == 2 and (many or compute_mode in (1, "use_mm_for_euclid_dist")) and not never:
+        return _by_product(ctx, x1, x2)
+    apart = _difference(
+        ctx,
+        ctx.reshape(x1, (*lead, rows, 1, width)),
+        ctx.reshape(x2, (*other, 1, columns, width)),
+    )
+    return vector_norm(ctx, apart, p, [len(ctx.shape_of(apart)) - 1], False)
+
+
+_FEW = 25
+"""Vectors up to which torch.cdist subtracts; past it, it multiplies matrices."""
+
+
+def _by_product(ctx: Context, x1: ir.Value, x2: ir.Value) -> ir.Value:
+    """Return sqrt(a² - 2ab + b²), which is no less than zero but for rounding."""
+    rank = len(ctx.shape_of(x2))
+    turned = permuted(ctx, x2, [*range(rank - 2), rank - 1, rank - 2])
+    squares = reduced(ctx, "ReduceSumSquare", x1, [len(ctx.shape_of(x1)) - 1], True)
+    others = reduced(ctx, "ReduceSumSquare", turned, [rank - 2], True)
+    product = ctx.op("MatMul", ctx.op("Mul", x1, ctx.like(-2)), turned)
+    total = ctx.op("Add", ctx.op("Add", product, squares), others)
+    return ctx.op("Sqrt", ctx.op("Max", total, ctx.like(0)))
+
+
+def _difference(ctx: Context, first: ir.Value, second: ir.Value) -> ir.Value:
     shape = broadcast_shape([ctx.shape_of(first), ctx.shape_of(second)])
-    ctx.know(apart, TensorInfo(shape, ctx.result.dtype))
-    return vector_norm(ctx, apart, p, range(len(shape)), False)
+    return ctx.know(ctx.op("Sub", first, second), TensorInfo(shape, ctx.result.dtype))
+
+
+@lowering("cross", "linalg_cross")
+def cross(ctx: Context, input: ir.Value, other: ir.Value, dim: int | None = None) -> ir.Value:
+    """torch.cross and torch.linalg.cross to Gather, Mul and Sub."""
+    shape = ctx.result.shape
+    if dim is None:
+        dim = -1 if ctx.record.op == "linalg_cross" else shape.index(3)
+        if any(isinstance(length, str) for length in shape[:dim]):
+            raise Unsupported("a cross product along whichever axis has three elements")
+    axis = axis_of(dim, len(shape))
+    first, second = (expanded(ctx, value, shape) for value in ctx.operands(input, other))
+    next_, last = ctx.ints([1, 2, 0]), ctx.ints([2, 0, 1])
+    left, right = (
+        ctx.op("Mul", gathered(ctx, first, a, axis), gathered(ctx, second, b, axis))
+        for a, b in ((next_, last), (last, next_))
+    )
+    return ctx.op("Sub", left, right)
