@@ -162,6 +162,7 @@ class _Judge:
         self._rankings = rankings
         self.looked_closer: set[tuple[str, int, str]] = set()
         self.ties: set[tuple[str, int, str]] = set()
+        self._rounded: tuple[_Outcome, list[Arrays]] | None = None
         self._noise = [
             {name: _scaled(single, run.reference, name) for name, single in values.items()}
             for run in outcomes
@@ -200,7 +201,9 @@ class _Judge:
         A result that is a small difference of large numbers can agree with the reference by luck;
         inputs that differ by one rounding show how far luck goes.
         """
-        runs = self._reference.rounded_runs(outcome.case)
+        if self._rounded is None or self._rounded[0] is not outcome:  # for all its outputs
+            self._rounded = outcome, self._reference.rounded_runs(outcome.case)
+        runs = self._rounded[1]
         return max((_scaled(run[name], outcome.reference, name) for run in runs), default=0.0)
 
     def _tied(
