@@ -175,8 +175,10 @@ def _difference(ctx: Context, first: ir.Value, second: ir.Value) -> ir.Value:
 def cross(ctx: Context, input: ir.Value, other: ir.Value, dim: int | None = None) -> ir.Value:
     """torch.cross and torch.linalg.cross to Gather, Mul and Sub."""
     shape = ctx.result.shape
-    if dim is None:
-        dim = -1 if ctx.record.op == "linalg_cross" else shape.index(3)
+    if ctx.record.op == "linalg_cross":
+        dim = -1 if dim is None else dim
+    elif dim is None:
+        dim = shape.index(3)
         if any(isinstance(length, str) for length in shape[:dim]):
             raise Unsupported("a cross product along whichever axis has three elements")
     axis = axis_of(dim, len(shape))
