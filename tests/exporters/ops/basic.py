@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tests.exporters.ops.row import IMAGE, Row
+from tests.exporters.ops.row import Row
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
