@@ -44,16 +44,15 @@ class Net(nn.Module):
 def net(function: Function, **parts: Any) -> nn.Module:
     """Return a network in eval mode; its norms have seen something."""
     module = Net(function, **parts)
-    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
     with torch.no_grad():
-        for name, tensor in module.named_buffers():
-            if name.endswith("running_mean"):
-                tensor.copy_(torch.randn(tensor.shape, generator=generator))
-            if name.endswith("running_var"):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-        for tensor in module.parameters():
-            if tensor.dim() == 1:
-                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+        for norm in module.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                for tensor in (norm.weight, norm.bias, norm.running_mean):
+                    if isinstance(tensor, Tensor):
+                        tensor.normal_()
+                if norm.running_var is not None:
+                    norm.running_var.uniform_(0.5, 1.5)
     return module.eval()
 
 

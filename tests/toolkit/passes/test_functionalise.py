@@ -522,6 +522,17 @@ def expanded_and_then_written_to(m: Any, x: Tensor) -> Any:
     return e * 2, h
 
 
+@rows()
+def another_shape_in_place(m: Any, x: Tensor) -> Any:
+    h = x * 2
+    k, part = h, h[:, 1:]
+    h.unsqueeze_(1)
+    part.mul_(2)
+    h.transpose_(1, 2).squeeze_(2)
+    h += 1
+    return h, k, part
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_function_stays_the_same_to_the_last_bit(name: str) -> None:
     function, parts = RIGHT[name]
@@ -535,12 +546,13 @@ def test_the_function_stays_the_same_to_the_last_bit(name: str) -> None:
 
 def refused_squeeze(m: Any, x: Tensor) -> Any:
     h = x[:, :1] * 2
+    k = h.relu_()  # the same tensor by another name
     h.squeeze_(1)
-    return h
+    return k
 
 
 def refused_t(m: Any, x: Tensor) -> Any:
-    return (x.flatten(1) * 2).t_()
+    return (x.flatten(1) * 2).relu_().t_()
 
 
 def refused_resize(m: Any, x: Tensor) -> Any:
