@@ -31,8 +31,9 @@ def trace(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Trace MODEL with torch.fx, prove the graph against the module and print it.
+    """Trace MODEL, prove the graph against the module and print it.
 
+    torch.fx traces it; torch.export where torch.fx cannot, and then that is said.
     --json has every annotation of every node. --explain runs what an export runs over the graph:
     which writes in place became values, what was folded, merged and dropped, each with its proof.
 
@@ -119,6 +120,7 @@ def _facts(graph: Graph) -> dict[str, object]:
         "name": graph.name,
         "class": graph.class_name,
         "batch": graph.batch,
+        "capture": graph.capture,
         "totals": dataclasses.asdict(graph.totals),
         "dead_modules": [dataclasses.asdict(m) for m in graph.dead_modules],
         "unused_parameters": list(graph.unused_parameters),
@@ -153,6 +155,8 @@ def _print(graph: Graph) -> None:
         f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
         f"{peak:.1f} MiB of activations at most"
     )
+    if graph.capture != "torch.fx":
+        click.echo(f"traced by {graph.capture}")
     for module in graph.dead_modules:
         click.echo(
             f"never called: {module.path} ({module.class_name}, {module.n_params:,} parameters)"

@@ -77,6 +77,7 @@ def describe_model(model: LoadedModel, graph: Graph) -> dict[str, Any]:
         "preprocess": dict(model.inside),
         "labels": len(model.labels),
         "batch": graph.batch,
+        "capture": graph.capture,
         "inputs": [
             {"name": v.name, "dtype": v.info.dtype, "shape": list(v.info.shape)}
             for v in graph.inputs

@@ -20,6 +20,8 @@ def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
     click.echo(f"{model['name']}: {model['parameters']:,} parameters{unused}, "
                f"{model['multiply_adds']:,} multiply-adds for one item")  # fmt: skip
     click.echo(f"weights: {model['weights']}")
+    if model["capture"] != "torch.fx":
+        click.echo(f"traced by {model['capture']}")
     for module in model["dead_modules"]:
         click.echo(f"never called: {module['path']} ({module['class']}, "
                    f"{module['parameters']:,} parameters)")  # fmt: skip

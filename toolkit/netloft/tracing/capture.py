@@ -48,7 +48,7 @@ class Captured:
 
     def explained(self, fault: TraceError) -> TraceError:
         """Return what to tell about a graph that turned out to be wrong."""
-        return fault if self.refusal is None else _both(self.refusal, fault.problem, "")
+        return fault if self.refusal is None else _both(self.refusal, CaptureError(fault.problem))
 
 
 def capture(
@@ -102,18 +102,18 @@ def _exported(module: nn.Module, tracer: ExportTracer, refusal: TraceError) -> C
     try:
         return Captured(work, tracer, tracer.trace(work), refusal)
     except CaptureError as error:
-        raise _both(refusal, str(error), error.source) from error
+        raise _both(refusal, error) from error
 
 
-def _both(refusal: TraceError, reason: str, source: str) -> TraceError:
+def _both(refusal: TraceError, failure: CaptureError) -> TraceError:
     """Tell why torch.fx stops, and why torch.export does where that is another reason."""
-    if source and source == refusal.source:
+    if failure.source and failure.source == refusal.source:
         return refusal
-    where = f" ({source})" if source else ""
+    where = f" ({failure.source})" if failure.source else ""
     return TraceError(
-        f"{refusal.problem}; torch.export fails too: {reason}{where}",
+        f"{refusal.problem}; torch.export fails too: {failure}{where}",
         node=refusal.node,
         module=refusal.module,
         source=refusal.source,
-        remedy=refusal.remedy,
+        remedy=failure.remedy or refusal.remedy,
     )

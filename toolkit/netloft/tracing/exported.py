@@ -31,6 +31,11 @@ __all__ = ["CaptureError", "ExportTracer"]
 _BATCH = 7
 """What the example is brought to: torch.export takes 0 and 1 for lengths that never change."""
 
+_REMEDY = (
+    "export the part of the network in front of that choice: a module of your own whose forward "
+    "takes the batch as one tensor and returns what the choice is made from"
+)
+
 _SIZES = (*range(2, 513), *(2**power + step for power in range(10, 21) for step in (-1, 0, 1)))
 """Batch sizes at which the capture has to hold; 1 is left to the run of module and graph."""
 
@@ -166,5 +171,5 @@ def _failure(error: BaseException) -> CaptureError:
         return error
     source = describe(raised_at(error) or frame_in(str(error)))
     if hasattr(error, "cond"):
-        return CaptureError("the path taken depends on the values of a tensor", source)
+        return CaptureError("the path taken depends on the values of a tensor", source, _REMEDY)
     return CaptureError(first_line(error).rstrip(".")[:200], source)

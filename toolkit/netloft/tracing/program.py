@@ -29,11 +29,12 @@ class CaptureError(Exception):
     Args:
         reason: Why not.
         source: `file.py:line` of the user's code, and the line's text.
+        remedy: What to change, where that is not what torch.fx asks for.
     """
 
-    def __init__(self, reason: str, source: str = "") -> None:
+    def __init__(self, reason: str, source: str = "", remedy: str = "") -> None:
         super().__init__(reason)
-        self.source = source
+        self.source, self.remedy = source, remedy
 
 
 class ProgramReader:
