@@ -19,7 +19,7 @@ from torch import fx, nn
 from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
-from netloft.graph.ops import writes
+from netloft.graph.ops import op_of, writes
 from netloft.tracing.clone import clone
 from netloft.tracing.constants import Watched, fresh_constants
 from netloft.tracing.hooks import Hooks, has_hooks
@@ -32,6 +32,13 @@ _IN_PLACE = (
     *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
     *("and", "or", "xor", "lshift", "rshift"),
 )
+_RESHAPING = ("squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_")
+"""Methods that write nothing: they give the tensor another shape."""
+
+_MAY_RETURN_ITS_INPUT = {
+    *("identity", "dropout", "feature_dropout", "stochastic_depth", "flatten", "to", "type"),
+    *("type_as", "float", "double", "half", "bfloat16", "int", "long", "bool", "cpu", "cuda"),
+}
 
 
 class RecordingProxy(fx.Proxy):
@@ -71,8 +78,29 @@ def _in_place(name: str) -> Callable[[RecordingProxy, object], fx.Proxy]:
     return method
 
 
+def _reshaped(name: str) -> Callable[..., fx.Proxy]:
+    def method(self: RecordingProxy, *args: object, **kwargs: object) -> fx.Proxy:
+        if _has_other_names(self):
+            return self.tracer.create_proxy("call_method", name, (self, *args), kwargs)
+        view = self.tracer.create_proxy("call_method", name.rstrip("_"), (self, *args), kwargs)
+        # every name of the tensor in the user's code is this very proxy
+        self.node = view.node
+        return self
+
+    return method
+
+
+def _has_other_names(tensor: RecordingProxy) -> bool:
+    """Tell whether another node may stand for the very same tensor, not for a view of it."""
+    root: nn.Module = getattr(tensor.tracer, "root")  # noqa: B009 - fx's base class hides it
+    nodes = (tensor.node, *tensor.node.users)
+    return any(writes(node, root) or op_of(node, root) in _MAY_RETURN_ITS_INPUT for node in nodes)
+
+
 for _name in _IN_PLACE:
     setattr(RecordingProxy, f"__i{_name}__", _in_place(_name))
+for _name in _RESHAPING:
+    setattr(RecordingProxy, _name, _reshaped(_name))
 
 
 def bind_inputs(
