@@ -77,6 +77,11 @@ def interpolate(
     return _smooth(ctx, input, axes, _SMOOTH[mode], bool(align_corners))
 
 
+def _torch_type(ctx: Context) -> torch.dtype:
+    """Return the type in which torch works out places and weights."""
+    return torch.float64 if ctx.result.dtype == "float64" else torch.float32
+
+
 def _scales(scale_factor: Any, n: int) -> list[float | None]:
     if isinstance(scale_factor, tuple | list):
         return [float(scale) for scale in scale_factor]
@@ -100,7 +105,7 @@ def _nearest(ctx: Context, input: ir.Value, axes: list[_Axis], mode: str) -> ir.
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )
-    dtype = torch.float64 if ctx.result.dtype == "float64" else torch.float32
+    dtype = _torch_type(ctx)
     for axis in changed:
         given, wanted = ctx.fixed([axis.given, axis.wanted])
         places = _places(axis, given, wanted, dtype, mode=mode)
@@ -135,7 +140,7 @@ def _times(given: Dim, wanted: Dim) -> int | None:
 
 
 def _places(axis: _Axis, given: int, wanted: int, dtype: torch.dtype, **options: Any) -> list[int]:
-    """Ask torch itself which element goes where; it works that out in the element type."""
+    """Ask torch itself which element goes where."""
     found = _asked(axis, torch.arange(given, dtype=dtype)[None], wanted, **options)
     return [int(place) for place in found[0]]
 
@@ -213,12 +218,13 @@ def _by_torch(
 ) -> ir.Value:
     """Ask torch itself for the weights of each axis."""
     matrices = {}
+    dtype = _torch_type(ctx)
     for axis in axes:
         given, wanted = ctx.fixed([axis.given, axis.wanted])
         if given == wanted and axis.scale in (None, 1.0):
             continue
         options = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
-        matrices[axis.axis] = _asked(axis, torch.eye(given), wanted, **options).numpy()
+        matrices[axis.axis] = _asked(axis, torch.eye(given, dtype=dtype), wanted, **options).numpy()
     return by_matrices(ctx, input, matrices)
 
 
