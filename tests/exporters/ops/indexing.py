@@ -54,6 +54,7 @@ READ = [
     Row("computed indices side by side", lambda x: x[:, some(x), SOME]),
     Row("computed indices apart", lambda x: x[:, some(x), :, SOME]),
     Row("one of each item", lambda x: x[torch.arange(x.shape[0]), x.flatten(1).argmax(-1) // 120]),
+    Row("a known mask", lambda x: x[:, MASK]),
     Row("select", lambda x: x.select(-1, -2) + torch.select(x, 3, 1)),
     Row("narrow", lambda x: x.narrow(1, -2, 2)),
     Row("narrow the batch", lambda x: x.narrow(0, 0, x.shape[0])),

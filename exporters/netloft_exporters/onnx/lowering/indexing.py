@@ -51,13 +51,11 @@ Cut = tuple[Dim, Dim, int]
 def getitem(ctx: Context, input: Any, index: Any) -> Any:
     """`x[index]`: ints and slices to Slice and Gather, tensors of integers to Gather or GatherND.
 
-    None goes to Unsqueeze. A mask gives a length that depends on the data.
+    None goes to Unsqueeze. A mask is indices too, if it is a constant.
     """
     if isinstance(input, tuple | list):
         return input[index]
-    items = items_of(ctx, input, index)
-    if any(is_mask(ctx, item) for item in items):
-        raise Unsupported("indexing with a mask, whose length depends on the data")
+    items = [one for item in items_of(ctx, input, index) for one in _numbered(ctx, item)]
     picks = picks_of(ctx, items)
     value = part(ctx, input, items, () if picks else ctx.result.shape)
     if len(picks) > 1:
@@ -125,6 +123,16 @@ def items_of(ctx: Context, input: ir.Value, index: Any) -> list[Item]:
         if isinstance(item, bool) or not isinstance(item, Item):
             raise Unsupported(f"the index {item!r}")
     return items
+
+
+def _numbered(ctx: Context, item: Item) -> list[Item]:
+    """Return a mask that is known as indices, one tensor for each axis that it takes."""
+    if not isinstance(item, ir.Value) or not is_mask(ctx, item):
+        return [item]
+    array = ctx.array_of(item)
+    if array is None:
+        raise Unsupported("indexing with a mask, whose length depends on the data")
+    return [ctx.constant(indices, "int64") for indices in array.nonzero()]
 
 
 def _taken(ctx: Context, item: Any) -> int:
