@@ -665,6 +665,17 @@ def test_annotations_stay_but_for_the_flag() -> None:
     assert made.totals.n_params == graph.totals.n_params
 
 
+def test_a_thousand_writes_to_one_tensor() -> None:
+    def forward(m: Any, x: Tensor) -> Any:
+        first = y = x * 1
+        for _ in range(1000):
+            y += 0.001
+        return first * y
+
+    module = net(forward)
+    assert equals(functional(traced(module)), module)
+
+
 def test_the_module_that_was_traced_is_as_it_was() -> None:
     relu = nn.ReLU(inplace=True)
     module = net(lambda m, x: m.relu(m.conv(x)), conv=conv(), relu=relu)

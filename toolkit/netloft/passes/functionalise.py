@@ -223,7 +223,9 @@ class _Functionaliser:
         self._make_pure(node, target)
         self._version[home] += 1
         self._results.add(node)
-        self._parent[node] = self._operand[node] = target
+        # what is written to again and again is still the one tensor: no chain of a thousand views
+        self._parent[node] = self._parent[target] if target in self._results else target
+        self._operand[node] = target
         self._seen[node] = self._version[home]
         self._assign(target, node, home)
 
