@@ -18,6 +18,7 @@ from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
 from netloft.parity.widened import Reread, Widened, widened
 from netloft.tracing.faithful import flatten_outputs, silent
+from netloft.tracing.nesting import room_for
 from netloft.tracing.tracer import detached_copy
 
 __all__ = ["Reference", "ReferenceRun"]
@@ -45,7 +46,8 @@ class Reference:
 
     def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
         self._graph = graph
-        self._module = detached_copy(module)
+        with room_for(module):
+            self._module = detached_copy(module)
         self._taps = tapped_module(graph, {tap.name: tap.node for tap in taps}) if taps else None
         self._both = tuple(m for m in (self._module, self._taps) if m is not None)
         self._float64 = Widened(*self._both)
@@ -91,7 +93,7 @@ class Reference:
     def _outputs(
         self, inputs: Mapping[str, torch.Tensor], precision: AbstractContextManager[Any]
     ) -> Arrays:
-        with torch.inference_mode(), silent(), precision:
+        with torch.inference_mode(), silent(), precision, room_for(self._module):
             result = self._module(**{name: t.clone() for name, t in inputs.items()})
             values = self._graph.named_outputs(flatten_outputs(result))
             if self._taps is not None:

@@ -19,6 +19,7 @@ from netloft.tracing.capture import Captured, capture
 from netloft.tracing.dead import dead_modules, unused_parameters
 from netloft.tracing.faithful import UnfaithfulError, check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
+from netloft.tracing.nesting import room_for
 from netloft.tracing.shapes import propagate_shapes
 from netloft.tracing.tracer import (
     bind_inputs,
@@ -62,7 +63,18 @@ def trace(
     """
     check_module(module)
     inputs = as_batched(bind_inputs(module, example_inputs), batch)
-    axes = checked_axes(dynamic, inputs)
+    with room_for(module):
+        return _traced(module, inputs, batch, name, prove, checked_axes(dynamic, inputs))
+
+
+def _traced(
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    batch: str | int,
+    name: str,
+    prove: bool,
+    axes: Axes,
+) -> Graph:
     captured = capture(module, inputs, batch, axes, private_copy if prove else detached_copy)
     called = captured.tracer.called
     erased = remove_dead(captured.graph, captured.root)
