@@ -83,4 +83,5 @@ def test_what_is_around_a_module_of_ones_own(tmp_path: Path) -> None:
     assert [output["name"] for output in manifest["outputs"]] == ["scores", "classes"]
     assert "2 photographs" in {row["input"] for row in bundle.report.parity}
     (stored,) = read_vectors(bundle.path / "test_data_set_0", "input").values()
-    assert (stored.dtype, stored.shape) == (np.uint8, (2, 32, 32, 3))
+    assert stored.dtype == np.dtype(np.uint8)
+    assert stored.shape == (2, 32, 32, 3)

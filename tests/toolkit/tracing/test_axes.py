@@ -96,9 +96,7 @@ class Rigid(nn.Module):
 
 
 def test_a_length_that_the_network_fixes_cannot_be_left_open() -> None:
-    with pytest.raises(
-        InputError, match=r"no other length of 'width' than 40 \(tried 41, 72"
-    ):
+    with pytest.raises(InputError, match=r"no other length of 'width' than 40 \(tried 41, 72"):
         trace(Rigid().eval(), (example(),), dynamic={"x": {3: "width"}})
     with pytest.raises(TraceError, match="the length 'width' cannot be left open"):
         trace(Rigid().eval(), (example(),), dynamic={"x": {3: "width"}}, prove=False)
