@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.graph.graph import annotation
-from netloft.passes.edit import Edit, called, info_of, output_nodes
+from netloft.graph.results import output_nodes
+from netloft.passes.edit import Edit, called, info_of
 
 
 def forward(m: Any, x: Tensor) -> Any:

@@ -43,7 +43,7 @@ CALLS: list[tuple[fx.Node, str, Any, tuple[Any, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("node", "op", "target", "args"), CALLS, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("node", "op", "target", "args"), CALLS, ids=[str(n) for n, *_ in CALLS])
 def test_the_call_that_gives_the_value(
     node: fx.Node, op: str, target: Any, args: tuple[Any, ...]
 ) -> None:

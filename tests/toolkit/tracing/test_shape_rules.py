@@ -202,11 +202,16 @@ UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
 ]
 
 
+def names_of(calls: list[tuple[Any, tuple[Any, ...]]]) -> list[str]:
+    """Name each call by its function and its place."""
+    return [f"{function.__name__} {index}" for index, (function, _) in enumerate(calls)]
+
+
 def on_meta(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(v.to("meta") if isinstance(v, torch.Tensor) else v for v in values)
 
 
-@pytest.mark.parametrize(("function", "values"), CALLS, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("function", "values"), CALLS, ids=names_of(CALLS))
 def test_a_rule_of_a_function_gives_what_it_gives(function: Any, values: tuple[Any, ...]) -> None:
     expected, made = function(*values), FUNCTION_RULES[function](*on_meta(values))
     assert (made.shape, made.dtype, made.stride()) == (
@@ -220,7 +225,7 @@ def test_every_rule_of_a_function_is_tried() -> None:
     assert {function for function, _ in CALLS} == set(FUNCTION_RULES)
 
 
-@pytest.mark.parametrize(("function", "values"), UNLIKE, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("function", "values"), UNLIKE, ids=names_of(UNLIKE))
 def test_what_a_rule_of_a_function_does_not_cover(function: Any, values: tuple[Any, ...]) -> None:
     with pytest.raises(NoAnswer):
         FUNCTION_RULES[function](*on_meta(values))

@@ -12,10 +12,10 @@ import torch
 from torch import fx, nn
 
 from netloft.graph.annotation import Annotation, TensorInfo
-from netloft.graph.cost import tensors
 from netloft.graph.graph import KEY, Graph, Value, annotation
+from netloft.graph.results import output_nodes
 
-__all__ = ["Edit", "NotFunctionalError", "Note", "called", "info_of", "output_nodes"]
+__all__ = ["Edit", "NotFunctionalError", "Note", "called", "info_of"]
 
 
 class NotFunctionalError(Exception):
@@ -258,18 +258,6 @@ def _is_wide(tensor: torch.Tensor | None, node: fx.Node) -> bool:
         and info is not None
         and info.dtype != "float64"
     )
-
-
-def output_nodes(result: Any) -> list[str]:
-    """Return the name of the node behind each tensor of a graph's result; empty for a number."""
-    if isinstance(result, fx.Node):
-        # a leaf module or function may give several tensors at once (an LSTM, a chunk)
-        return [result.name] * max(len(tensors(annotation(result).value)), 1)
-    if isinstance(result, dict):
-        result = list(result.values())
-    if isinstance(result, tuple | list):
-        return [name for item in result for name in output_nodes(item)]
-    return [] if result is None else [""]
 
 
 def info_of(node: fx.Node) -> TensorInfo | None:

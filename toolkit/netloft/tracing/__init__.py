@@ -13,6 +13,7 @@ from netloft.errors import TraceError
 from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
+from netloft.graph.results import output_nodes
 from netloft.tracing.annotate import annotate
 from netloft.tracing.axes import Axes, checked_axes, lengths_of
 from netloft.tracing.capture import Captured, capture
@@ -151,7 +152,7 @@ def _inputs(module: fx.GraphModule) -> tuple[Value, ...]:
 def _outputs(module: nn.Module, graph: fx.GraphModule, names: Sequence[str]) -> tuple[Value, ...]:
     (output,) = (n for n in graph.graph.nodes if n.op == "output")
     infos = tensors(output.meta["netloft"].value)
-    nodes = _output_nodes(output.args[0])
+    nodes = output_nodes(output.args[0])
     complex_ = [info.dtype for info in infos if info.dtype.startswith("complex")]
     if complex_:
         raise TraceError(
@@ -168,15 +169,3 @@ def _outputs(module: nn.Module, graph: fx.GraphModule, names: Sequence[str]) -> 
     return tuple(
         Value(name, info, node) for name, info, node in zip(names, infos, nodes, strict=True)
     )
-
-
-def _output_nodes(result: Any) -> list[str]:
-    if isinstance(result, fx.Node):
-        # a leaf module or function may give several tensors at once (an LSTM, a chunk)
-        count = max(len(tensors(result.meta["netloft"].value)), 1)
-        return [result.name] * count
-    if isinstance(result, Mapping):
-        result = list(result.values())
-    if isinstance(result, tuple | list):
-        return [name for item in result for name in _output_nodes(item)]
-    return [] if result is None else [""]  # a number: no tensor, and no node
