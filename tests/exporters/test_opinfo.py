@@ -14,10 +14,13 @@ EVERY = "NETLOFT_OPINFO_ALL"
 MOST: dict[Form, int] = {"function": 30, "method": 3, "in place": 3, "batched": 6}
 """Samples of one operator or layer in each way of writing it."""
 
-REFUSED: dict[str, str] = {}
+REFUSED: dict[str, str] = {
+    "linspace tensor_overload": "its ends are computed, and ONNX has no such operator",
+    "norm nuc": "needs singular values, which ONNX does not have",
+}
 """Operators and layers of which no sample is lowered, and why that is right."""
 
-LEAST_COVERED, LEAST_RIGHT = 1, 1
+LEAST_COVERED, LEAST_RIGHT = 440, 5900
 """What was covered before; it may only grow."""
 
 ENTRIES = entries()
