@@ -160,8 +160,9 @@ def parity(model: LoadedModel, inputs: Row, path: Path) -> Row:
     graph = trace(model.module, inputs, prove=False)
     made = [Case("noise", batch, fresh_inputs(inputs, batch, batch)) for batch in BATCHES]
     result = check_parity(graph, model.module, path, made, ["cpu"])
+    found = {row.status for row in result.rows}
     return {
-        "parity": result.status,
+        "parity": next((s for s in ("fail", "undecided") if s in found), "pass"),
         "parity_ratio": max(row.ratio for row in result.rows),
         "parity_batches": sorted({row.batch for row in result.rows}),
     }

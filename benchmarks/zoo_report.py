@@ -17,16 +17,21 @@ import onnx
 import onnxruntime as ort
 import torch
 import torchvision
+from torchvision import models
 
 Row = dict[str, Any]
+NAMES = [
+    name
+    for family in (models, models.segmentation, models.video)
+    for name in models.list_models(family)
+]
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def main() -> None:
     """Write docs/zoo.md and docs/images/zoo.svg."""
     rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
-    names = list(dict.fromkeys(torchvision.models.list_models()))
-    order = {name: i for i, name in enumerate(names)}
+    order = {name: i for i, name in enumerate(NAMES)}
     rows.sort(key=lambda row: (kind(row["name"]), order.get(row["name"], len(order))))
     (DOCS / "zoo.md").write_text(page(rows))
     shown = [row for row in rows if speedup(row, "dynamo_s") is not None]
@@ -35,10 +40,8 @@ def main() -> None:
 
 def kind(name: str) -> int:
     """Return 0 for classification, 1 for segmentation, 2 for video."""
-    families = torchvision.models.segmentation, torchvision.models.video
-    found = [
-        i for i, family in enumerate(families, 1) if name in torchvision.models.list_models(family)
-    ]
+    families = models.segmentation, models.video
+    found = [i for i, family in enumerate(families, 1) if name in models.list_models(family)]
     return found[0] if found else 0
 
 
@@ -110,7 +113,7 @@ def _summary(good: Sequence[Row]) -> list[str]:
     own = sum(row["route"] == "netloft" for row in good)
     right = sum(row["parity"] == "pass" for row in good)
     lines = [
-        f"- {len(good)} models measured: {own} lowered by netloft itself, {right} right at "
+        f"- {len(good)} of {len(NAMES)} models measured: {own} lowered by netloft itself, {right} right at "
         "batches 1, 3 and 5. The table has the largest error over PyTorch's own float32 error; "
         "inputs are noise, weights random, norms calibrated on photographs.",
     ]

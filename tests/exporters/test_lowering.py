@@ -44,7 +44,14 @@ def seeded(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.filterwarnings(
+    # PyTorch's own remarks on rows that use what is slow, new or on its way out
+    "ignore:Using padding='same' with even kernel:UserWarning",
+    "ignore:index_reduce:UserWarning",
+    "ignore:torch.searchsorted:UserWarning",
+    "ignore:Support for mismatched key_padding_mask:UserWarning",
+    "ignore:Implicit dimension choice for softmax:UserWarning",
+)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_an_operation_comes_out_right_by_its_route(row: Row, tmp_path: Path) -> None:
     net = seeded(Net(row))

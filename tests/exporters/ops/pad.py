@@ -39,7 +39,7 @@ ROWS = [
         Row(f"crop by {mode}", partial(F.pad, pad=(-1, -2, -3, 0), mode=mode))
         for mode in ("reflect", "replicate", "circular")
     ),
-    Row("reflect what is cut off", lambda x: F.pad(x, (9, -1), "reflect")),
+    Row("reflect what is cut off", lambda x: F.pad(x, (9, -1), "reflect"), (1, 4, 10)),
     Row("pad with infinity", lambda x: F.pad(x, (1, 1), value=float("inf")).clamp(max=9.0)),
     Row("pad by nothing", lambda x: F.pad(x, (0, 0, 0, 0)) * 2),
     Row("pad the channels", lambda x: F.pad(x, (0, 0, 0, 0, 1, 2), value=3.0)),
