@@ -114,8 +114,8 @@ def _summary(good: Sequence[Row]) -> list[str]:
     right = sum(row["parity"] == "pass" for row in good)
     lines = [
         f"- {len(good)} of {len(NAMES)} models measured: {own} lowered by netloft itself, "
-        f"{right} right at batches 1, 3 and 5. The table has the largest error over PyTorch's own float32 error; "
-        "inputs are noise, weights random, norms calibrated on photographs.",
+        f"{right} right at batches 1, 3 and 5. The table has the largest error over PyTorch's own "
+        "float32 error; inputs are noise, weights random, norms calibrated on photographs.",
     ]
     if dynamo:
         lines.append(
