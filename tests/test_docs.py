@@ -59,3 +59,11 @@ def test_the_version_is_said_once() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == netloft.__version__
+
+
+def test_the_passes_are_documented_in_their_order() -> None:
+    from netloft.passes import DEFAULT
+
+    text = (ROOT / "docs" / "passes.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert told == list(dict.fromkeys(function.__name__ for function in DEFAULT))
