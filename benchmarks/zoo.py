@@ -122,6 +122,7 @@ def stages(model: LoadedModel, inputs: Row, path: Path) -> Row:
         start = time.process_time()
         passed = run_passes(graph)
         took["passes"] = time.process_time() - start
+        path.unlink(missing_ok=True)  # torch.onnx writes to a fresh place too
         took["lower"] = cpu_seconds(lambda p=passed: lower_directly(p.graph, 20))  # type: ignore[misc]
         took["whole"] = cpu_seconds(lambda: to_onnx(model.module, inputs, path, prove=False))
         rounds.append(took)

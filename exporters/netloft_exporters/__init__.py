@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from netloft.graph.graph import Graph
     from netloft.models.loaded import LoadedModel
     from netloft.models.wrapping import Statistics
+    from netloft_exporters.onnx import Written
 
 __all__ = ["to_onnx"]
 
@@ -71,10 +73,10 @@ def to_onnx(
         OutputError: The file cannot be written.
     """
     from netloft.errors import OutputError
+    from netloft.garbage import collector_paused
     from netloft.models.given import of_module
     from netloft.passes import choose_passes
     from netloft.tracing import trace
-    from netloft_exporters.onnx import write_onnx
 
     target = Path(path)
     if not target.parent.is_dir() or target.is_dir():
@@ -82,22 +84,34 @@ def to_onnx(
     chosen = choose_passes(passes, without)
     around: dict[str, Any] = {"preprocess": preprocess, "head": head, "labels": labels}
     model, inputs = of_module(module, example_inputs, **around, batch=batch)
-    graph = trace(model.module, inputs, batch, name=model.name, prove=prove, dynamic=dynamic)
+    # proving copies the network, so that there the collector is needed
+    with contextlib.nullcontext() if prove else collector_paused():
+        graph = trace(model.module, inputs, batch, name=model.name, prove=prove, dynamic=dynamic)
+        options = {"opset": opset, "passes": chosen, "functions": functions, "prove": prove}
+        written = _placed(graph, model, inputs, target, options)
+    for note in written.notes:
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
+    return target
+
+
+def _placed(
+    graph: Graph,
+    model: LoadedModel,
+    inputs: Mapping[str, torch.Tensor],
+    target: Path,
+    options: Mapping[str, Any],
+) -> Written:
+    """Write a file beside its place, prove it if asked to, and put it there."""
+    from netloft.errors import OutputError
+    from netloft_exporters.onnx import write_onnx
+
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".netloft-") as folder:
             staged = Path(folder) / target.name
             written = write_onnx(
-                graph,
-                model.module,
-                inputs,
-                staged,
-                opset,
-                passes=chosen,
-                prove=prove,
-                metadata=model.metadata,
-                functions=functions,
+                graph, model.module, inputs, staged, metadata=model.metadata, **options
             )
-            if prove:
+            if options["prove"]:
                 _prove(graph, model, inputs, staged)
             # the weights first: a header must never point at data that is not there yet
             for file in sorted(Path(folder).iterdir(), key=lambda p: p == staged):
@@ -106,9 +120,7 @@ def to_onnx(
         raise OutputError(
             f"{target} could not be written: {error.strerror or error}", remedy="name another file"
         ) from error
-    for note in written.notes:
-        warnings.warn(note, RuntimeWarning, stacklevel=2)
-    return target
+    return written
 
 
 def _prove(

@@ -27,6 +27,8 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "linear": F.linear,
 }
 
+_AT_A_TIME = 1 << 16  # numbers of a weight that are scaled in float64
+
 _CONV = ("stride", "padding", "dilation", "groups")
 _CONV_T = ("stride", "padding", "output_padding", "groups", "dilation")
 _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
@@ -69,14 +71,17 @@ class Affine(nn.Module):
     @property
     def channels(self) -> int:
         """How many channels the result has."""
-        transposed = self.op.startswith("conv_transpose")
-        size = self.own_weight.shape[1 if transposed else 0]
-        return size * int(self.options.get("groups", 1)) if transposed else size
+        size = self.own_weight.shape[1 if self._is_transposed else 0]
+        return size * int(self.options.get("groups", 1)) if self._is_transposed else size
 
     @property
     def weight(self) -> Tensor:
         """The weight to compute with, in its own element type."""
-        return self._wide_weight().to(self.own_weight.dtype) if self._folded else self.own_weight
+        if not self._folded:
+            return self.own_weight
+        if self._scale is not None and self._inner is None and not self._is_transposed:
+            return _scaled_rows(self.own_weight.detach(), self._scale)
+        return self._wide_weight().to(self.own_weight.dtype)
 
     @property
     def bias(self) -> Tensor | None:
@@ -132,12 +137,16 @@ class Affine(nn.Module):
     def _folded(self) -> bool:
         return self._scale is not None or self._inner is not None
 
+    @property
+    def _is_transposed(self) -> bool:
+        return self.op.startswith("conv_transpose")
+
     def _wide_weight(self) -> Tensor:
         weight = self.own_weight.detach().double()
         # (out, in / groups, …), and (in, out / groups, …) where transposed: the scales of the first
         # axis lie along it, and those of the second are each group's own
         first, second = self._scale, self._inner
-        if self.op.startswith("conv_transpose"):
+        if self._is_transposed:
             first, second = second, first
         if first is not None:
             weight = weight * first.reshape(-1, *[1] * (weight.dim() - 1))
@@ -154,6 +163,17 @@ class Affine(nn.Module):
         if self._scale is None or self._shift is None:
             return wide
         return self._shift if wide is None else wide * self._scale + self._shift
+
+
+def _scaled_rows(weight: Tensor, scale: Tensor) -> Tensor:
+    """Multiply in float64 some rows at a time, which then stay in the processor's cache."""
+    made = torch.empty_like(weight)
+    scales = scale.reshape(-1, *[1] * (weight.dim() - 1))
+    step = max(1, _AT_A_TIME * len(weight) // max(1, weight.numel()))
+    for start in range(0, len(weight), step):
+        rows = slice(start, start + step)
+        made[rows] = weight[rows].double().mul_(scales[rows])
+    return made
 
 
 def affine_of(edit: Edit, node: fx.Node, record: Annotation) -> Affine | None:

@@ -16,6 +16,7 @@ from netloft.errors import TraceError, first_line
 from netloft.tracing.shape_rules import (
     FUNCTION_RULES,
     NAMED,
+    NAMED_FUNCTIONS,
     SHAPE_RULES,
     NoAnswer,
     has_channels_last,
@@ -192,9 +193,9 @@ class _Meta(_Recorder):
         """Call a function; one that makes a tensor out of numbers makes it here."""
         function: Callable[..., Any] = target
         rule = FUNCTION_RULES.get(target)
-        if rule is not None and not kwargs:
+        if rule is not None and (not kwargs or target in NAMED_FUNCTIONS):
             try:
-                return rule(*args)
+                return rule(*args, **kwargs)
             except NoAnswer:
                 pass  # an unlike pair, which PyTorch's own kernel is asked about
         if target in _BLIND:

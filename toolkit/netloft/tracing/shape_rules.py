@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FUNCTION_RULES", "SHAPE_RULES", "NoAnswer", "has_channels_last"]
+__all__ = ["FUNCTION_RULES", "NAMED_FUNCTIONS", "SHAPE_RULES", "NoAnswer", "has_channels_last"]
 
 Rule = Callable[..., Any]
 
@@ -191,18 +191,38 @@ def _elementwise(first: Any, second: Any) -> Tensor:
         first, second = second, first
     _require(isinstance(first, Tensor))
     _require(first.dtype.is_floating_point and first.is_contiguous())
-    if isinstance(second, Tensor):
-        _require(second.shape == first.shape and second.dtype is first.dtype)
-        _require(second.is_contiguous())
-    else:
+    if not isinstance(second, Tensor):
         _require(type(second) in (int, float))
-    return _empty(first, tuple(first.shape))
+        return _empty(first, tuple(first.shape))
+    _require(second.dtype is first.dtype and second.is_contiguous())
+    if second.shape == first.shape:
+        return _empty(first, tuple(first.shape))
+    broadcast: Callable[..., torch.Size] = torch.broadcast_shapes
+    shape = tuple(broadcast(first.shape, second.shape))
+    _require(min(shape, default=0) > 1)  # an axis of length one may lie anywhere in memory
+    return _empty(first, shape)
 
 
 def _product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     _require(input.is_contiguous() and input.shape[-1] == weight.shape[1] and weight.dim() == 2)
     _require(input.dtype is weight.dtype and (bias is None or bias.dtype is weight.dtype))
     return _empty(input, (*input.shape[:-1], weight.shape[0]))
+
+
+def _rolled(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    axes = (dims,) if isinstance(dims, int) else () if dims is None else tuple(dims)
+    _require(all(-input.dim() <= axis < input.dim() for axis in axes))
+    _require(dims is None or len(axes) == (1 if isinstance(shifts, int) else len(shifts)))
+    _require(input.is_contiguous())
+    _require(dims is not None or isinstance(shifts, int) or len(shifts) == 1)
+    return _empty(input, tuple(input.shape))
+
+
+def _unit_length(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    _require(input.dtype.is_floating_point and input.is_contiguous())
+    _require(type(p) is type(eps) is float and -input.dim() <= dim < input.dim())
+    _require(min(input.shape) > 1)
+    return _empty(input, tuple(input.shape))
 
 
 FUNCTION_RULES: dict[Any, Rule] = {
@@ -212,6 +232,11 @@ FUNCTION_RULES: dict[Any, Rule] = {
     operator.truediv: _elementwise,
     torch.add: _elementwise,
     torch.mul: _elementwise,
+    torch.roll: _rolled,
     nn.functional.linear: _product,
+    nn.functional.normalize: _unit_length,
 }
-"""Likewise for functions, called with tensors in order and nothing else."""
+"""Likewise for functions, called with what the rule takes."""
+
+NAMED_FUNCTIONS = (torch.roll, nn.functional.normalize)
+"""Whose rules take arguments by name."""
