@@ -197,6 +197,7 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (torch.roll, (X, 1, -1)),
     (nn.functional.normalize, (X,)),
     (nn.functional.normalize, (X, 3.0, -1)),
+    (nn.functional.normalize, (X, 2.0, -1, 1e-12, None)),  # what torch.fx records
     (nn.functional.linear, (X, torch.randn(5, 4), torch.randn(5))),
 ]
 UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [

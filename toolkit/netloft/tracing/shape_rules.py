@@ -218,7 +218,10 @@ def _rolled(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     return _empty(input, tuple(input.shape))
 
 
-def _unit_length(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def _unit_length(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
+) -> Tensor:
+    _require(out is None)
     _require(input.dtype.is_floating_point and input.is_contiguous())
     _require(type(p) is type(eps) is float and -input.dim() <= dim < input.dim())
     _require(min(input.shape) > 1)
