@@ -9,6 +9,8 @@ from a module in memory to a file on disk, warm: netloft's are medians of three;
 once, after a first export of a small network, which loads what it imports. Latency is measured in
 interleaved rounds in ONNX Runtime on one thread, netloft's file and torch.onnx's in turn, in CPU
 time of the thread.
+
+Of detection and optical flow models the outcome alone is kept; flow is of pictures of 128 x 128.
 """
 
 from __future__ import annotations
@@ -55,10 +57,16 @@ Row = dict[str, Any]
 
 
 def models() -> list[str]:
-    """Return the models, classification first; quantised, detection and flow models are others."""
+    """Return the models, classification first; not the quantised ones."""
     families = torchvision.models, torchvision.models.segmentation, torchvision.models.video
     names = [name for family in families for name in torchvision.models.list_models(family)]
-    return list(dict.fromkeys(names))
+    return [*dict.fromkeys(names), *others()]
+
+
+def others() -> list[str]:
+    """Return the models of detection and optical flow."""
+    families = torchvision.models.detection, torchvision.models.optical_flow
+    return [name for family in families for name in torchvision.models.list_models(family)]
 
 
 def loaded(name: str) -> LoadedModel:
@@ -208,6 +216,21 @@ def measure(name: str) -> Row:
     return row
 
 
+def outcome(name: str) -> Row:
+    """Export a detection or flow model and compare the file; or tell why there is none."""
+    torch.manual_seed(0)
+    try:
+        model = load_model(f"torchvision:{name}")
+        inputs = {key: t[..., :128, :128].contiguous() for key, t in model.example().items()}
+        with tempfile.TemporaryDirectory() as text:
+            path = Path(text) / "ours.onnx"
+            graph = trace(model.module, inputs)
+            written = write_onnx(graph, model.module, inputs, path)
+            return {"name": name, "route": written.route, **parity(model, inputs, path)}
+    except NetloftError as error:
+        return {"name": name, "refused": error.problem}
+
+
 def _torch_rows(module: nn.Module, inputs: Row, folder: Path, theirs: Path) -> Row:
     row: Row = {}
     for key, dynamo in (("script", False), ("dynamo", True)):
@@ -256,7 +279,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "one":
         try:
-            print(json.dumps(measure(given.target)))
+            work = outcome if given.target in others() else measure
+            print(json.dumps(work(given.target)))
         except NetloftError as error:
             print(json.dumps({"name": given.target, "error": str(error)}))
     else:

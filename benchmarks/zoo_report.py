@@ -97,11 +97,26 @@ def page(rows: Sequence[Row]) -> str:
     lines.append("| " + " | ".join(name for name, _ in COLUMNS) + " |")
     lines.append("|" + "---|" * len(COLUMNS))
     lines += ["| " + " | ".join(cell(row) for _, cell in COLUMNS) + " |" for row in good]
-    failed = [row for row in rows if "whole_s" not in row]
+    lines += _others([row for row in rows if "refused" in row or _is_short(row)])
+    failed = [row for row in rows if "error" in row]
     if failed:
         lines += ["", "Failed:", ""]
         lines += [f"- {row['name']}: {row.get('error', '').splitlines()[-1:]}" for row in failed]
     return "\n".join(lines) + "\n"
+
+
+def _is_short(row: Row) -> bool:
+    return "whole_s" not in row and "parity" in row
+
+
+def _others(rows: Sequence[Row]) -> list[str]:
+    """Return what became of the detection and flow models."""
+    lines = ["", "## Detection and optical flow", "", "| model | path | outcome |", "|---|---|---|"]
+    for row in rows:
+        told = f"refused: {row['refused']}" if "refused" in row else ""
+        right = f"{row.get('parity')} at 1, 3, 5, {row.get('parity_ratio', 0):.2f}"
+        lines.append(f"| {row['name']} | {row.get('route', '')} | {told or right} |")
+    return lines
 
 
 def _summary(good: Sequence[Row]) -> list[str]:

@@ -141,7 +141,9 @@ def cdist(
     (*lead, rows, width), (*other, columns, _) = ctx.shape_of(x1), ctx.shape_of(x2)
     many = any(isinstance(count, str) or count > _FEW for count in (rows, columns))
     never = compute_mode in (2, "donot_use_mm_for_euclid_dist")
-    if p == 2 and (many or compute_mode in (1, "use_mm_for_euclid_dist")) and not never:
+    # ONNX Runtime's MatMul does not broadcast to an empty batch
+    alike = lead == other or all(isinstance(n, int) and n > 0 for n in (*lead, *other))
+    if p == 2 and alike and (many or compute_mode in (1, "use_mm_for_euclid_dist")) and not never:
         return _by_product(ctx, x1, x2)
     apart = _difference(
         ctx,
