@@ -11,10 +11,11 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import fx
 from torch._ops import HigherOrderOperator, OpOverload
 
-from netloft.graph.annotation import Annotation
+from netloft.graph.annotation import Annotation, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import Graph, annotation
+from netloft.passes.affine import Affine
 from netloft_exporters.onnx.lowered import Lowered
 from netloft_exporters.onnx.lowering import LOWERINGS, Context, Unsupported
 from netloft_exporters.onnx.lowering.context import dtype_of
@@ -131,10 +132,19 @@ class _Lowering:
         found: dict[str, Any] = dict(plain)
         for name in weights:
             full = f"{path}.{name}"
+            if name == "weight" and isinstance(module, Affine) and module.is_folded:
+                found[name] = self._folded(full, module)
+                continue
             # a parametrised weight is computed anew by each read
             tensor = self._weights.setdefault(full, getattr(module, name, None))
             found[name] = None if tensor is None else self._context.weight(full, tensor)
         return op, found
+
+    def _folded(self, name: str, module: Affine) -> ir.Value:
+        """Return a weight that others were folded into; it is worked out when it is written."""
+        own = module.own_weight
+        info = TensorInfo(tuple(own.shape), str(own.dtype).removeprefix("torch."))
+        return self._context.derived(name, lambda: module.weight.detach().cpu().numpy(), info)
 
     def _weight(self, target: str) -> ir.Value:
         path, _, name = target.rpartition(".")

@@ -77,7 +77,7 @@ class Affine(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The weight to compute with, in its own element type."""
-        if not self._folded:
+        if not self.is_folded:
             return self.own_weight
         if self._scale is not None and self._inner is None and not self._is_transposed:
             return _scaled_rows(self.own_weight.detach(), self._scale)
@@ -134,7 +134,8 @@ class Affine(nn.Module):
         return function(input, weight, None if bias is None else bias.to(input.dtype), **options)
 
     @property
-    def _folded(self) -> bool:
+    def is_folded(self) -> bool:
+        """Whether the weight is not the layer's own."""
         return self._scale is not None or self._inner is not None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,6 @@ class Context:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._lengths: dict[str, ir.Value] = {}
         self._scalars: dict[tuple[str, str], ir.Value] = {}
-        self._transposed: dict[int, ir.Value] = {}
         self.inputs = [self._input(v.name, v.info) for v in graph.inputs]
 
     def _input(self, name: str, info: TensorInfo) -> ir.Value:
@@ -170,11 +169,10 @@ class Context:
         """Return a number in the element type of the result."""
         return self.constant(number, self.result.dtype)
 
-    def _add(self, name: str, array: npt.NDArray[Any]) -> ir.Value:
-        data = ir.Tensor(array, name=name)
-        value = ir.Value(
-            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(data.dtype), const_value=data
-        )
+    def _add(self, name: str, data: npt.NDArray[Any] | ir.LazyTensor) -> ir.Value:
+        tensor = data if isinstance(data, ir.LazyTensor) else ir.Tensor(data, name=name)
+        kind = ir.TensorType(tensor.dtype)
+        value = ir.Value(name=name, shape=tensor.shape, type=kind, const_value=tensor)
         self.initializers[name] = value
         return value
 
@@ -184,28 +182,31 @@ class Context:
 
     def _small(self, value: ir.Value) -> npt.NDArray[Any] | None:
         """Return the contents of a constant that is small enough to be worked on here and now."""
-        array = self.array_of(value)
-        return array if array is not None and array.size <= SMALL else None
+        tensor = value.const_value
+        return None if tensor is None or tensor.size > SMALL else tensor.numpy()
 
     def transposed(self, weight: ir.Value) -> ir.Value:
         """Return a matrix with its axes swapped; a weight is swapped once, as it is written."""
-        array = self.array_of(weight)
-        if array is None:
-            info = self.info_of(weight)
-            made = self.op("Transpose", weight, perm=[1, 0])
-            return self.know(made, TensorInfo(info.shape[::-1], info.dtype))
-        key = id(weight)
-        if key not in self._transposed:
-            made = self._add(f"{weight.name}_transposed", array.T)
-            self._transposed[key] = self.know(
-                made, TensorInfo(array.T.shape, self.info_of(weight).dtype)
-            )
-        return self._transposed[key]
+        info, tensor = self.info_of(weight), weight.const_value
+        turned = TensorInfo(info.shape[::-1], info.dtype)
+        if tensor is None:
+            return self.know(self.op("Transpose", weight, perm=[1, 0]), turned)
+        return self.derived(f"{weight.name}_transposed", lambda: tensor.numpy().T, turned)
 
-    def derived(self, name: str, array: npt.NDArray[Any], dtype: str) -> ir.Value:
-        """Return an initializer worked out here and now from a weight; one of each name."""
+    def derived(
+        self, name: str, make: Callable[[], npt.NDArray[Any]], info: TensorInfo
+    ) -> ir.Value:
+        """Return an initializer that is worked out from weights; one of each name.
+
+        Args:
+            name: Name in the file.
+            make: Works it out, anew each time it is read, so that no copy is kept.
+            info: What that gives.
+        """
         if name not in self.initializers:
-            self.know(self._add(name, array), TensorInfo(array.shape, dtype))
+            shape, dtype = ir.Shape(self.fixed(info.shape)), dtype_of(info.dtype)
+            data = ir.LazyTensor(lambda: ir.Tensor(make()), dtype, shape, name=name)
+            self.know(self._add(name, data), info)
         return self.initializers[name]
 
     def reshape(self, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:

@@ -65,12 +65,15 @@ def bilinear(
     """torch.nn.functional.bilinear to two MatMuls: by the weight, and of both inputs."""
     outputs, first, second = ctx.fixed(ctx.shape_of(weight))
     lead, dtype = ctx.shape_of(input1)[:-1], ctx.result.dtype
-    array = ctx.array_of(weight)
-    if array is None:
+    tensor = weight.const_value
+    if tensor is None:
         table = ctx.reshape(permuted(ctx, weight, [1, 0, 2]), (first, outputs * second))
     else:
-        laid = array.transpose(1, 0, 2).reshape(first, -1)
-        table = ctx.derived(f"{weight.name}_by_input", laid, dtype)
+        table = ctx.derived(
+            f"{weight.name}_by_input",
+            lambda: tensor.numpy().transpose(1, 0, 2).reshape(first, -1),
+            TensorInfo((first, outputs * second), dtype),
+        )
     rows = ctx.reshape(affine(ctx, input1, table, None), (*lead, outputs, second))
     made = ctx.op("MatMul", rows, ctx.reshape(input2, (*lead, second, 1)))
     made = ctx.reshape(ctx.know(made, TensorInfo((*lead, outputs, 1), dtype)), ctx.result.shape)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -301,17 +302,25 @@ class _MultiHead:
         turned: bool = False,
     ) -> ir.Value:
         """Return some rows of a weight, each times its factor, as columns if they are turned."""
-        ctx, array = self._ctx, self._ctx.array_of(weight)
-        if array is None:
+        ctx, tensor = self._ctx, weight.const_value
+        if tensor is None:
             part = weight if rows.stop is None else cut(ctx, weight, 0, rows.start, rows.stop)
             part = ctx.transposed(part) if turned else part
             info = ctx.info_of(part)
             if (factors == 1).all():
                 return part
             return ctx.know(ctx.op("Mul", part, ctx.constant(factors, info.dtype)), info)
-        made = (array[rows].T * factors).astype(array.dtype)
-        name = f"{weight.name}_{rows.start or 0}_{rows.stop or len(array)}_by_{self._head}"
-        return ctx.derived(name, made if turned else made.T, self._dtype)
+        total, *others = ctx.fixed(ctx.shape_of(weight))
+        start, stop, _ = rows.indices(total)
+        shape = (*others, stop - start) if turned else (stop - start, *others)
+
+        def make() -> npt.NDArray[Any]:
+            array = tensor.numpy()
+            made: npt.NDArray[Any] = (array[rows].T * factors).astype(array.dtype)
+            return made if turned else made.T
+
+        name = f"{weight.name}_{start}_{stop}_by_{self._head}"
+        return ctx.derived(name, make, TensorInfo(shape, self._dtype))
 
     def _lengthened(self, value: ir.Value, bias: ir.Value | None) -> ir.Value:
         """Put the key or value that every sequence gets, and one of zeros, behind the others."""

@@ -95,7 +95,8 @@ class _Layers:
         self, name: str, suffixes: Sequence[str], parts: list[npt.NDArray[Any]]
     ) -> ir.Value:
         full = f"{self._ctx.record.module}.{name}{suffixes[0]}"
-        return self._ctx.derived(full, np.stack(parts), str(parts[0].dtype))
+        info = TensorInfo((len(parts), *parts[0].shape), str(parts[0].dtype))
+        return self._ctx.derived(full, lambda: np.stack(parts), info)
 
 
 @lowering("lstm", "gru", "rnn")
