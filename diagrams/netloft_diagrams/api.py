@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
 
-__all__ = ["FORMATS", "check_format", "draw", "render"]
+__all__ = ["FORMATS", "STYLES", "check_format", "draw", "render"]
 
 FORMATS: Mapping[str, Callable[[Drawing], bytes]] = {
     "svg": lambda drawing: drawing.svg.encode("utf-8"),
@@ -26,8 +26,15 @@ FORMATS: Mapping[str, Callable[[Drawing], bytes]] = {
     "dot": lambda drawing: drawing.dot().encode("utf-8"),
     "mmd": lambda drawing: drawing.mermaid().encode("utf-8"),
     "txt": lambda drawing: drawing.table().encode("utf-8"),
+    "tex": lambda drawing: drawing.tex().encode("utf-8"),
 }
 """What can be written, by the suffix that asks for it."""
+
+STYLES: Mapping[str, tuple[str, ...]] = {
+    "structure": ("svg", "png", "pdf", "html", "dot", "mmd", "txt"),
+    "volume": ("svg", "png", "pdf", "tex"),
+}
+"""The ways to draw, and the formats that each has."""
 
 
 def draw(
@@ -38,6 +45,7 @@ def draw(
     expand: Sequence[str] = (),
     only: str = "",
     direction: str | None = None,
+    style: str = "structure",
 ) -> tuple[Path, ...]:
     """Draw a network into files; nothing is written unless everything can be drawn.
 
@@ -49,6 +57,7 @@ def draw(
         expand: Paths of modules to open whatever the depth.
         only: Path of a module to draw alone.
         direction: Where the flow runs, `right` or `down`; by default right, where that fits a page.
+        style: `structure`, or `volume` for feature maps as solids, with their kernels.
 
     Returns:
         The files that were written.
@@ -60,10 +69,10 @@ def draw(
     targets = tuple(Path(path) for path in paths)
     if not targets:
         raise UsageError("no file to draw to", remedy="give a name such as net.svg")
-    kinds = [check_format(path.suffix) for path in targets]
+    kinds = [check_format(path.suffix, style) for path in targets]
     for path in targets:
         check_writable(path)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style)
     made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds)}
     write_all({path: made[kind] for path, kind in zip(targets, kinds, strict=True)})
     return targets
@@ -78,26 +87,35 @@ def render(
     expand: Sequence[str] = (),
     only: str = "",
     direction: str | None = None,
+    style: str = "structure",
 ) -> bytes:
     """Draw a network and return the bytes that a file would hold; see `draw`."""
-    kind = check_format(format)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction)
+    kind = check_format(format, style)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style)
     return FORMATS[kind](drawing)
 
 
-def check_format(suffix: str) -> str:
+def check_format(suffix: str, style: str = "structure") -> str:
     """Return the format that a suffix asks for.
 
     Raises:
-        UsageError: It asks for none.
+        UsageError: It asks for none, or for one that the style does not have.
     """
+    if style not in STYLES:
+        raise UsageError(f"{style!r} is no style", remedy=f"give {' or '.join(STYLES)}")
     kind = suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(
             f"{suffix!r} is no format to draw in"
             if suffix
             else "a file without a suffix has no format",
-            remedy=f"end the name with {', '.join(f'.{name}' for name in FORMATS)}",
+            remedy=f"end the name with {', '.join(f'.{name}' for name in STYLES[style])}",
+        )
+    if kind not in STYLES[style]:
+        other = next(name for name, kinds in STYLES.items() if kind in kinds)
+        raise UsageError(
+            f"the style {style} is not drawn as .{kind}",
+            remedy=f"ask for the style {other}, or for {', '.join(STYLES[style])}",
         )
     return kind
 
@@ -109,6 +127,7 @@ def _drawing(
     expand: tuple[str, ...],
     only: str,
     direction: str | None,
+    style: str,
 ) -> Drawing:
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
@@ -127,4 +146,4 @@ def _drawing(
         from netloft.tracing import trace
 
         graph = trace(graph, example_inputs)
-    return Drawing(graph, Options(depth, expand, only, direction or ""))
+    return Drawing(graph, Options(depth, expand, only, direction or "", style=style))

@@ -57,13 +57,16 @@ def _is_file(word: str) -> bool:
 @click.command(cls=_ManyFiles)
 @model_options
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE …",
-              help="Files to write; the suffix is the format: svg png pdf html dot mmd txt. "
+              help="Files to write; the suffix is the format: svg png pdf html dot mmd txt tex. "
               "Default: NAME.svg.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(0), default=None,
               help="Open modules this deep, no deeper; default: what fits a page.")  # fmt: skip
 @click.option("--expand", multiple=True, metavar="PATH",
               help="Open this module and all inside it; repeat for more.")  # fmt: skip
 @click.option("--only", default="", metavar="PATH", help="Draw this module alone.")
+@click.option("--style", type=click.Choice(["structure", "volume"]), default="structure",
+              show_default=True,
+              help="Boxes in frames, or feature maps as solids.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["right", "down"]), default=None,
               show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
@@ -78,6 +81,7 @@ def draw(
       netloft draw myresnet -o myresnet.svg myresnet.png
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
+      netloft draw alphago --style volume -o alphago.svg alphago.tex
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files

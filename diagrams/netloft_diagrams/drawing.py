@@ -16,6 +16,8 @@ from netloft_diagrams.raster import pdf, png
 from netloft_diagrams.scene import Scene, boxes_of, frames_of
 from netloft_diagrams.svg import svg
 from netloft_diagrams.table import mermaid, table
+from netloft_diagrams.volume import figure, tikz, volume_svg, volumes
+from netloft_diagrams.volume.figure import Figure
 
 __all__ = ["Drawing"]
 
@@ -51,13 +53,27 @@ class Drawing:
         return compose(self.scene, self.options)
 
     @cached_property
+    def volumes(self) -> Figure:
+        """The figure of solids."""
+        options = self.options
+        found = volumes(self.scene, self.graph, options.depth, options.expand)
+        return figure(self.scene, found)
+
+    @cached_property
     def svg(self) -> str:
         """The figure."""
+        if self.options.style == "volume":
+            return volume_svg(self.volumes)
         return svg(self.scene, self.placed)
 
     def png(self) -> bytes:
         """The figure as pixels."""
-        return png(self.svg, self.placed.width, self.placed.height)
+        size = self.volumes if self.options.style == "volume" else self.placed
+        return png(self.svg, size.width, size.height)
+
+    def tex(self) -> str:
+        """The figure of solids for LaTeX."""
+        return tikz(self.volumes)
 
     def pdf(self) -> bytes:
         """The figure for print."""

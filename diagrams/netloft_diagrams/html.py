@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netloft_diagrams import words
+from netloft_diagrams.facts import facts_line
 from netloft_diagrams.markup import escape
 from netloft_diagrams.measure import params_text, path_range
 from netloft_diagrams.scene import Box, Frame, Item, Scene
-from netloft_diagrams.svg import facts_line
 from netloft_diagrams.theme import family
 
 __all__ = ["page"]

@@ -29,6 +29,7 @@ class Options:
         only: Draw this module alone.
         direction: `right` or `down`; empty for `right`, and `down` where only that fits.
         graphviz: Let Graphviz place the items of every row.
+        style: `structure`, or `volume` for feature maps as solids.
     """
 
     depth: int | None = None
@@ -36,6 +37,7 @@ class Options:
     only: str = ""
     direction: str = ""
     graphviz: bool = False
+    style: str = "structure"
 
 
 @dataclass(frozen=True)

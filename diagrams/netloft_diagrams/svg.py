@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from netloft_diagrams import words
+from netloft_diagrams.facts import facts_line, flow, heading
 from netloft_diagrams.foot import legend, notes
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.marks import box_svg, frame_svg, wire_svg
 from netloft_diagrams.markup import escape, number
-from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene
+from netloft_diagrams.scene import Box, Frame, Item, Scene
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import FONT, MARGIN, PAGE_WIDTH, SMALL
 
-__all__ = ["facts_line", "svg"]
+__all__ = ["svg"]
 
 NARROWEST = 360.0
 HEADING = 15.0
@@ -20,8 +20,9 @@ HEADING = 15.0
 
 def svg(scene: Scene, placed: Placed) -> str:
     """Return the drawing as SVG text; the same scene always gives the same text."""
-    heading, facts = _title(scene.facts)
-    titled = max(width(heading, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
+    name = heading(scene.facts)
+    facts = f"{flow(scene.facts)} · {facts_line(scene.facts)} · for one item of the batch"
+    titled = max(width(name, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
     wide = max(placed.width + 2 * MARGIN, min(titled, PAGE_WIDTH), NARROWEST)
     room, top = wide - 2 * MARGIN, 60.0
     body = _inside(placed, MARGIN, top, placed.item.path, 0)
@@ -35,7 +36,7 @@ def svg(scene: Scene, placed: Placed) -> str:
         f"<desc>{escape(_description(scene))}</desc>\n"
         f'<rect {size} fill="#ffffff"/>\n'
     )
-    title = text(MARGIN, 24, heading, HEADING, bold=True, room=room)
+    title = text(MARGIN, 24, name, HEADING, bold=True, room=room)
     return (
         head + title + text(MARGIN, 40, facts, SMALL, room=room) + body + below + noted + "</svg>\n"
     )
@@ -54,35 +55,12 @@ def _inside(placed: Placed, dx: float, dy: float, above: str, depth: int) -> str
     return "".join(parts)
 
 
-def facts_line(facts: Facts) -> str:
-    """Return the numbers of the title block in one line."""
-    parts = [
-        f"{words.count(facts.n_params)} parameters",
-        f"{words.short_count(facts.macs)} multiply-adds",
-    ]
-    if facts.peak_activation_bytes:
-        parts.append(f"{words.bytes_text(facts.peak_activation_bytes)} peak activations")
-    if facts.depth:
-        parts.append(f"depth {facts.depth}")
-    return " · ".join(parts)
-
-
-def _flow(facts: Facts) -> str:
-    return f"{', '.join(facts.inputs)} → {', '.join(facts.outputs)}"
-
-
-def _title(facts: Facts) -> tuple[str, str]:
-    same = facts.class_name.lower() == facts.name.lower()
-    name = facts.class_name if same else f"{facts.name} · {facts.class_name}"
-    return name, f"{_flow(facts)} · {facts_line(facts)} · for one item of the batch"
-
-
 def _description(scene: Scene) -> str:
     """Say in words what the picture shows, for those who cannot see it."""
     facts = scene.facts
     steps = ", ".join(_step(item) for item in scene.root.items)
     dead = f" Never called: {'; '.join(facts.dead)}." if facts.dead else ""
-    return f"{_flow(facts)}; {facts_line(facts)}. In order: {steps}.{dead}"
+    return f"{flow(facts)}; {facts_line(facts)}. In order: {steps}.{dead}"
 
 
 def _step(item: Item) -> str:

@@ -19,7 +19,8 @@ from pypdf import PdfReader
 import netloft
 from netloft.errors import MissingError, OutputError, UsageError
 from netloft.graph import Graph
-from netloft_diagrams import FORMATS, draw, render
+from netloft_diagrams import draw, render
+from netloft_diagrams.api import STYLES
 
 TINY_DOT = """\
 digraph {
@@ -104,7 +105,7 @@ def test_html_needs_no_network_and_admits_its_own_script_only(
 
 
 def test_draw_writes_every_file(tmp_path: Path, graph_of: Callable[[str], Graph]) -> None:
-    paths = [tmp_path / f"net.{kind}" for kind in FORMATS]
+    paths = [tmp_path / f"net.{kind}" for kind in STYLES["structure"]]
     assert netloft.draw(graph_of("tiny"), *paths) == tuple(paths)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in paths)
     for path in paths:

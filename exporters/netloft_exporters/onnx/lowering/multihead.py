@@ -315,8 +315,7 @@ class _MultiHead:
         shape = (*others, stop - start) if turned else (stop - start, *others)
 
         def make() -> npt.NDArray[Any]:
-            array = tensor.numpy()
-            made: npt.NDArray[Any] = (array[rows].T * factors).astype(array.dtype)
+            made: npt.NDArray[Any] = (tensor.numpy()[rows].T * factors).astype(self._dtype)
             return made if turned else made.T
 
         name = f"{weight.name}_{start}_{stop}_by_{self._head}"
