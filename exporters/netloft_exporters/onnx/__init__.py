@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from netloft.defaults import DEFAULT_OPSET
+from netloft.errors import ExportError
 from netloft.graph.graph import Graph
 from netloft.passes import DEFAULT, NotFunctionalError, Pass, PassRow, run_passes
 from netloft_exporters.onnx.check import IR_VERSION, check_model, check_opset
@@ -114,6 +115,12 @@ def lower(
         passed = run_passes(graph, passes, example=inputs if prove else None)
         return replace(lower_directly(passed.graph, opset), passes=passed.rows)
     except (Unsupported, NotFunctionalError) as reason:
+        if isinstance(reason, NotFunctionalError) and not prove:
+            # torch.onnx takes such memory for shared or not as it is in the example
+            raise ExportError(
+                f"writes in place do not become values: {reason}",
+                remedy="export with proofs, with a fixed --batch, or write into a .clone()",
+            ) from reason
         lowered = lower_with_torch(graph, module, inputs, opset)
         return replace(lowered, route=f"torch.onnx, since netloft's own route lacks {reason}")
 
@@ -124,7 +131,8 @@ def _names(module: nn.Module) -> tuple[str, ...]:
 
 def _notes(odd: Sequence[str], own: tuple[str, ...]) -> tuple[str, ...]:
     """Name the module's tensors that are not finite; a constant of -inf, for a mask, is meant."""
-    names = [name for name in odd if name.startswith(own)]
+    made_of = tuple(f"{name}_" for name in own)
+    names = [name for name in odd if name in own or name.startswith(made_of)]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     told = ", ".join(names[:3]) + more
     return (f"NaN or infinity in the weights: {told}",) if names else ()

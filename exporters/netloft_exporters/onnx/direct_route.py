@@ -144,7 +144,8 @@ class _Lowering:
         """Return a weight that others were folded into; it is worked out when it is written."""
         own = module.own_weight
         info = TensorInfo(tuple(own.shape), str(own.dtype).removeprefix("torch."))
-        return self._context.derived(name, lambda: module.weight.detach().cpu().numpy(), info)
+        make = lambda: module.weight.detach().cpu().numpy()  # noqa: E731
+        return self._context.derived(("folded", name), name, make, info, own=True)
 
     def _weight(self, target: str) -> ir.Value:
         path, _, name = target.rpartition(".")

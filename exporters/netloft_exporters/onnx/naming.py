@@ -71,11 +71,16 @@ def _name_values(model: ir.Model, graph: Graph) -> None:
 
 def _free_names(model: ir.Model, names: set[str]) -> None:
     """Rename weights that stand under a name that an input or output needs."""
-    for value in list(model.graph.initializers.values()):
-        if value.name in names:
-            del model.graph.initializers[value.name]
-            value.name = f"{value.name}_value"
-            model.graph.initializers[value.name] = value
+    weights = model.graph.initializers
+    for value in list(weights.values()):
+        name = value.name or ""
+        if name not in names:
+            continue
+        del weights[name]
+        while name in names or name in weights:
+            name = f"{name}_value"
+        value.name = name
+        weights[name] = value
 
 
 def _unique(name: str, used: Counter[str]) -> str:

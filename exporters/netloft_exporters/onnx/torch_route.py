@@ -42,11 +42,7 @@ def lower_with_torch(
     Raises:
         ExportError: The exporter refuses the network, or writes another opset than asked for.
     """
-    program = _export(graph, module, inputs, opset)
-    model = program.model
-    before = len(model.graph)
-    with quiet():
-        program.optimize()
+    model, before = _export(graph, module, inputs, opset)
     written = model.opset_imports.get("", 0)
     if written != opset:
         raise ExportError(
@@ -63,11 +59,14 @@ def lower_with_torch(
     return Lowered(model, "torch.onnx", (row,))
 
 
-def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int) -> Any:
+def _export(
+    graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor], opset: int
+) -> tuple[ir.Model, int]:
+    """Return the optimised model, and how many nodes it had before."""
     what = _network(graph, module, inputs) if graph.program is None else {"model": graph.program}
     try:
         with quiet():
-            return torch.onnx.export(
+            program: Any = torch.onnx.export(
                 **what,
                 dynamo=True,
                 opset_version=opset,
@@ -75,6 +74,9 @@ def _export(graph: Graph, module: nn.Module, inputs: Mapping[str, torch.Tensor],
                 verify=False,
                 verbose=False,
             )
+            before = len(program.model.graph)
+            program.optimize()
+            return program.model, before
     except Exception as error:
         raise ExportError(
             f"torch.onnx cannot export {graph.class_name}: {_reason(error)}",

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from torch import fx, nn
+from torch._ops import OpOverload, OpOverloadPacket
 
 __all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of", "writes"]
 
@@ -222,7 +223,31 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
         return module_op(root.get_submodule(str(node.target)))
     if node.op == "call_method":
         return METHOD_OPS.get(str(node.target)) or function_op(str(node.target))
-    return function_op(getattr(node.target, "__name__", str(node.target)))
+    name = getattr(node.target, "__name__", str(node.target))
+    return function_op(name) if _is_known_code(node.target) else f"{_home(node.target)}.{name}"
+
+
+_HOMES = ("", "torch", "torchvision", "netloft", "_operator", "operator", "math", "builtins")
+"""Packages whose functions are what their names say; the empty one is that of built-in methods."""
+
+_NAMESPACES = ("aten", "prims", "prim", "torchvision", "higher_order")
+
+
+def _home(target: Any) -> str:
+    """Return where a function comes from: its module, or the namespace of a registered operator."""
+    if isinstance(target, OpOverload):
+        return target.namespace
+    if isinstance(target, OpOverloadPacket):
+        return str(target._qualified_op_name).partition("::")[0]
+    return getattr(target, "__module__", "") or ""
+
+
+def _is_known_code(target: Any) -> bool:
+    """Tell whether a function is torch's; anybody may call one of their own `normalize`."""
+    home = _home(target)
+    if isinstance(target, OpOverload | OpOverloadPacket):
+        return home in _NAMESPACES
+    return home.partition(".")[0] in _HOMES
 
 
 _NO_WRITES = ("requires_grad_", "share_memory_")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from netloft.models.loaded import InputSpec, LoadedModel
+from netloft.tracing.guard import check_module
 from netloft.tracing.tracer import bind_inputs
 
 __all__ = ["of_module"]
@@ -33,6 +34,7 @@ def of_module(
         seed: Of the pictures that are traced with where there is preprocessing.
         around: `preprocess`, `head` and `labels` for `netloft.models.wrapping.wrap`.
     """
+    check_module(module)
     example = bind_inputs(module, example_inputs)
     model = LoadedModel(
         module=module,

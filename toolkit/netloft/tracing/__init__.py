@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -164,8 +164,16 @@ def _outputs(module: nn.Module, graph: fx.GraphModule, names: Sequence[str]) -> 
             f"{type(module).__name__} returns something other than tensors in dicts and tuples",
             remedy="return a tensor, or a dict, tuple or list of tensors",
         )
-    taken = {value.name for value in _inputs(graph)}
-    names = [f"{name}_out" if name in taken else name for name in names]
+    unlike = _unlike(names, {value.name for value in _inputs(graph)})
     return tuple(
-        Value(name, info, node) for name, info, node in zip(names, infos, nodes, strict=True)
+        Value(name, info, node) for name, info, node in zip(unlike, infos, nodes, strict=True)
     )
+
+
+def _unlike(names: Sequence[str], taken: set[str]) -> Iterator[str]:
+    """Give each output that is named like an input another name."""
+    for name in names:
+        free = name
+        while free in taken or (free != name and free in names):
+            free = f"{free}_out"
+        yield free

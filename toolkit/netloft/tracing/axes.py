@@ -26,6 +26,7 @@ def checked_axes(dynamic: Axes, inputs: Mapping[str, torch.Tensor]) -> dict[str,
     Raises:
         InputError: There is no such input or axis, a name is none, or lengths do not agree.
     """
+    _require_form(dynamic)
     found: dict[str, dict[int, str]] = {}
     lengths: dict[str, int] = {}
     for given, opened in dynamic.items():
@@ -47,6 +48,20 @@ def checked_axes(dynamic: Axes, inputs: Mapping[str, torch.Tensor]) -> dict[str,
                 )
             found.setdefault(name, {})[index] = symbol
     return found
+
+
+def _require_form(dynamic: object) -> None:
+    """Refuse what is not names, axes and lengths' names, one in the other."""
+    good = isinstance(dynamic, Mapping) and all(
+        isinstance(opened, Mapping)
+        and all(isinstance(axis, int) and isinstance(word, str) for axis, word in opened.items())
+        for opened in dynamic.values()
+    )
+    if not good:
+        raise InputError(
+            f"{dynamic!r} does not say which axes are open",
+            remedy='give names of lengths by axis by input, such as {"x": {2: "height"}}',
+        )
 
 
 def _checked_axis(name: str, axis: int, rank: int) -> int:

@@ -16,7 +16,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from netloft.errors import TraceError
 from netloft.graph.annotation import Dim
 from netloft.graph.dims import UNKNOWN
-from netloft.tracing.axes import Axes
+from netloft.tracing.axes import Axes, lengths_of
 from netloft.tracing.dataless import FakeInterpreter, Values
 
 __all__ = ["SymbolicRun", "run_on_symbols"]
@@ -66,12 +66,49 @@ class SymbolicRun:
                     f"the length '{name}' cannot be left open: the network needs it to be {fixed}",
                     remedy="leave it out of --dynamic, or write sizes in terms of x.shape",
                 )
+        self._check_guards(module)
         return values
 
+    def _check_guards(self, module: fx.GraphModule) -> None:
+        """Refuse a graph whose shapes hold for some lengths only, where it runs at others too.
+
+        A cut `x[:, :32]` is as long as `x` where the example has 16, and shapes after it say so.
+        """
+        guards = [guard.expr for guard in self._env.guards]
+        lengths = lengths_of(self._axes, self._inputs)
+        for name, symbol in self._symbols.items():
+            mine = [expr for expr in guards if symbol in expr.free_symbols]
+            numbers = {int(n) for expr in mine for n in expr.atoms(sympy.Integer)}
+            near = {abs(n) + more for n in numbers for more in (-1, 0, 1)}
+            hints = {self._symbols[other]: length for other, length in lengths.items()}
+            for length in sorted({*range(2, 2 * lengths[name] + 64), *near} - {0, 1, -1}):
+                broken = [e for e in mine if e.subs({**hints, symbol: length}) == sympy.false]
+                changed = {**lengths, name: length}
+                if broken and self._accepts(module, changed):
+                    raise TraceError(
+                        f"the length '{name}' cannot be left open: at {length}, where "
+                        f"{_condition(broken[0], self._symbols)} does not hold, shapes differ",
+                        remedy="leave it out of --dynamic, or cut what is too long before the "
+                        "network",
+                    )
+
+    def _accepts(self, module: fx.GraphModule, lengths: Mapping[str, int]) -> bool:
+        """Tell whether a graph runs, without data, at these lengths of its open axes."""
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            inputs = [self._sized(name, t, lengths) for name, t in self._inputs.items()]
+            try:
+                FakeInterpreter(module).values_of(inputs)
+            except TraceError:
+                return False
+        return True
+
     def _fake(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        return self._sized(name, tensor, self._sizes)
+
+    def _sized(self, name: str, tensor: torch.Tensor, sizes: Mapping[str, Any]) -> torch.Tensor:
         opened = self._axes.get(name, {})
         shape = [
-            self._sizes[opened[axis]] if axis in opened else length
+            sizes[opened[axis]] if axis in opened else length
             for axis, length in enumerate(tensor.shape)
         ]
         return torch.empty(shape, dtype=tensor.dtype)
@@ -82,6 +119,10 @@ class SymbolicRun:
             return value
         names = {symbol: name for name, symbol in self._symbols.items()}
         return _text(self._env.simplify(value.node.expr), names)
+
+
+def _condition(guard: Any, symbols: Mapping[str, sympy.Symbol]) -> str:
+    return str(guard.subs({symbol: sympy.Symbol(name) for name, symbol in symbols.items()}))
 
 
 def run_on_symbols(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
+from torch import nn
 
+from netloft.errors import ExportError
 from netloft.graph.annotation import Annotation, Dim, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.dims import UNKNOWN, fold_dim
@@ -32,6 +34,31 @@ _TYPES = {
 
 SMALL = 2**14
 """Elements up to which a constant is worked out, and written, anew."""
+
+
+_IN_FLOAT32 = ("add", "sub", "rsub", "mul", "div", "lerp", "softplus", "addcmul", "addcdiv")
+"""Arithmetic that takes the numbers of a half-precision network in float32."""
+
+
+def _names_of(module: nn.Module) -> Iterator[str]:
+    for found in (module.named_parameters, module.named_buffers):
+        yield from (name for name, _ in found(remove_duplicate=False))
+
+
+def _require_range(value: Any, array: npt.NDArray[Any], dtype: str) -> None:
+    """Refuse a number that a half-precision type makes infinite or zero.
+
+    Raises:
+        ExportError: It does; torch.onnx would write that.
+    """
+    if dtype not in ("float16", "bfloat16") or not isinstance(value, int | float):
+        return
+    held = float(array)
+    if np.isfinite(value) and (not np.isfinite(held) or (value != 0 and held == 0)):
+        raise ExportError(
+            f"the number {value} is none in {dtype}, and PyTorch takes it in float32",
+            remedy="compute that in float32: x.float()",
+        )
 
 
 class Unsupported(Exception):  # noqa: N818 - an answer, not a failure: another route is taken
@@ -69,7 +96,10 @@ class Context:
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self._infos: dict[int, TensorInfo] = {}
-        self._weights: dict[int, ir.Value] = {}
+        # a tensor is kept while its identity is a key: a parametrised one is made for one read
+        self._weights: dict[int, tuple[torch.Tensor, ir.Value]] = {}
+        self._derived: dict[Hashable, ir.Value] = {}
+        self._own_names = frozenset(_names_of(graph.module))
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._lengths: dict[str, ir.Value] = {}
         self._scalars: dict[tuple[str, str], ir.Value] = {}
@@ -148,16 +178,19 @@ class Context:
             dtype = str(tensor.dtype).removeprefix("torch.")
             dtype_of(dtype)
             array = tensor.detach().cpu().numpy()
-            value = self._add(name, array)
-            self._weights[id(tensor)] = self.know(value, TensorInfo(tuple(tensor.shape), dtype))
-        return self._weights[id(tensor)]
+            value = self.know(self._add(name, array), TensorInfo(tuple(tensor.shape), dtype))
+            self._weights[id(tensor)] = tensor, value
+        return self._weights[id(tensor)][1]
 
     def constant(self, value: Any, dtype: str) -> ir.Value:
         """Return an initializer that holds a number, a list or an array; equal ones are shared."""
-        array = np.asarray(value).astype(dtype_of(dtype).numpy(), order="C")
+        with np.errstate(over="ignore"):
+            array = np.asarray(value).astype(dtype_of(dtype).numpy(), order="C")
+        if self.record.op in _IN_FLOAT32:
+            _require_range(value, array, dtype)
         key = (dtype, array.shape, array.tobytes())
         if key not in self._constants:
-            made = self._add(f"constant_{len(self._constants)}", array)
+            made = self._add(self._free(f"constant_{len(self._constants)}"), array)
             self._constants[key] = self.know(made, TensorInfo(array.shape, dtype))
         return self._constants[key]
 
@@ -169,8 +202,16 @@ class Context:
         """Return a number in the element type of the result."""
         return self.constant(number, self.result.dtype)
 
+    def _free(self, name: str) -> str:
+        """Return a name that neither a weight of the network nor another initializer has."""
+        while name in self._own_names or name in self.initializers:
+            name = f"{name}_"
+        return name
+
     def _add(self, name: str, data: npt.NDArray[Any] | ir.LazyTensor) -> ir.Value:
         tensor = data if isinstance(data, ir.LazyTensor) else ir.Tensor(data, name=name)
+        if name in self.initializers:
+            name = self._free(name)
         kind = ir.TensorType(tensor.dtype)
         value = ir.Value(name=name, shape=tensor.shape, type=kind, const_value=tensor)
         self.initializers[name] = value
@@ -191,23 +232,34 @@ class Context:
         turned = TensorInfo(info.shape[::-1], info.dtype)
         if tensor is None:
             return self.know(self.op("Transpose", weight, perm=[1, 0]), turned)
-        return self.derived(f"{weight.name}_transposed", lambda: tensor.numpy().T, turned)
+        key = ("transposed", id(weight))
+        return self.derived(key, f"{weight.name}_transposed", lambda: tensor.numpy().T, turned)
 
     def derived(
-        self, name: str, make: Callable[[], npt.NDArray[Any]], info: TensorInfo
+        self,
+        key: Hashable,
+        name: str,
+        make: Callable[[], npt.NDArray[Any]],
+        info: TensorInfo,
+        *,
+        own: bool = False,
     ) -> ir.Value:
-        """Return an initializer that is worked out from weights; one of each name.
+        """Return an initializer that is worked out from weights.
 
         Args:
-            name: Name in the file.
+            key: What it is worked out from, and how: of one key there is one initializer. Values
+                of this context may be told by their `id`.
+            name: Name in the file, where that is free.
             make: Works it out, anew each time it is read, so that no copy is kept.
             info: What that gives.
+            own: The name is that of the weight of the network which this takes the place of.
         """
-        if name not in self.initializers:
+        if key not in self._derived:
             shape, dtype = ir.Shape(self.fixed(info.shape)), dtype_of(info.dtype)
+            name = name if own and name not in self.initializers else self._free(name)
             data = ir.LazyTensor(lambda: ir.Tensor(make()), dtype, shape, name=name)
-            self.know(self._add(name, data), info)
-        return self.initializers[name]
+            self._derived[key] = self.know(self._add(name, data), info)
+        return self._derived[key]
 
     def reshape(self, value: ir.Value, shape: Sequence[Dim]) -> ir.Value:
         """Return a value in another shape; itself where it has that already."""
@@ -293,8 +345,9 @@ class Context:
         if dim == UNKNOWN:
             raise Unsupported("a length that follows the batch in an unknown way")
         if dim not in self._lengths:
+            binary = self._floored if "-" in dim else self._binary
             self._lengths[dim] = fold_dim(
-                dim, lambda number: self.ints([number]), self._symbol, self._binary
+                dim, lambda number: self.ints([number]), self._symbol, binary
             )
         return self._lengths[dim]
 
@@ -322,6 +375,11 @@ class Context:
         return self._lengths[name]
 
     def _binary(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        # lengths are not negative, so that ONNX's truncating division is Python's floor
         names = {"+": "Add", "-": "Sub", "*": "Mul", "//": "Div", "%": "Mod"}
         return self.op(names[operator], a, b)
+
+    def _floored(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Divide as Python does where a part may be negative; ONNX's Div truncates."""
+        if operator != "//":
+            return self._binary(operator, a, b)
+        return self.op("Div", self.op("Sub", a, self.op("Mod", a, b)), b)

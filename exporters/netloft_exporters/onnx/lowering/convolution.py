@@ -163,4 +163,5 @@ def weight_norm(ctx: Context, v: ir.Value, g: ir.Value, dim: int = 0) -> ir.Valu
 def parametrized_weight(ctx: Context, module: nn.Module) -> ir.Value:
     """A read of a weight with torch.nn.utils.parametrize to an initializer: it has no input."""
     value: torch.Tensor = module()
-    return ctx.derived(f"{ctx.record.module}.value", value.detach().numpy, ctx.result)
+    path = ctx.record.module
+    return ctx.derived(("value", path), f"{path}.value", value.detach().numpy, ctx.result)

@@ -248,7 +248,7 @@ def _cut(cuts: dict[int, Cut], axis: int, length: Dim, item: slice, claimed: Dim
 
 
 def _check_length(length: Dim, item: slice, claimed: Dim) -> None:
-    """See that a slice of an open axis is as long as the graph says, at small sizes too.
+    """See that a slice of an open axis is as long as the graph says, around its bounds too.
 
     The graph's shapes come from a few sizes; `x[:3]` has three items at each of them, and two in a
     batch of two.
@@ -258,7 +258,8 @@ def _check_length(length: Dim, item: slice, claimed: Dim) -> None:
     if UNKNOWN in dims:
         return
     symbols = frozenset[str]().union(*(symbols_of(dim) for dim in dims))
-    for size in (1, 2, 3, 5, 16):
+    near = {abs(bound) + more for bound in bounds if isinstance(bound, int) for more in (-1, 1, 9)}
+    for size in sorted({1, 2, 3, 5, 16, *(size for size in near if size > 0)}):
         sizes = dict.fromkeys(symbols, size)
         at_size = slice(*(None if bound is None else evaluate(bound, sizes) for bound in bounds))
         actual = len(range(*at_size.indices(max(evaluate(length, sizes), 0))))

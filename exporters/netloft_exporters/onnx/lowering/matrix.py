@@ -70,6 +70,7 @@ def bilinear(
         table = ctx.reshape(permuted(ctx, weight, [1, 0, 2]), (first, outputs * second))
     else:
         table = ctx.derived(
+            ("by input", id(weight)),
             f"{weight.name}_by_input",
             lambda: tensor.numpy().transpose(1, 0, 2).reshape(first, -1),
             TensorInfo((first, outputs * second), dtype),

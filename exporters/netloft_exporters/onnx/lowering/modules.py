@@ -156,6 +156,8 @@ def module_call(module: nn.Module) -> Call:
         raise Unsupported(f"the module class {cls.__name__}")
     if module._forward_hooks or module._forward_pre_hooks:
         raise Unsupported("a module with a forward hook")
+    if "forward" in vars(module):
+        raise Unsupported("a module with a forward of its own")
     op, names = _TABLE[cls]
     plain: dict[str, Any] = {}
     weights: list[str] = []

@@ -319,7 +319,8 @@ class _MultiHead:
             return made if turned else made.T
 
         name = f"{weight.name}_{start}_{stop}_by_{self._head}"
-        return ctx.derived(name, make, TensorInfo(shape, self._dtype))
+        key = ("scaled", id(weight), start, stop, factors.tobytes(), turned)
+        return ctx.derived(key, name, make, TensorInfo(shape, self._dtype))
 
     def _lengthened(self, value: ir.Value, bias: ir.Value | None) -> ir.Value:
         """Put the key or value that every sequence gets, and one of zeros, behind the others."""

@@ -96,7 +96,7 @@ class _Layers:
     ) -> ir.Value:
         full = f"{self._ctx.record.module}.{name}{suffixes[0]}"
         info = TensorInfo((len(parts), *parts[0].shape), str(parts[0].dtype))
-        return self._ctx.derived(full, lambda: np.stack(parts), info)
+        return self._ctx.derived(("stacked", full), full, lambda: np.stack(parts), info)
 
 
 @lowering("lstm", "gru", "rnn")
