@@ -41,10 +41,17 @@ ROUNDINGS = 64
 
 @dataclass(frozen=True)
 class _Known:
-    """What a node gives: as the module itself computes it, and in float64."""
+    """What a node gives: as the module itself computes it, and in float64.
+
+    A weight is widened when it is read; most are read by nothing that is constant.
+    """
 
     own: Any
-    wide: Any
+    computed: Any = None
+
+    @property
+    def wide(self) -> Any:
+        return widened(self.own) if self.computed is None else self.computed
 
 
 def fold_constants(edit: Edit) -> None:
@@ -54,7 +61,7 @@ def fold_constants(edit: Edit) -> None:
     for node, record in edit:
         tensor = edit.tensor_of(node)
         if tensor is not None:
-            known[node] = _Known(tensor, widened(tensor))
+            known[node] = _Known(tensor)
         elif _is_known(node, record, known):
             found = _computed(edit, node, known)
             if found is None:  # and what it reads is computed as the module does, to the last bit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sympy
@@ -66,11 +66,13 @@ class SymbolicRun:
                     f"the length '{name}' cannot be left open: the network needs it to be {fixed}",
                     remedy="leave it out of --dynamic, or write sizes in terms of x.shape",
                 )
-        self._check_guards(module)
+        self._check_guards(module, values)
         return values
 
-    def _check_guards(self, module: fx.GraphModule) -> None:
+    def _check_guards(self, module: fx.GraphModule, values: Values) -> None:
         """Refuse a graph whose shapes hold for some lengths only, where it runs at others too.
+
+        What was taken for granted says where to look: it may be about strides, or which kernel.
 
         A cut `x[:, :32]` is as long as `x` where the example has 16, and shapes after it say so.
         """
@@ -84,7 +86,7 @@ class SymbolicRun:
             for length in sorted({*range(2, 2 * lengths[name] + 64), *near} - {0, 1, -1}):
                 broken = [e for e in mine if e.subs({**hints, symbol: length}) == sympy.false]
                 changed = {**lengths, name: length}
-                if broken and self._accepts(module, changed):
+                if broken and not self._holds(module, values, changed):
                     raise TraceError(
                         f"the length '{name}' cannot be left open: at {length}, where "
                         f"{_condition(broken[0], self._symbols)} does not hold, shapes differ",
@@ -92,15 +94,32 @@ class SymbolicRun:
                         "network",
                     )
 
-    def _accepts(self, module: fx.GraphModule, lengths: Mapping[str, int]) -> bool:
-        """Tell whether a graph runs, without data, at these lengths of its open axes."""
+    def _holds(self, module: fx.GraphModule, values: Values, lengths: Mapping[str, int]) -> bool:
+        """Tell whether the graph, if it runs at all at these lengths, has the shapes it should."""
         with FakeTensorMode(allow_non_fake_inputs=True):
             inputs = [self._sized(name, t, lengths) for name, t in self._inputs.items()]
             try:
-                FakeInterpreter(module).values_of(inputs)
+                found = FakeInterpreter(module).values_of(inputs).values
             except TraceError:
+                return True
+        at = {self._symbols[name]: length for name, length in lengths.items()}
+        for name, value in values.values.items():
+            expected, actual = (
+                [self._at(n, at) for n in _numbers(value)],
+                list(_numbers(found[name])),
+            )
+            if len(expected) != len(actual):
+                return False
+            if any(a not in (b, None) for a, b in zip(expected, actual, strict=True)):
                 return False
         return True
+
+    def _at(self, number: int | torch.SymInt, lengths: Mapping[sympy.Symbol, int]) -> int | None:
+        """Return a number for given lengths; None where it follows something else."""
+        if isinstance(number, int):
+            return number
+        value = self._env.simplify(number.node.expr).subs(lengths)
+        return int(value) if value.is_Integer else None
 
     def _fake(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         return self._sized(name, tensor, self._sizes)
@@ -119,6 +138,17 @@ class SymbolicRun:
             return value
         names = {symbol: name for name, symbol in self._symbols.items()}
         return _text(self._env.simplify(value.node.expr), names)
+
+
+def _numbers(value: Any) -> Iterator[int | torch.SymInt]:
+    """Yield the lengths of tensors, and whole numbers, however they are nested."""
+    if isinstance(value, torch.Tensor):
+        yield from value.shape
+    elif isinstance(value, int | torch.SymInt) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _numbers(item)
 
 
 def _condition(guard: Any, symbols: Mapping[str, sympy.Symbol]) -> str:
