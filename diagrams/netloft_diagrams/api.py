@@ -132,6 +132,7 @@ def _drawing(
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
     from netloft_diagrams.page import Options
+    from netloft_diagrams.values import as_values
 
     if direction not in (None, "right", "down"):
         raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
@@ -146,4 +147,4 @@ def _drawing(
         from netloft.tracing import trace
 
         graph = trace(graph, example_inputs)
-    return Drawing(graph, Options(depth, expand, only, direction or "", style=style))
+    return Drawing(as_values(graph), Options(depth, expand, only, direction or "", style=style))

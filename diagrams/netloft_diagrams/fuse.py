@@ -129,8 +129,10 @@ class _Fusion:
 
 
 def _is_prefix(group: Group) -> bool:
-    families = {annotation(n).family for n in group.nodes}
-    return families <= {"pad", "identity", "shape"} and not group.parameters
+    records = [annotation(n) for n in group.nodes]
+    # a write changes values, and is worth a box
+    plain = all(r.family in ("pad", "identity", "shape") and r.op != "setitem" for r in records)
+    return plain and not group.parameters
 
 
 def _rule(group: Group, record: Annotation) -> bool:

@@ -36,6 +36,7 @@ NAMES = {
     "interpolate": "Resize",
     "stochastic_depth": "DropPath",
     "getitem": "Slice",
+    "setitem": "Write",
 }
 PARTS = {"batch_norm": "BN", "layer_norm": "LN", "group_norm": "GN", "instance_norm": "IN"}
 SYMBOLS = {"add": "+", "mul": "×", "sub": "\N{MINUS SIGN}", "rsub": "\N{MINUS SIGN}", "div": "÷"}
@@ -84,7 +85,7 @@ def part(record: Annotation) -> str:
     if record.family == "pad":
         return _pad(record)
     if record.family == "shape":
-        return record.op.replace("_", " ")
+        return "write" if record.op == "setitem" else record.op.replace("_", " ")
     return PARTS.get(record.op, _name(record.op))
 
 

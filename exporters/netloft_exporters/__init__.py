@@ -59,9 +59,10 @@ def to_onnx(
         head: Likewise; the network is run once to see what it gives.
         labels: Likewise.
         functions: Gather the nodes of each module call into an ONNX function.
-        prove: Run the module, the graph and the file, and compare. Without it nothing is run, which
-            takes a hundredth of the time: for a network that was exported before and whose weights
-            alone are new. What tracing cannot see then goes unnoticed (`netloft.trace` says what).
+        prove: Run the module, the graph and the file, and compare. Without it none of that is done,
+            and an export takes a small part of the time: for a network that was exported before
+            and whose weights alone are new. Randomness, state and whatever else tracing cannot see
+            go unnoticed then. What only torch.export captures is run and compared all the same.
 
     Returns:
         The path.

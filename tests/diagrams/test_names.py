@@ -18,6 +18,7 @@ from netloft_diagrams.measure import box_label
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.scene import Box, Frame, boxes_of
 from netloft_diagrams.text_metrics import fit_end, shown, width
+from netloft_diagrams.values import as_values
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 
@@ -93,3 +94,32 @@ def test_no_line_runs_through_a_heading(graph_of: Callable[[str], Graph]) -> Non
             check(child)
 
     check(compose(build(graph_of("resnet18")), Options(direction="down")))
+
+
+class Writing(nn.Module):
+    """Writes into parts of what others read later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        h[:, 0] *= 2
+        y: Tensor = self.second(h)
+        y[:, :, 0] = 0
+        return y.mean((2, 3))
+
+
+@pytest.mark.parametrize("style", ["structure", "volume"])
+def test_writes_are_drawn_and_read(style: str) -> None:
+    graph = trace(Writing().eval(), (torch.randn(2, 2, 9, 9),), name="writing")
+    words = " ".join(ElementTree.fromstring(render(graph, "svg", style=style)).itertext())
+    assert "Write" in words
+    assert "not drawn" not in words
+    boxes = list(boxes_of(build(as_values(graph)).root))
+    (written,) = [box for box in boxes if box.title == "Write"]
+    assert len(written.reads) == 2
+    (second,) = [box for box in boxes if box.name == "second"]
+    assert second.reads == written.gives
+    assert "write" in second.lines

@@ -105,7 +105,12 @@ def _dynamic(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> A
                 f"--dynamic {text!r} is not [NAME:]AXIS=LENGTH",
                 remedy="write it as --dynamic 2=height, or --dynamic x:2=height",
             )
-        found.setdefault(name or "input", {})[int(axis)] = symbol
+        opened = found.setdefault(name or "input", {})
+        if opened.setdefault(int(axis), symbol) != symbol:
+            raise UsageError(
+                f"axis {axis} is called both '{opened[int(axis)]}' and '{symbol}'",
+                remedy="give --dynamic once for each axis",
+            )
     return found
 
 

@@ -68,6 +68,11 @@ def choose_passes(
     Raises:
         UsageError: There is no such pass.
     """
+    if "functionalise" in (*(only or ()), *without):
+        raise UsageError(
+            "functionalise always runs, before every pass: files have no writes in place",
+            remedy="leave it out of the list",
+        )
     unknown = [name for name in (*(only or ()), *without) if name not in PASSES]
     if unknown:
         raise UsageError(
