@@ -1,14 +1,14 @@
 """Every torchvision classification, segmentation and video model: netloft beside torch.onnx.
 
-    python benchmarks/zoo.py run results.jsonl [--jobs N] [NAME …]
-    python benchmarks/zoo_report.py results.jsonl     writes docs/zoo.md and docs/images/zoo.svg
+    python benchmarks/zoo.py run benchmarks/zoo.jsonl [NAME …] [--jobs N]
+    python benchmarks/zoo_report.py benchmarks/zoo.jsonl     writes docs/zoo.md, docs/images/zoo.svg
 
 Each model has a process of its own, in which all exporters run, and its line is appended when it
-is done: a run that was broken off goes on where it was. Export times are CPU seconds of one thread,
-from a module in memory to a file on disk, warm: netloft's are medians of three; torch.onnx runs
-once, after a first export of a small network, which loads what it imports. Latency is measured in
-interleaved rounds in ONNX Runtime on one thread, netloft's file and torch.onnx's in turn, in CPU
-time of the thread.
+is done: a run that was broken off goes on where it was, and a line that is taken out is measured
+anew. Export times are CPU seconds of one thread, from a module in memory to a file on disk, warm:
+netloft's are medians of three; torch.onnx runs once, after a first export of a small network, which
+loads what it imports. Latency is measured in interleaved rounds in ONNX Runtime on one thread,
+netloft's file and torch.onnx's in turn, in CPU time of the thread.
 
 Segmentation is of pictures of 224 x 224, a fifth of what it is trained on, for parity runs them in
 float64. Of detection and optical flow models the outcome alone is kept; flow is of 128 x 128.

@@ -205,3 +205,19 @@ def test_what_does_not_fit_is_refused(
 
 def test_probabilities_may_be_ranked() -> None:
     wrap(loaded(Net(softmax=True), "1x3x32x32"), head="top1")
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"resize": 256, "crop": 224}, {"resize": 37, "crop": 32}),
+        ({"resize": 40, "crop": 32}, {"resize": 40, "crop": 32}),
+        ({"crop": 224}, {"crop": 32}),
+    ],
+)
+def test_pictures_of_another_size_are_the_same_part(
+    stated: dict[str, Any], told: dict[str, Any]
+) -> None:
+    model = wrap(picture(preprocess=stated), preprocess="imagenet")
+    metadata = json.loads(model.metadata["netloft.preprocess"])
+    assert {key: metadata[key] for key in ("resize", "crop") if key in metadata} == told

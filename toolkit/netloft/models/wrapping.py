@@ -156,9 +156,20 @@ def _taking_pictures(model: LoadedModel, statistics: Statistics) -> LoadedModel:
         "mean": list(statistics["mean"]),
         "std": list(statistics["std"]),
     }
-    inside |= {key: model.preprocess[key] for key in _LEFT_TO_THE_CALLER if key in model.preprocess}
+    inside |= _left_to_the_caller(model.preprocess, min(height, width))
     spec = InputSpec("images", (batch, height, width, channels), "uint8")
     return dataclasses.replace(model, inputs=(spec,), inside=inside)
+
+
+def _left_to_the_caller(preprocess: Mapping[str, object], side: int) -> dict[str, object]:
+    """Return how a picture becomes one of the network's size; of another, the same part of it."""
+    found = {key: preprocess[key] for key in _LEFT_TO_THE_CALLER if key in preprocess}
+    crop, resize = found.get("crop"), found.get("resize")
+    if isinstance(crop, int) and crop != side:
+        found["crop"] = side
+        if isinstance(resize, int):
+            found["resize"] = round(resize * side / crop)
+    return found
 
 
 def _parse_head(head: Sequence[str]) -> tuple[bool, int]:
