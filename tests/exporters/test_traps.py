@@ -59,7 +59,7 @@ def conv(**options: Any) -> nn.Module:
     return nn.Conv2d(4, 4, 3, padding=1, **options)
 
 
-def compared(module: nn.Module, file: Path, inputs: Sequence[Tensor]) -> None:
+def compared(module: nn.Module, file: Path, inputs: Sequence[Tensor], rtol: float = 1e-4) -> None:
     """Hold a file against its module on inputs of different sizes."""
     session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
@@ -72,13 +72,14 @@ def compared(module: nn.Module, file: Path, inputs: Sequence[Tensor]) -> None:
             expected = tensor.detach().numpy()
             assert (array.shape, array.dtype) == (expected.shape, expected.dtype)
             scale = max(1.0, float(np.abs(expected).max(initial=0)))
-            np.testing.assert_allclose(array, expected, rtol=1e-4, atol=2e-5 * scale)
+            np.testing.assert_allclose(array, expected, rtol=rtol, atol=2e-5 * scale)
 
 
 def items(batch: int, shape: Sequence[int] = SHAPE) -> Tensor:
     return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
 
 
+torch.manual_seed(0)  # the layers below are the same in every run
 RIGHT: dict[str, tuple[Function, dict[str, Any]]] = {}
 
 
@@ -321,6 +322,8 @@ LAYOUT_MATTERS = (
 )
 """Whether `flatten` gives a view to write through, and `view` any, depends on the strides."""
 
+TO_HALF = ("a_cast_region_of_its_own",)
+
 NEVER_EMPTY = {
     "convolutions_of_every_padding": "ONNX Runtime's Pad knows no wrapping of nothing",
     "adaptive_pools_that_do_not_divide": "ONNX Runtime's MatMul broadcasts no matrix to nothing",
@@ -337,9 +340,11 @@ def test_the_file_computes_what_the_module_computes(name: str, tmp_path: Path) -
     torch.manual_seed(0)
     module = net(function, **parts)
     file = to_onnx(module, (items(2),), tmp_path / "net.onnx")
-    compared(module, file, [items(batch) for batch in BATCHES])
+    # a last bit that differs before a cast to half precision is a step of that after it
+    rtol = 2**-10 if name in TO_HALF else 1e-4
+    compared(module, file, [items(batch) for batch in BATCHES], rtol)
     if name not in LAYOUT_MATTERS:
-        compared(module, file, [items(3).to(memory_format=torch.channels_last)])
+        compared(module, file, [items(3).to(memory_format=torch.channels_last)], rtol)
     if name not in NEVER_EMPTY:
         compared(module, file, [items(0)])
 

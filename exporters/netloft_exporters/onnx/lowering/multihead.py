@@ -288,8 +288,7 @@ class _MultiHead:
         packed, bias = self._weights.packed, self._weights.in_bias
         weight = self._weights.apart[first] if packed is None else packed
         assert weight is not None
-        rows_of_weight = slice(None) if packed is None else rows
-        matrix = self._scaled(weight, rows_of_weight, factors, turned=True)
+        matrix = self._scaled(weight, slice(None) if packed is None else rows, factors, turned=True)
         shift = None if bias is None else self._scaled(bias, rows, factors)
         return affine(self._ctx, value, matrix, shift)
 
@@ -306,9 +305,9 @@ class _MultiHead:
         if tensor is None:
             part = weight if rows.stop is None else cut(ctx, weight, 0, rows.start, rows.stop)
             part = ctx.transposed(part) if turned else part
-            info = ctx.info_of(part)
             if (factors == 1).all():
                 return part
+            info = ctx.info_of(part)
             return ctx.know(ctx.op("Mul", part, ctx.constant(factors, info.dtype)), info)
         total, *others = ctx.fixed(ctx.shape_of(weight))
         start, stop, _ = rows.indices(total)
@@ -319,7 +318,7 @@ class _MultiHead:
             return made if turned else made.T
 
         name = f"{weight.name}_{start}_{stop}_by_{self._head}"
-        key = ("scaled", id(weight), start, stop, factors.tobytes(), turned)
+        key = "scaled", id(weight), start, stop, factors.tobytes(), turned
         return ctx.derived(key, name, make, TensorInfo(shape, self._dtype))
 
     def _lengthened(self, value: ir.Value, bias: ir.Value | None) -> ir.Value:
