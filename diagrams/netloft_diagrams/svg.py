@@ -10,12 +10,11 @@ from netloft_diagrams.markup import escape, number
 from netloft_diagrams.scene import Box, Frame, Item, Scene
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
-from netloft_diagrams.theme import FONT, MARGIN, PAGE_WIDTH, SMALL
+from netloft_diagrams.theme import FONT, HEADING, MARGIN, PAGE_WIDTH, SMALL
 
 __all__ = ["svg"]
 
 NARROWEST = 360.0
-HEADING = 15.0
 
 
 def svg(scene: Scene, placed: Placed) -> str:

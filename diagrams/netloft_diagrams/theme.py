@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["FAMILIES", "Family", "family"]
 
-SMALL, TITLE = 10.0, 11.5
+SMALL, TITLE, HEADING = 10.0, 11.5, 15.0
 """Font sizes, in pixels."""
 LINE = 12.5
 BAND = 12.0

@@ -11,7 +11,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from tests.toolkit.passes.nets import Net
 from torch import Tensor, nn
+from torch.library import custom_op
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from torch.nn.utils import parametrize
 
@@ -27,24 +29,16 @@ def number(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(*shape, generator=generator))
 
 
-class Net(nn.Module):
-    """Has the parts that it is given and computes the function that it is given."""
+class Attending(nn.Module):
+    """Looks for one sequence in itself, and takes from another what it finds."""
 
-    def __init__(self, function: Callable[..., Any], **parts: Any) -> None:
+    def __init__(self, part: nn.MultiheadAttention) -> None:
         super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
+        self.part = part
 
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
-class Pair(Net):
-    """A network of two inputs."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Any:  # type: ignore[override]
-        return self.function(self, x, y)
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = self.part(x, x, y)[0]
+        return found
 
 
 def compared(module: nn.Module, inputs: Inputs, folder: Path, **options: Any) -> None:
@@ -91,7 +85,7 @@ def attention(**options: Any) -> nn.MultiheadAttention:
 def test_one_matrix_projects_queries_and_keys(tmp_path: Path) -> None:
     part = attention()
     part.k_proj_weight = part.q_proj_weight
-    module = Pair(lambda m, x, y: m.part(x, x, y)[0], part=part)
+    module = Attending(part)
     compared(module, (torch.randn(2, 3, 8), torch.randn(2, 3, 6)), tmp_path)
 
 
@@ -106,7 +100,7 @@ def test_weights_that_are_made_for_one_read(tmp_path: Path) -> None:
     part = attention(add_bias_kv=True)
     for name in ("q_proj_weight", "k_proj_weight", "bias_k", "bias_v"):
         parametrize.register_parametrization(part, name, Twice())
-    module = Pair(lambda m, x, y: m.part(x, x, y)[0], part=part)
+    module = Attending(part)
     compared(module, (torch.randn(2, 3, 8), torch.randn(2, 3, 6)), tmp_path)
 
 
@@ -138,7 +132,7 @@ def test_a_function_of_the_user_s_is_named_like_torch_s(tmp_path: Path) -> None:
     compared(Net(lambda m, x: normalize(x)), (torch.randn(2, 4, 6),), tmp_path)
 
 
-@torch.library.custom_op("netloft_tests::gelu", mutates_args=())
+@custom_op("netloft_tests::gelu", mutates_args=())
 def gelu(x: Tensor) -> Tensor:
     """Not the one of torch."""
     return x * 3

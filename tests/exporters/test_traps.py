@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from tests.toolkit.passes.nets import BATCHES, Function, net
 from tests.toolkit.tracing import test_traps as traps
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
@@ -22,37 +23,7 @@ from netloft.errors import TraceError
 from netloft.tracing.faithful import flatten_outputs
 from netloft_exporters import to_onnx
 
-Function = Callable[[Any, Tensor], Any]
-
 SHAPE = (4, 6, 5)
-BATCHES = (1, 2, 5)
-
-
-class Net(nn.Module):
-    """Has the parts that it is given and computes the function that it is given."""
-
-    def __init__(self, function: Function, **parts: Any) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            if isinstance(part, Tensor) and not isinstance(part, nn.Parameter):
-                self.register_buffer(name, part)
-            else:
-                setattr(self, name, part)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
-def net(function: Function, **parts: Any) -> nn.Module:
-    """Return a network in eval mode; its norms have seen something."""
-    module = Net(function, **parts).eval()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.running_mean)  # type: ignore[arg-type]
-            nn.init.uniform_(part.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-            nn.init.normal_(part.weight)
-    return module
 
 
 def conv(**options: Any) -> nn.Module:

@@ -15,7 +15,18 @@ from netloft_diagrams.facts import facts_line, flow, heading
 from netloft_diagrams.geometry import Point
 from netloft_diagrams.scene import Scene
 from netloft_diagrams.text_metrics import fit_end, width
-from netloft_diagrams.theme import INK, MARGIN, PAGE_WIDTH, QUIET, SKIP, SMALL, TITLE, WIRE, family
+from netloft_diagrams.theme import (
+    HEADING,
+    INK,
+    MARGIN,
+    PAGE_WIDTH,
+    QUIET,
+    SKIP,
+    SMALL,
+    TITLE,
+    WIRE,
+    family,
+)
 from netloft_diagrams.volume.figure import Face, Figure, Line, Mark, Part, Words
 from netloft_diagrams.volume.steps import Volume
 
@@ -28,7 +39,6 @@ SLANT = 0.36
 """How far the receding side goes right and up, over its length."""
 GAP, SLAB_GAP, SLABS = 34.0, 4.0, 3
 LINE = 12.0
-HEADING = 15.0
 TOP = 56.0
 NAME_ROOM = 90.0
 LANE = 9.0

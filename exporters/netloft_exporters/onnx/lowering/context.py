@@ -209,9 +209,9 @@ class Context:
         return name
 
     def _add(self, name: str, data: npt.NDArray[Any] | ir.LazyTensor) -> ir.Value:
-        tensor = data if isinstance(data, ir.LazyTensor) else ir.Tensor(data, name=name)
         if name in self.initializers:
             name = self._free(name)
+        tensor = data if isinstance(data, ir.LazyTensor) else ir.Tensor(data, name=name)
         kind = ir.TensorType(tensor.dtype)
         value = ir.Value(name=name, shape=tensor.shape, type=kind, const_value=tensor)
         self.initializers[name] = value
