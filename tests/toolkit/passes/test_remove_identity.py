@@ -83,6 +83,17 @@ def test_it_goes(name: str) -> None:
     assert after(made, remove_identity) is made
 
 
+def test_a_view_needs_no_contiguous() -> None:
+    def shuffle(m: Any, x: Tensor) -> Any:
+        h = x.sin().view(-1, 2, 2, 6, 6).transpose(1, 2).contiguous()
+        return h.view(-1, 4, 6, 6).contiguous().view_as(x).view(torch.int32)
+
+    module = net(shuffle)
+    made = after(traced(module), remove_identity)
+    assert "identity" not in operations(made)
+    assert equals(made, module)
+
+
 STAYS: dict[str, Function] = {
     "a floor in disguise": lambda m, x: torch.div(x, 1, rounding_mode="floor"),
     "another type": lambda m, x: x.double(),

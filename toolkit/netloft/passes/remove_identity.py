@@ -1,7 +1,7 @@
 """Drop operations that give what they are given.
 
 Given:
-    %a = dropout(%x)        in eval mode
+    %a = dropout(%x)        in eval mode, or contiguous(%x) in front of a view
     %b = reshape(%a, 2, 8)  which has that shape already
     %c = to(%b, float32)    which has that type already
     %d = relu(%c)
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import fx
 
 from netloft.graph.annotation import Annotation
@@ -50,7 +51,22 @@ def remove_identity(edit: Edit) -> None:
             edit.note(node, f"{record.op} changes nothing")
             edit.replace(node, operand)
     if edit.changes > changes:
+        _reshape_views(edit)
         remove_dead(edit)  # sizes that a reshape was given
+
+
+def _reshape_views(edit: Edit) -> None:
+    """Turn `view` into `reshape`, which needs no `contiguous` before it; a value has no memory."""
+    for node, record in edit:
+        if node.op == "call_method" and record.op == "reshape" and not _is_cast(node):
+            node.target = {"view": "reshape", "view_as": "reshape_as"}.get(
+                str(node.target), node.target
+            )
+
+
+def _is_cast(node: fx.Node) -> bool:
+    """Tell whether a `view` reads the same bytes as another element type."""
+    return any(isinstance(value, torch.dtype) for value in (*node.args, *node.kwargs.values()))
 
 
 def _is_alike(node: fx.Node, operand: fx.Node) -> bool:
