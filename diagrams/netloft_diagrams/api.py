@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netloft.graph import Graph
+    from netloft.overlays import Overlay
     from netloft_diagrams.drawing import Drawing
 
 __all__ = ["FORMATS", "STYLES", "check_format", "draw", "render"]
@@ -46,18 +47,21 @@ def draw(
     only: str = "",
     direction: str | None = None,
     style: str = "structure",
+    color: str | Overlay | None = None,
 ) -> tuple[Path, ...]:
     """Draw a network into files; nothing is written unless everything can be drawn.
 
     Args:
         graph: A traced graph, or a module, which is traced first.
         paths: Files; the suffix says the format, one of `FORMATS`.
-        example_inputs: What to trace a module with; needed for a module only.
+        example_inputs: What to trace a module with, and to run for the time and the error.
         depth: Open modules this deep and no deeper; what fits a page by default.
         expand: Paths of modules to open whatever the depth.
         only: Path of a module to draw alone.
         direction: Where the flow runs, `right` or `down`; by default right, where that fits a page.
         style: `structure`, or `volume` for feature maps as solids, with their kernels.
+        color: A number or a word in each box, and a colour that goes with it: `time`, `flops`,
+            `params`, `memory`, `error`, `dtype`, `pass`, or an overlay of your own.
 
     Returns:
         The files that were written.
@@ -65,6 +69,7 @@ def draw(
     Raises:
         UsageError: A suffix, an option or a place is not usable.
         MissingError: A package that makes the format is not installed.
+        CheckError: What `color` measures cannot be trusted.
     """
     targets = tuple(Path(path) for path in paths)
     if not targets:
@@ -72,7 +77,7 @@ def draw(
     kinds = [check_format(path.suffix, style) for path in targets]
     for path in targets:
         check_writable(path)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
     made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds)}
     write_all({path: made[kind] for path, kind in zip(targets, kinds, strict=True)})
     return targets
@@ -88,10 +93,11 @@ def render(
     only: str = "",
     direction: str | None = None,
     style: str = "structure",
+    color: str | Overlay | None = None,
 ) -> bytes:
     """Draw a network and return the bytes that a file would hold; see `draw`."""
     kind = check_format(format, style)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style)
+    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
     return FORMATS[kind](drawing)
 
 
@@ -128,12 +134,15 @@ def _drawing(
     only: str,
     direction: str | None,
     style: str,
+    color: str | Overlay | None,
 ) -> Drawing:
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
     from netloft_diagrams.page import Options
     from netloft_diagrams.values import as_values
 
+    if color is not None and style != "structure":
+        raise UsageError("colours are of the style structure", remedy="leave out --style volume")
     if direction not in (None, "right", "down"):
         raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
     if depth is not None and depth < 0:
@@ -147,4 +156,36 @@ def _drawing(
         from netloft.tracing import trace
 
         graph = trace(graph, example_inputs)
-    return Drawing(as_values(graph), Options(depth, expand, only, direction or "", style=style))
+    overlay = _overlay(color, graph, example_inputs)
+    options = Options(depth, expand, only, direction or "", style=style, overlay=overlay)
+    return Drawing(as_values(graph), options)
+
+
+def _overlay(
+    color: str | Overlay | None,
+    graph: Graph,
+    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
+) -> Overlay | None:
+    if not isinstance(color, str):
+        return color
+    from netloft.overlays import make_overlay
+
+    if example_inputs is None:
+        return make_overlay(color, graph)
+    return make_overlay(color, graph, _by_input(graph, example_inputs))
+
+
+def _by_input(graph: Graph, example_inputs: tuple[Any, ...] | Mapping[str, Any]) -> dict[str, Any]:
+    """Name inputs as `forward` does; they may come in order, or by the exported file's names."""
+    names = [value.node for value in graph.inputs]
+    if not isinstance(example_inputs, Mapping):
+        example_inputs = dict(zip(names, example_inputs, strict=False))
+    exported = {value.name: value.node for value in graph.inputs}
+    given = {exported.get(name, name): tensor for name, tensor in example_inputs.items()}
+    if set(given) != set(names):
+        raise UsageError(
+            f"example inputs for {', '.join(given) or 'nothing'}, and the graph takes "
+            f"{', '.join(names)}",
+            remedy="give one tensor for each",
+        )
+    return {name: given[name] for name in names}

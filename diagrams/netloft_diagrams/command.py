@@ -12,6 +12,9 @@ from netloft.cli.options import ModelRequest, model_options, output_options
 
 __all__ = ["draw", "spread"]
 
+OVERLAYS = ("time", "flops", "params", "memory", "error", "dtype", "pass")
+"""As `netloft.overlays.OVERLAYS` has them, which brings PyTorch with it."""
+
 
 class _ManyFiles(click.Command):
     """A command whose `-o` takes every following word up to the next option.
@@ -67,6 +70,8 @@ def _is_file(word: str) -> bool:
 @click.option("--style", type=click.Choice(["structure", "volume"]), default="structure",
               show_default=True,
               help="Boxes in frames, or feature maps as solids.")  # fmt: skip
+@click.option("--color", type=click.Choice(OVERLAYS), default=None,
+              help="A number or a word in each box, and a colour that goes with it.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["right", "down"]), default=None,
               show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
@@ -81,6 +86,7 @@ def draw(
       netloft draw myresnet -o myresnet.svg myresnet.png
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
+      netloft draw resnet50 --color time -o time.svg
       netloft draw alphago --style volume -o alphago.svg alphago.tex
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.tracing.faithful import silent
@@ -89,7 +95,11 @@ def draw(
     with silent():
         model = request.load()
         graph = request.trace(model)
-    files = draw_files(graph, *(outputs or (f"{model.name}.svg",)), **options)
+        batch = request.batch if isinstance(request.batch, int) else 1
+        example = model.example(batch, request.seed) if options["color"] else None
+        files = draw_files(
+            graph, *(outputs or (f"{model.name}.svg",)), example_inputs=example, **options
+        )
     _report(files, graph.name, as_json, quiet)
 
 

@@ -60,17 +60,19 @@ def _look(box: Box) -> str:
 
 def _text(box: Box) -> str:
     if box.symbol:
-        return "\n".join([box.symbol, *box.lines])
+        return "\n".join([box.symbol, *box.lines, *box.note])
     name = path_range(box.name, box.last_path)
     last = " · ".join(part for part in (name, params_text(box)) if part)
     times = f" ×{box.times}" if box.times > 1 else ""
-    return "\n".join(row for row in (f"{box.title}{times}", " · ".join(box.lines), last) if row)
+    rows = (f"{box.title}{times}", " · ".join(box.lines), last, *box.note)
+    return "\n".join(row for row in rows if row)
 
 
 def _frame_text(frame: Frame) -> str:
     first = frame.path if frame.class_name else frame.items[0].path
     times = f"×{frame.times}" if frame.times > 1 else ""
-    parts = (path_range(first, frame.last_path), frame.class_name, params_text(frame), times)
+    parts = [path_range(first, frame.last_path), frame.class_name, params_text(frame), times]
+    parts += frame.note
     return " · ".join(part for part in parts if part)
 
 

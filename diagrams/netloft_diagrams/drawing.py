@@ -11,6 +11,7 @@ from netloft_diagrams.build import build
 from netloft_diagrams.dot import dot
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.html import page
+from netloft_diagrams.overlay import noted
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.raster import pdf, png
 from netloft_diagrams.scene import Scene, boxes_of, frames_of
@@ -45,7 +46,8 @@ class Drawing:
                     f"the forward pass calls no module {path!r}",
                     remedy="netloft draw MODEL -o net.txt lists the paths",
                 )
-        return scene
+        overlay = self.options.overlay
+        return noted(scene, overlay) if overlay else scene
 
     @cached_property
     def placed(self) -> Placed:
@@ -64,7 +66,7 @@ class Drawing:
         """The figure."""
         if self.options.style == "volume":
             return volume_svg(self.volumes)
-        return svg(self.scene, self.placed)
+        return svg(self.scene, self.placed, self.options.overlay)
 
     def png(self) -> bytes:
         """The figure as pixels."""
@@ -93,4 +95,5 @@ class Drawing:
 
     def table(self) -> str:
         """The scene for a terminal."""
-        return table(self.scene)
+        overlay = self.options.overlay
+        return table(self.scene, overlay.kind if overlay else "")

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.markup import tag
+from netloft_diagrams.overlay import Scale
 from netloft_diagrams.page import NOTES
 from netloft_diagrams.scene import Scene
 from netloft_diagrams.shapes import icon, rect, text
 from netloft_diagrams.text_metrics import fit, width
 from netloft_diagrams.theme import FAMILIES, INK, MARGIN, QUIET, SKIP, SMALL, WARN, family
 
-__all__ = ["legend", "notes"]
+__all__ = ["legend", "notes", "scale"]
 
 
 def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
@@ -37,6 +38,29 @@ def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
         parts.append(text(x + 20, y + 10, explained, SMALL, colour=QUIET))
         x += step
     return "".join(parts), y + 26
+
+
+def scale(found: Scale | None, wide: float, y: float) -> tuple[str, float]:
+    """Explain the colours of an overlay, and what its numbers are.
+
+    Returns:
+        The scale, and where the next thing may begin.
+    """
+    if found is None:
+        return "", y
+    room = wide - 2 * MARGIN
+    parts = [text(MARGIN, y + 10, found.title, SMALL, bold=True, room=room)]
+    x, y = MARGIN, y + 18
+    for colour, meaning in found.steps:
+        step = 20 + width(meaning, SMALL) + 14
+        if x + step > wide - MARGIN and x > MARGIN:
+            x, y = MARGIN, y + 16
+        parts.append(rect(x, y, 15, 13, fill=colour, line=QUIET, corner=2))
+        parts.append(text(x + 20, y + 10, meaning, SMALL))
+        x += step
+    for i, note in enumerate(found.notes):
+        parts.append(text(MARGIN, y + 26 + 14 * i, note, SMALL, colour=QUIET, room=room))
+    return tag("g", "".join(parts), class_="scale"), y + 26 + 14 * len(found.notes)
 
 
 def _drawn(placed: Placed) -> Iterator[Placed]:

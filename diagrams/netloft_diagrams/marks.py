@@ -57,6 +57,7 @@ def _tooltip(box: Box) -> str:
         f"{words.count(box.n_params)} parameters" if box.n_params else "",
         copies if box.times > 1 and box.covered_params else "",
         f"{words.count(box.macs)} multiply-adds" if box.macs else "",
+        *box.note,
         *box.detail,
         box.source,
     ]
@@ -66,15 +67,15 @@ def _tooltip(box: Box) -> str:
 def _card(box: Box, label: Label, x: float, y: float) -> str:
     """A rectangle with the family's icon in a band at its left."""
     look = family(box.kind)
-    wide, high = label.width, label.height
+    wide, high, ground = label.width, label.height, box.paint or look.fill
     dash = "4 2" if box.kind in ("shape", "identity") else ""
     band = (
         f"M{number(x + BAND)} {number(y)}v{number(high)}h{number(4 - BAND)}"
         f"q-4 0 -4 -4v{number(8 - high)}q0 -4 4 -4z"
     )
     parts = [
-        pile(x, y, wide, high, look.fill, look.band) if box.times > 1 else "",
-        rect(x, y, wide, high, fill=look.fill, line=look.band, dash=dash),
+        pile(x, y, wide, high, ground, look.band) if box.times > 1 else "",
+        rect(x, y, wide, high, fill=ground, line=look.band, dash=dash),
         tag("path", d=band, fill=look.band),
         icon(look.icon, x + BAND / 2 - 5, y + high / 2 - 5),
     ]
@@ -83,6 +84,9 @@ def _card(box: Box, label: Label, x: float, y: float) -> str:
     for i, row in enumerate([*label.lines, label.name]):
         colour = QUIET if i == len(label.lines) else INK
         parts.append(text(left, line + LINE * (i + 1), row, SMALL, colour=colour))
+    below = line + LINE * (len(label.lines) + bool(label.name))
+    for i, row in enumerate(label.note):
+        parts.append(text(left, below + LINE * (i + 1), row, SMALL, bold=True))
     if box.strip:
         parts.append(_strip(box, x + BAND, y + high - 5, wide - BAND))
     if box.times > 1:
@@ -110,7 +114,15 @@ def _merge(box: Box, label: Label, x: float, y: float) -> str:
     if label.name:
         start, long = x + wide - 10, label.width - wide + 10
         parts.append(
-            rect(start, y + 2.5, long, 15, fill=follows.fill, line=follows.band, corner=7.5)
+            rect(
+                start,
+                y + 2.5,
+                long,
+                15,
+                fill=box.paint or follows.fill,
+                line=follows.band,
+                corner=7.5,
+            )
         )
         parts.append(text(x + wide + 2, y + 13.5, label.name, SMALL))
     parts.append(rect(x, y, wide, 20, fill=look.fill, line=look.band, corner=10, weight=1.4))

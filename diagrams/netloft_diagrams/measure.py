@@ -19,6 +19,10 @@ WIDEST_RANGE = 140.0
 """Room for the names of the first and the last copy of a repeat, with what one copy holds."""
 
 
+WIDEST_NOTE = 178.0
+"""Room for a line of an overlay."""
+
+
 @dataclass(frozen=True)
 class Label:
     """The lines of a box, cut to size, and the box's own size."""
@@ -28,6 +32,7 @@ class Label:
     name: str
     width: float
     height: float
+    note: tuple[str, ...] = ()
 
 
 def box_label(box: Box, above: str = "") -> Label:
@@ -45,11 +50,12 @@ def box_label(box: Box, above: str = "") -> Label:
     room = max(width(title, TITLE, bold=True), 84.0)
     lines = tuple(_wrapped(box.lines, room))
     name = _name_line(box, above, max(room, WIDEST))
+    note = tuple(fit(line, SMALL, WIDEST_NOTE, bold=True) for line in box.note)
     widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
-    height = 9 + TITLE + LINE * (len(lines) + bool(name)) + (5 if box.strip else 0)
-    return Label(
-        title, lines, name, BAND + 4 + max(widths) + 5 + (4 if box.times > 1 else 0), height
-    )
+    widths += [width(line, SMALL, bold=True) for line in note]
+    height = 9 + TITLE + LINE * (len(lines) + bool(name) + len(note)) + (5 if box.strip else 0)
+    wide = BAND + 4 + max(widths) + 5 + (4 if box.times > 1 else 0)
+    return Label(title, lines, name, wide, height, note)
 
 
 def _terminal_label(box: Box) -> Label:
@@ -61,7 +67,7 @@ def _terminal_label(box: Box) -> Label:
 
 def _merge_label(box: Box) -> Label:
     """A sum is a circle with the activation that follows in a tag; a word needs a longer pill."""
-    tag = fit(" · ".join(box.lines), SMALL, WIDEST)
+    tag = fit(" · ".join([*box.lines, *box.note]), SMALL, WIDEST_NOTE if box.note else WIDEST)
     sign = sign_width(box.symbol)
     return Label(box.symbol, (), tag, sign + (width(tag, SMALL) + 7 if tag else 0), SIGN)
 
@@ -137,7 +143,10 @@ def frame_title(frame: Frame) -> tuple[str, str]:
     facts = [frame.class_name] if frame.class_name else []
     if frame.n_params:
         facts.append(params_text(frame))
-    return fit_end(path, SMALL, 260, bold=True), fit(" · ".join(facts), SMALL, 200)
+    facts += frame.note
+    return fit_end(path, SMALL, 260, bold=True), fit(
+        " · ".join(facts), SMALL, 200 + 100 * len(frame.note)
+    )
 
 
 def _wrapped(parts: tuple[str, ...], room: float) -> list[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import lay_out
 from netloft_diagrams.scene import Frame, Scene, frames_of
 from netloft_diagrams.summary import closed_where, structure
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
+
+if TYPE_CHECKING:
+    from netloft.overlays import Overlay
 
 __all__ = ["NOTES", "Options", "compose"]
 
@@ -30,6 +34,7 @@ class Options:
         direction: `right` or `down`; empty for `right`, and `down` where only that fits.
         graphviz: Let Graphviz place the items of every row.
         style: `structure`, or `volume` for feature maps as solids.
+        overlay: Numbers or words to lay over it.
     """
 
     depth: int | None = None
@@ -38,6 +43,7 @@ class Options:
     direction: str = ""
     graphviz: bool = False
     style: str = "structure"
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,10 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     opened = frozenset(f.key for f in frames if _is_asked_for(f, options))
     keep = opened if options.depth is None else frozenset(f.key for f in frames)
     notes = len(scene.facts.dead) + len(scene.facts.effects)
-    below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
+    lines = min(notes + bool(notes), NOTES + 1)
+    if options.overlay:
+        lines += 2 + len(options.overlay.notes)
+    below = PAGE_HEIGHT - AROUND - NOTE * lines
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
     for level in _levels(scene, options):

@@ -39,6 +39,9 @@ class Box:
         changes_shape: Whether that is another shape than its first input's.
         strip: Families of the operations inside a summary, in order.
         detail: More rows for the tooltip.
+        note: What an overlay says of it, with its unit, line by line.
+        amount: The number, or the word, behind that.
+        paint: Colour of the ground where an overlay gives one.
     """
 
     key: str
@@ -64,6 +67,9 @@ class Box:
     changes_shape: bool = False
     strip: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
+    note: tuple[str, ...] = ()
+    amount: float | str | None = None
+    paint: str = ""
 
     @property
     def total_params(self) -> int:
@@ -86,6 +92,8 @@ class Frame:
         times: How many copies in a row it stands for.
         depth: How many frames enclose it, the root's own 0.
         level: How many words its path is longer than the root's; of a run, that of its module.
+        note: What an overlay says of all inside it.
+        amount: The number, or the word, behind that.
     """
 
     key: str
@@ -98,6 +106,8 @@ class Frame:
     last_path: str = ""
     depth: int = 0
     level: int = 0
+    note: tuple[str, ...] = ()
+    amount: float | str | None = None
 
     @property
     def n_params(self) -> int:

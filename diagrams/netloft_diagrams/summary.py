@@ -60,6 +60,8 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         changes_shape=bool(frame.reads) and shapes.get(frame.reads[0]) != shape,
         strip=tuple(b.kind for b in boxes),
         detail=tuple(f"{b.title}{f' ×{b.times}' if b.times > 1 else ''}" for b in boxes),
+        note=frame.note,
+        amount=frame.amount,
     )
 
 

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloft_diagrams.facts import facts_line, flow, heading
-from netloft_diagrams.foot import legend, notes
+from netloft_diagrams.foot import legend, notes, scale
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.marks import box_svg, frame_svg, wire_svg
 from netloft_diagrams.markup import escape, number
+from netloft_diagrams.overlay import coloured
 from netloft_diagrams.scene import Box, Frame, Item, Scene
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import FONT, HEADING, MARGIN, PAGE_WIDTH, SMALL
+
+if TYPE_CHECKING:
+    from netloft.overlays import Overlay
 
 __all__ = ["svg"]
 
 NARROWEST = 360.0
 
 
-def svg(scene: Scene, placed: Placed) -> str:
-    """Return the drawing as SVG text; the same scene always gives the same text."""
+def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
+    """Return the drawing as SVG text; the same scene always gives the same text.
+
+    Args:
+        scene: What is drawn.
+        placed: Where.
+        overlay: What the scene was noted with, for the colours.
+    """
+    placed, scaled = coloured(placed, overlay) if overlay else (placed, None)
     name = heading(scene.facts)
     facts = f"{flow(scene.facts)} · {facts_line(scene.facts)} · for one item of the batch"
     titled = max(width(name, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
     wide = max(placed.width + 2 * MARGIN, min(titled, PAGE_WIDTH), NARROWEST)
     room, top = wide - 2 * MARGIN, 60.0
     body = _inside(placed, MARGIN, top, placed.item.path, 0)
-    below, y = legend(placed, wide, top + placed.height + 20)
+    below, y = scale(scaled, wide, top + placed.height + 20)
+    explained, y = legend(placed, wide, y)
     noted, y = notes(scene, wide, y)
     size = f'width="{number(wide)}" height="{number(y)}"'
     head = (
@@ -36,9 +50,8 @@ def svg(scene: Scene, placed: Placed) -> str:
         f'<rect {size} fill="#ffffff"/>\n'
     )
     title = text(MARGIN, 24, name, HEADING, bold=True, room=room)
-    return (
-        head + title + text(MARGIN, 40, facts, SMALL, room=room) + body + below + noted + "</svg>\n"
-    )
+    title += text(MARGIN, 40, facts, SMALL, room=room)
+    return f"{head}{title}{body}{below}{explained}{noted}</svg>\n"
 
 
 def _inside(placed: Placed, dx: float, dy: float, above: str, depth: int) -> str:

@@ -10,14 +10,24 @@ from netloft_diagrams.scene import Frame, Item, Scene
 
 __all__ = ["mermaid", "table"]
 
-HEAD = ("layer", "operation", "output", "parameters", "multiply-adds")
+HEAD = ("layer", "operation", "output", "parameters", "multiply-adds", "")
+"""The last is an overlay's."""
 
 
-def table(scene: Scene) -> str:
-    """Return the scene as aligned text, one line a layer, indented by module."""
+def table(scene: Scene, overlay: str = "") -> str:
+    """Return the scene as aligned text, one line a layer, indented by module.
+
+    Args:
+        scene: What to print.
+        overlay: Heading of the column of notes, where the scene has some.
+    """
     facts = scene.facts
-    rows = [HEAD, *_rows(scene.root.items, 0)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    rows: list[tuple[str, ...]] = [HEAD, *_rows(scene.root.items, 0)]
+    if any(row[-1] for row in rows[1:]):
+        rows[0] = (*HEAD[:-1], overlay)
+    else:
+        rows = [row[:-1] for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.ljust(size) if i < 3 else cell.rjust(size)
@@ -32,21 +42,21 @@ def table(scene: Scene) -> str:
     return "\n".join([facts.name, *lines[:1], rule, *lines[1:], rule, *foot, ""])
 
 
-def _rows(items: tuple[Item, ...], depth: int) -> Iterator[tuple[str, str, str, str, str]]:
+def _rows(items: tuple[Item, ...], depth: int) -> Iterator[tuple[str, ...]]:
     for item in items:
         times = f" ×{item.times}" if item.times > 1 else ""
         params = words.count(item.total_params) if item.total_params else ""
         macs = words.count(item.macs * item.times) if item.macs else ""
-        pad = "  " * depth
+        pad, note = "  " * depth, ", ".join(item.note)
         if isinstance(item, Frame):
             first = item.path if item.class_name else item.items[0].path
             name = path_range(first, item.last_path)
-            yield _plain(pad + name), f"{item.class_name}{times}".strip(), "", params, macs
+            yield _plain(pad + name), f"{item.class_name}{times}".strip(), "", params, macs, note
             yield from _rows(item.items, depth + 1)
             continue
         what = " · ".join([f"{item.symbol or item.title}{times}", *item.lines])
         name = path_range(item.name, item.last_path) or "·"
-        yield _plain(pad + name), _plain(what), item.shape or item.lines[-1], params, macs
+        yield _plain(pad + name), _plain(what), item.shape or item.lines[-1], params, macs, note
 
 
 def _plain(text: str) -> str:
@@ -88,6 +98,7 @@ def _mermaid_items(
             yield f"{pad}end"
             continue
         words_ = [f"{item.symbol or item.title}{times}", " · ".join(item.lines), item.name]
+        words_ += item.note
         text = "<br/>".join(_entities(word) for word in words_ if word)
         yield f'{pad}{ids[item.key]}["{text}"]'
 

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from netloft.graph import Annotation
 
-__all__ = ["bytes_text", "count", "part", "remarks", "short_count", "symbol", "title"]
+__all__ = [
+    "bytes_text",
+    "count",
+    "duration",
+    "part",
+    "remarks",
+    "short_count",
+    "symbol",
+    "title",
+]
 
 NAMES = {
     "batch_norm": "BatchNorm",
@@ -130,6 +139,19 @@ def bytes_text(number: int) -> str:
         if number >= size:
             return f"{number / size:.1f} {unit}"
     return f"{number} B"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds with three digits in the unit that suits them, e.g. `1.23 ms`."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size * 0.9995:
+            return f"{_digits(seconds / size)} {unit}"
+    return f"{_digits(seconds * 1e6)} µs"
+
+
+def _digits(number: float) -> str:
+    """Return three digits, and no more of them after the point than count."""
+    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"
 
 
 def _name(op: str) -> str:

@@ -114,7 +114,7 @@ def totals(graph: Graph) -> Totals:
         n_params=sum(record.n_params for record in records),
         n_dead_params=dead,
         macs=sum(record.macs for record in records),
-        peak_activation_bytes=_peak_bytes(graph),
+        peak_activation_bytes=max(alive_bytes(graph).values(), default=0),
         depth=_depth(graph),
     )
 
@@ -125,8 +125,11 @@ _VIEWS = (
 )  # fmt: skip
 
 
-def _peak_bytes(graph: Graph) -> int:
-    """Run the graph in order, freeing memory after the last reader of whatever lives in it."""
+def alive_bytes(graph: Graph) -> dict[str, int]:
+    """Return the bytes of values that are alive while each node runs, for one item of the batch.
+
+    The graph is run in order, and memory is freed after the last reader of whatever lives in it.
+    """
     from netloft.graph.graph import annotation
 
     nodes = [node for node in graph.module.graph.nodes if node.op != "output"]
@@ -140,16 +143,16 @@ def _peak_bytes(graph: Graph) -> int:
             last_use[home[value]] = index
     for value in next(iter(reversed(graph.module.graph.nodes))).all_input_nodes:
         last_use[home[value]] = len(nodes)
-    alive = peak = 0
+    alive, found = 0, dict[str, int]()
     ends: dict[int, int] = {}
     for index, node in enumerate(nodes):
         record = annotation(node)
         if home[node] is node and record.family != "parameter":
             alive += record.bytes_out
             ends[last_use[node]] = ends.get(last_use[node], 0) + record.bytes_out
-        peak = max(peak, alive)
+        found[node.name] = alive
         alive -= ends.pop(index, 0)
-    return peak
+    return found
 
 
 def _shares_memory(record: Annotation) -> bool:

@@ -105,15 +105,26 @@ def run_passes(
 
 
 def _unproven(graph: Graph, passes: Sequence[Pass]) -> Passed:
-    edit, rows = Edit(graph), []
+    edit, rows, removed = Edit(graph), [], dict[str, str]()
     for function in passes:
-        before, changes, start = len(edit.fx.nodes), edit.changes, time.perf_counter()
-        function(edit)
-        seconds = time.perf_counter() - start
+        before, changes, names = len(edit.fx.nodes), edit.changes, _names(edit)
+        seconds = _applied(function, edit)
+        removed |= dict.fromkeys(names - _names(edit), function.__name__)
         status = "applied" if edit.changes > changes else "nothing to do"
         after = len(edit.fx.nodes)
         rows.append(PassRow(function.__name__, before, after, "not run", status, seconds=seconds))
-    return Passed(edit.finish(), tuple(rows), tuple(edit.notes))
+    return Passed(edit.finish(), tuple(rows), tuple(edit.notes), removed)
+
+
+def _applied(function: Pass, edit: Edit) -> float:
+    """Run a pass over an edit; return the seconds that it took."""
+    edit.running, start = function.__name__, time.perf_counter()
+    function(edit)
+    return time.perf_counter() - start
+
+
+def _names(edit: Edit) -> set[str]:
+    return {node.name for node in edit.fx.nodes}
 
 
 class _Proven:
@@ -123,6 +134,7 @@ class _Proven:
         self._edit, self._proof = Edit(graph), proof
         self._run: Run | None = None
         self._rows: list[PassRow] = []
+        self._removed: dict[str, str] = {}
 
     def run(self, passes: Sequence[Pass]) -> Passed:
         """Run all; a failed proof of `functionalise` is the end of this route."""
@@ -131,17 +143,19 @@ class _Proven:
             raise NotFunctionalError("writes in place: the proof of their removal failed")
         for function in passes:
             self._step(function)
-        return Passed(self._edit.finish(), tuple(self._rows), tuple(self._edit.notes))
+        rows, notes = tuple(self._rows), tuple(self._edit.notes)
+        return Passed(self._edit.finish(), rows, notes, self._removed)
 
     def _step(self, function: Pass) -> None:
-        edit = Edit.of(self._edit)
-        before, start = len(edit.fx.nodes), time.perf_counter()
-        function(edit)
-        seconds = time.perf_counter() - start
+        edit, old = Edit.of(self._edit), self._edit
+        before = len(edit.fx.nodes)
+        seconds = _applied(function, edit)
         row = PassRow(
             function.__name__, before, len(edit.fx.nodes), "", "nothing to do", seconds=seconds
         )
         self._rows.append(self._proven(row, edit) if edit.changes else row)
+        gone = _names(old) - _names(self._edit)
+        self._removed |= dict.fromkeys(gone, function.__name__)
 
     def _proven(self, row: PassRow, edit: Edit) -> PassRow:
         """Keep the edit if it holds; either way, say so."""

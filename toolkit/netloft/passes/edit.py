@@ -31,12 +31,14 @@ class Note:
         module: Path of its module call.
         source: `file.py:line` of the user's code.
         text: What was done.
+        by: Name of the pass.
     """
 
     node: str
     module: str
     source: str
     text: str
+    by: str = ""
 
 
 class Edit:
@@ -45,12 +47,14 @@ class Edit:
     Attributes:
         fx: The nodes.
         changes: How many changes were made; a pass that made none left the graph as it was.
+        running: Name of the pass at work.
         notes: What was done, node by node.
     """
 
     def __init__(self, graph: Graph) -> None:
         self._origin = graph
         self.changes = 0
+        self.running = ""
         self.notes: list[Note] = []
         self.fx = fx.Graph()
         copied: dict[fx.Node, fx.Node] = {}
@@ -189,7 +193,8 @@ class Edit:
     def note(self, node: fx.Node, text: str) -> None:
         """Say what was done to a node."""
         record = annotation(node)
-        self.notes.append(Note(node.name, record.module, str(record.source or ""), text))
+        source = str(record.source or "")
+        self.notes.append(Note(node.name, record.module, source, text, self.running))
 
     def _free_name(self, name: str) -> str:
         while True:

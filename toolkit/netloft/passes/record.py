@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from netloft.passes.edit import Note
 
@@ -47,8 +48,10 @@ class Passed:
         graph: The graph; without writes in place.
         rows: One for each pass, in order.
         notes: What was done, node by node.
+        removed: By name of a node that is gone, the pass that took it away.
     """
 
     graph: Graph
     rows: tuple[PassRow, ...]
     notes: tuple[Note, ...]
+    removed: Mapping[str, str] = field(default_factory=dict)
