@@ -19,7 +19,7 @@ from netloft_diagrams.summary import summarise
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH, SMALL
 
-__all__ = ["lay_out"]
+__all__ = ["Known", "lay_out"]
 
 SIDE, HEAD, FOOT = 8.0, 19.0, 8.0
 """Margins inside a frame: left and right, above (its title stands there), below."""
@@ -30,12 +30,21 @@ TITLE_ENDS = 34.0
 """Room around a frame's title."""
 
 
+Known = dict[tuple[object, ...], tuple[Frame, Placed]]
+"""Frames that were laid out before, by what their layout depends on."""
+
+
 @dataclass(frozen=True)
 class _Context:
     style: RowStyle
     down: bool
     shapes: dict[str, str]
     keep_open: frozenset[str]
+    known: Known
+
+    def labels(self, frame: Frame) -> tuple[str, ...]:
+        """Return the words on the lines that enter and leave; what gives them may be closed."""
+        return tuple(self.style.label(net) for net in (*frame.reads, *frame.gives))
 
 
 def lay_out(
@@ -45,6 +54,7 @@ def lay_out(
     room: float = PAGE_WIDTH - 24,
     keep_open: frozenset[str] = frozenset(),
     graphviz: bool = False,
+    known: Known | None = None,
 ) -> Placed:
     """Place everything in a scene.
 
@@ -54,6 +64,8 @@ def lay_out(
         room: Width for the outermost frame, in pixels.
         keep_open: Keys of frames that are not to be closed to save room.
         graphviz: Let Graphviz place the items of every row.
+        known: What was laid out of other levels of detail of the same scene, with the same
+            options; what they share is not laid out again.
     """
     down = direction == "down"
     boxes = list(boxes_of(scene.root))
@@ -67,7 +79,7 @@ def lay_out(
         aside=width(IDENTITY, SMALL) + 12 if down else 0.0,
     )
     labels = {n: b.shape for b in boxes if b.changes_shape and b.kind != "input" for n in b.gives}
-    context = _Context(style, down, labels, keep_open)
+    context = _Context(style, down, labels, keep_open, {} if known is None else known)
     along = PAGE_HEIGHT - 130 if down else room
     placed = _frame(scene.root, along, "", context)
     return transposed(placed) if down else placed
@@ -97,6 +109,14 @@ def _line_through(box: Box, across: float, down: bool) -> float:
 
 
 def _frame(frame: Frame, room: float, above: str, context: _Context) -> Placed:
+    key = (id(frame), room, above, context.labels(frame))
+    if key not in context.known:
+        # the frame is kept beside its layout, so that no other comes to have its identity
+        context.known[key] = frame, _made(frame, room, above, context)
+    return context.known[key][1]
+
+
+def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
     inner_room = room if _is_root(frame) else room - 2 * SIDE
     item_room = inner_room - ROW_ENDS - (2 * INDENT if len(frame.items) > 1 else 0)
     path = frame.path or above

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netloft_diagrams.geometry import Placed
-from netloft_diagrams.layout import lay_out
+from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Frame, Scene, frames_of
 from netloft_diagrams.summary import closed_where, structure
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
@@ -92,11 +92,18 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     below = PAGE_HEIGHT - AROUND - NOTE * lines
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
+    known: Known = {}
     for level in _levels(scene, options):
         closed = closed_where(scene, replace(level, opened=opened).closes)
         if best and _n_items(closed) <= best[0]:
             continue
-        placed = lay_out(closed, direction=direction, keep_open=keep, graphviz=options.graphviz)
+        placed = lay_out(
+            closed,
+            direction=direction,
+            keep_open=keep,
+            graphviz=options.graphviz,
+            known=known,
+        )
         tried.append(placed)
         fits = placed.width <= PAGE_WIDTH and placed.height <= below
         if fits and (not best or _n_placed(placed) > best[0]):

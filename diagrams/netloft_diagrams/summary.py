@@ -100,7 +100,9 @@ def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
         if item is not scene.root and wanted(item):
             return summarise(item, scene.shapes, opened.get(structure(item), ""))
         opened.setdefault(structure(item), item.path)
-        return replace(item, items=tuple(close(child) for child in item.items))
+        items = tuple(close(child) for child in item.items)
+        same = all(new is old for new, old in zip(items, item.items, strict=True))
+        return item if same else replace(item, items=items)  # what is the same is laid out once
 
     root = close(scene.root)
     assert isinstance(root, Frame)

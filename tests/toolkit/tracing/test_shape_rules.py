@@ -181,6 +181,7 @@ def test_a_rule_gives_no_answer_where_the_module_fails_or_is_unusual(
 
 
 X, Y = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+QUERY = torch.randn(2, 5, 3, 4, 6).permute(2, 0, 3, 1, 4)[0]  # one of three in one matrix
 CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (operator.add, (X, Y)),
     (operator.sub, (1, X)),
@@ -198,6 +199,12 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (nn.functional.normalize, (X,)),
     (nn.functional.normalize, (X, 3.0, -1)),
     (nn.functional.normalize, (X, 2.0, -1, 1e-12, None)),  # what torch.fx records
+    (nn.functional.normalize, (X.mT,)),
+    (nn.functional.normalize, (QUERY, 2.0, -1)),
+    (nn.functional.normalize, (QUERY.transpose(1, 2), 2.0, -1)),
+    (torch.clamp, (X.mT, -1, 0.5)),
+    (torch.clamp, (QUERY, None, 0.5)),
+    (torch.clamp, (torch.randn(3, 1, 1), 0)),
     (nn.functional.linear, (X, torch.randn(5, 4), torch.randn(5))),
 ]
 UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
@@ -207,8 +214,12 @@ UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
     (torch.roll, (X, 1, 3)),
     (torch.roll, (X.mT, 1)),
     (nn.functional.normalize, (X, 2.0, 3)),
-    (nn.functional.normalize, (X.mT,)),
     (nn.functional.normalize, (torch.randn(2, 1, 4),)),
+    (nn.functional.normalize, (torch.randn(2, 3, 1).expand(2, 3, 4),)),
+    (torch.clamp, (X,)),
+    (torch.clamp, (X.long(), 0)),
+    (torch.clamp, (X, Y)),
+    (torch.clamp, (torch.randn(3, 1, 2).mT.transpose(0, 1), 0)),
     (operator.add, (X, Y.double())),
     (operator.mul, (X.long(), 2)),
     (operator.mul, (X, True)),
@@ -225,7 +236,11 @@ def names_of(calls: list[tuple[Any, tuple[Any, ...]]]) -> list[str]:
 
 
 def on_meta(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(v.to("meta") if isinstance(v, torch.Tensor) else v for v in values)
+    def bare(tensor: torch.Tensor) -> torch.Tensor:
+        shape, strides = tensor.shape, tensor.stride()
+        return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
+
+    return tuple(bare(v) if isinstance(v, torch.Tensor) else v for v in values)
 
 
 @pytest.mark.parametrize(("function", "values"), CALLS, ids=names_of(CALLS))

@@ -222,10 +222,24 @@ def _unit_length(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
 ) -> Tensor:
     _require(out is None)
-    _require(input.dtype.is_floating_point and input.is_contiguous())
     _require(type(p) is type(eps) is float and -input.dim() <= dim < input.dim())
     _require(min(input.shape) > 1)
-    return _empty(input, tuple(input.shape))
+    return _in_its_order(input)
+
+
+def _clamped(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    _require(min is not None or max is not None)
+    _require(all(type(limit) in (int, float) for limit in (min, max) if limit is not None))
+    return _in_its_order(input)
+
+
+def _in_its_order(input: Tensor) -> Tensor:
+    """Return a result with the axes in memory as the operand has them."""
+    _require(isinstance(input, Tensor) and input.dtype.is_floating_point)
+    # an axis of length one, or one that is repeated, may lie anywhere
+    clear = min(input.shape, default=0) > 1 and min(input.stride()) > 0
+    _require(input.is_contiguous() or clear)
+    return torch.empty_like(input)
 
 
 FUNCTION_RULES: dict[Any, Rule] = {
@@ -237,9 +251,10 @@ FUNCTION_RULES: dict[Any, Rule] = {
     torch.mul: _elementwise,
     torch.roll: _rolled,
     nn.functional.linear: _product,
+    torch.clamp: _clamped,
     nn.functional.normalize: _unit_length,
 }
 """Likewise for functions, called with what the rule takes."""
 
-NAMED_FUNCTIONS = (torch.roll, nn.functional.normalize)
+NAMED_FUNCTIONS = (torch.roll, torch.clamp, nn.functional.normalize)
 """Whose rules take arguments by name."""

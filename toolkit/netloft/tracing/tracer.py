@@ -198,6 +198,7 @@ class Tracer(fx.Tracer):
         self._hooks: dict[int, Hooks] = {}
         self._constants = Watched()
         self._parameters: dict[int, str] = {}
+        self._buffers: dict[int, str] = {}
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """Record the read of a parameter; fx's own looks through all of them for each."""
@@ -268,6 +269,10 @@ class Tracer(fx.Tracer):
         """Record what is read of a tensor that is there already."""
         if isinstance(a, torch.Tensor):
             self._constants.read(a)
+            path, _, name = self._buffers.get(id(a), "").rpartition(".")
+            # fx looks through every module of the network for each read
+            if name and self.root.get_submodule(path)._buffers.get(name) is a:
+                return self.create_node("get_attr", self._buffers[id(a)], (), {})
         return super().create_arg(a)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
@@ -308,6 +313,7 @@ class Tracer(fx.Tracer):
         """Trace, and turn whatever stops it into a `TraceError` with the user's line."""
         self._calls = [ModuleCall("", type(root).__name__)]
         self._parameters = {id(tensor): name for name, tensor in root.named_parameters()}
+        self._buffers = {id(tensor): name for name, tensor in root.named_buffers()}
         try:
             with self._recorded_prints(), self._recorded_factories():
                 graph = super().trace(root, concrete_args)
