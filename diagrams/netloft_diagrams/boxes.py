@@ -103,7 +103,7 @@ def _layer_path(group: Group) -> str:
     if group.main.op == "call_module":
         return annotation(group.main).module
     named = [_target(n) for n in [*group.parameters, group.main] if n.op == "get_attr"]
-    if len(named) == 1:
+    if len(named) == 1 and named[0].rpartition(".")[2] != "weight":
         return named[0]
     # a functional layer reads its weight and bias: their owner is its name
     owners = {name.rpartition(".")[0] for name in named}

@@ -15,6 +15,7 @@ from netloft_diagrams.fuse import Group, fuse
 from netloft_diagrams.only import alone, facts_of
 from netloft_diagrams.scene import Box, Facts, Frame, Item, Scene, boxes_of
 from netloft_diagrams.skips import find_skips
+from netloft_diagrams.summary import PLAIN
 
 __all__ = ["build"]
 
@@ -102,9 +103,19 @@ def _without_shells(frame: Frame) -> Frame:
     for item in frame.items:
         inner = _without_shells(item) if isinstance(item, Frame) else item
         while isinstance(inner, Frame) and len(inner.items) == 1 and inner.times == 1:
-            inner = inner.items[0]
+            inner = _taken_out(inner, inner.items[0])
         items.append(inner)
     return replace(frame, items=tuple(items))
+
+
+def _taken_out(shell: Frame, item: Item) -> Item:
+    """Return what a shell holds; its name and its class are kept where they say more."""
+    if isinstance(item, Box):
+        below = bool(shell.path) and item.name.startswith(f"{shell.path}.")
+        return replace(item, shell=shell.path) if below else item
+    if item.class_name in PLAIN and shell.class_name not in PLAIN and item.times == 1:
+        return replace(item, path=shell.path, class_name=shell.class_name)
+    return item
 
 
 def _numbered(frame: Frame, depth: int = 0, level: int = 0, base: int = 0) -> Frame:

@@ -5,6 +5,7 @@ Every node lands in exactly one box, or in the list of those that only compute s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -34,9 +35,17 @@ ALONE = frozenset(("softmax", "log_softmax", "softmin"))
 
 @dataclass
 class Group:
-    """Nodes that make one box, in order; `main` names it."""
+    """Nodes that make one box, in order; `main` names it.
+
+    Attributes:
+        main: The operation that names the box.
+        frames: Module calls around the box, without the call of a leaf.
+        nodes: What is in it, parameters aside.
+        parameters: Parameters that nothing else reads.
+    """
 
     main: fx.Node
+    frames: tuple[ModuleCall, ...]
     nodes: list[fx.Node] = field(default_factory=list)
     parameters: list[fx.Node] = field(default_factory=list)
 
@@ -46,20 +55,9 @@ class Group:
         return self.nodes[-1]
 
     @property
-    def frames(self) -> tuple[ModuleCall, ...]:
-        """Module calls around the box, without the call of a leaf."""
-        return frames_around(self.main)
-
-    @property
     def all_nodes(self) -> list[fx.Node]:
         """Parameters first, then the rest."""
         return [*self.parameters, *self.nodes]
-
-
-def frames_around(node: fx.Node) -> tuple[ModuleCall, ...]:
-    """Return the module calls that enclose a node, without the root's and a leaf module's own."""
-    calls = annotation(node).calls
-    return calls[1:-1] if node.op == "call_module" else calls[1:]
 
 
 def fuse(graph: Graph) -> tuple[list[Group], list[str]]:
@@ -79,12 +77,24 @@ class _Fusion:
         }
         self._group: dict[fx.Node, Group] = {}
         self._groups: list[Group] = []
+        self._inside = Counter(
+            call for n in self._drawn if n.op != "get_attr" for call in annotation(n).calls
+        )
 
     def run(self) -> tuple[list[Group], list[str]]:
         for node in self._nodes:
             if node in self._drawn and not self._waits_for_reader(node):
                 self._place(node)
         return self._groups, [n.name for n in self._nodes if n not in self._drawn]
+
+    def _frames(self, node: fx.Node) -> tuple[ModuleCall, ...]:
+        """Return the module calls that enclose a node, without the root's and a leaf module's own.
+
+        A module that calls one function is a leaf too, such as a convolution of one's own.
+        """
+        calls = annotation(node).calls
+        function = node.op == "call_function" and len(calls) > 1 and self._inside[calls[-1]] == 1
+        return calls[1:-1] if node.op == "call_module" or function else calls[1:]
 
     def _users(self, node: fx.Node) -> list[fx.Node]:
         return [user for user in node.users if user in self._drawn]
@@ -105,7 +115,7 @@ class _Fusion:
             if _is_prefix(group) and annotation(node).family in HEADS:
                 group.main = node
         else:
-            group = Group(node)
+            group = Group(node, self._frames(node))
             self._groups.append(group)
         group.nodes.append(node)
         group.parameters += waiting
@@ -113,7 +123,7 @@ class _Fusion:
             self._group[member] = group
 
     def _joins(self, node: fx.Node, group: Group, before: fx.Node, waiting: list[fx.Node]) -> bool:
-        if frames_around(node) != group.frames:
+        if self._frames(node) != group.frames:
             return False
         record = annotation(node)
         if record.op == "getitem" and isinstance(annotation(before).value, tuple):

@@ -19,6 +19,8 @@ WIDEST_RANGE = 140.0
 """Room for the names of the first and the last copy of a repeat, with what one copy holds."""
 
 
+WIDEST_TITLE = 170.0
+"""Room for a title: `2× PartitionAttentionLayer`."""
 WIDEST_NOTE = 178.0
 """Room for a line of an overlay."""
 
@@ -46,7 +48,7 @@ def box_label(box: Box, above: str = "") -> Label:
         return _merge_label(box)
     if box.kind in ("input", "output"):
         return _terminal_label(box)
-    title = fit(box.title, TITLE, WIDEST + 14, bold=True)
+    title = fit(box.title, TITLE, WIDEST_TITLE, bold=True)
     room = max(width(title, TITLE, bold=True), 84.0)
     lines = tuple(_wrapped(box.lines, room))
     name = _name_line(box, above, max(room, WIDEST))
@@ -85,6 +87,8 @@ def _name_line(box: Box, above: str, room: float) -> str:
     if not first:
         return params
     if box.times == 1 or not last or first == last:
+        if box.shell and width(first + tail, SMALL) > room:
+            first = local_name(box.shell, above)
         return f"{fit_end(first, SMALL, room - width(tail, SMALL))}{tail}"
     return _range_name(first, last, box.times, max(room, WIDEST_RANGE) - width(tail, SMALL)) + tail
 

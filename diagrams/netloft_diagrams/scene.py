@@ -23,6 +23,7 @@ class Box:
         title: What it does, e.g. `Conv 3×3 → 64`.
         lines: What else there is to say: stride, fused parts.
         name: The layer's own name as the user wrote it; empty for a function.
+        shell: Path of a module around it that holds nothing else; empty where there is none.
         symbol: `+`, `×` … for a merge, which is drawn as a circle.
         reads: Values it reads, in order.
         gives: Values that others read.
@@ -49,6 +50,7 @@ class Box:
     title: str
     lines: tuple[str, ...] = ()
     name: str = ""
+    shell: str = ""
     symbol: str = ""
     reads: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
-__all__ = ["closed_where", "structure", "summarise"]
+__all__ = ["PLAIN", "closed_where", "structure", "summarise"]
 
 PLAIN = ("Sequential", "repeat")
 """Frames whose class tells a reader nothing."""
