@@ -120,4 +120,4 @@ def weights_file() -> Path:
 
 
 if __name__ == "__main__":
-    print(weights_file())  # noqa: T201 - for the shell
+    print(weights_file())

@@ -36,15 +36,35 @@ Known = dict[tuple[object, ...], tuple[Frame, Placed]]
 
 @dataclass(frozen=True)
 class _Context:
+    """What every frame of one layout needs.
+
+    Attributes:
+        style: How rows are made.
+        down: Whether the flow runs down.
+        shapes: Shape of each value.
+        labels: Words on the lines: the shape, where it changes.
+        keep_open: Keys of frames that are not to be closed.
+        known: Frames that were laid out before.
+    """
+
     style: RowStyle
     down: bool
-    shapes: dict[str, str]
+    shapes: Mapping[str, str]
+    labels: dict[str, str]
     keep_open: frozenset[str]
     known: Known
 
-    def labels(self, frame: Frame) -> tuple[str, ...]:
+    def words_around(self, frame: Frame) -> tuple[str, ...]:
         """Return the words on the lines that enter and leave; what gives them may be closed."""
         return tuple(self.style.label(net) for net in (*frame.reads, *frame.gives))
+
+    def relabel(self, placed: Placed) -> None:
+        """Let what was closed to save room say its shape as one box does."""
+        if isinstance(placed.item, Box) and placed.item.kind == "summary":
+            shape = placed.item.shape if placed.item.changes_shape else ""
+            self.labels.update(dict.fromkeys(placed.item.gives, shape))
+        for child in placed.children:
+            self.relabel(child)
 
 
 def lay_out(
@@ -79,7 +99,8 @@ def lay_out(
         aside=width(IDENTITY, SMALL) + 12 if down else 0.0,
     )
     labels = {n: b.shape for b in boxes if b.changes_shape and b.kind != "input" for n in b.gives}
-    context = _Context(style, down, labels, keep_open, {} if known is None else known)
+    known = {} if known is None else known
+    context = _Context(style, down, scene.shapes, labels, keep_open, known)
     along = PAGE_HEIGHT - 130 if down else room
     placed = _frame(scene.root, along, "", context)
     return transposed(placed) if down else placed
@@ -109,11 +130,13 @@ def _line_through(box: Box, across: float, down: bool) -> float:
 
 
 def _frame(frame: Frame, room: float, above: str, context: _Context) -> Placed:
-    key = (id(frame), room, above, context.labels(frame))
+    key = (id(frame), room, above, context.words_around(frame))
     if key not in context.known:
         # the frame is kept beside its layout, so that no other comes to have its identity
         context.known[key] = frame, _made(frame, room, above, context)
-    return context.known[key][1]
+    placed = context.known[key][1]
+    context.relabel(placed)
+    return placed
 
 
 def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
@@ -136,6 +159,7 @@ def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
         for old, new in zip(frame.items, closed.items, strict=True):
             if old is not new:
                 placed[new.key] = _item(new, item_room, path, context)
+                context.relabel(placed[new.key])
         frame = closed
 
 
