@@ -15,6 +15,7 @@ __all__ = ["Details"]
 
 MANY = 400
 """Copies of a repeat whose paths are listed."""
+WITH_BIAS = ("conv", "linear", "norm", "attention", "recurrent")
 LONG = 300
 """Letters of an attribute's value that are kept."""
 
@@ -74,7 +75,7 @@ class Details:
                 "s": closed.source if frame.class_name else "",
                 "c": len(closed.ops),
                 "in": list(closed.detail)[:MANY],
-                "x": [frame.path, frame.last_path] if frame.last_path and frame.times > 1 else [],
+                "x": self._module_copies(frame),
                 "xn": frame.total_params if frame.covered_params else 0,
             }
         )
@@ -99,6 +100,17 @@ class Details:
         paths = [annotation(self._graph.node(row[main])).module for row in rows]
         return list(dict.fromkeys(path for path in paths if path))[:MANY]
 
+    def _module_copies(self, frame: Frame) -> list[str]:
+        """Return the paths of all copies of a module, from those of a layer inside it."""
+        if frame.times == 1 or not frame.class_name:
+            return []
+        for box in boxes_of(frame):
+            tail = box.path.removeprefix(f"{frame.path}.")
+            paths = self._copies(box) if tail != box.path else []
+            if paths and all(path.endswith(f".{tail}") for path in paths):
+                return [path[: -len(tail) - 1] for path in paths]
+        return [frame.path, frame.last_path]
+
     def _main(self, box: Box) -> int:
         paths = [annotation(self._graph.node(name)).module for name in box.ops]
         return paths.index(box.path) if box.path in paths else 0
@@ -115,7 +127,9 @@ def _figures(found: Histogram) -> list[Any]:
 
 
 def _attributes(record: Annotation) -> dict[str, str]:
-    hidden = ("weight_shape", "inplace")
+    hidden = ["weight_shape", "inplace"]
+    if record.family not in WITH_BIAS:  # the record of a ReLU says that it has none
+        hidden.append("bias")
     return {k: str(v)[:LONG] for k, v in record.attributes.items() if k not in hidden}
 
 

@@ -127,11 +127,12 @@ class Cell {
       const [low, high] = this.centred[i] || [this.col[i] - 1, this.col[i] + 1];
       found.push([this.lane[i], 2 * low + 1, 2 * high - 1, p ? p.base : 4, p ? p.h - p.base : 4]);
     });
-    for (const [, from, to, lanes] of this.part.e) {
+    for (const [, from, to, lanes, kind] of this.part.e) {
+      const word = kind & IS_IDENTITY ? (this.down ? [4, IDENTITY_ROOM] : [13, 2]) : [4, 2];
       lanes.forEach((lane, step) => {
         const column = this.col[from] + 1 + step, target = this.p[to];
         const more = step === lanes.length - 1 && target && target.item.s ? 1 : 0;
-        const [up, low] = withItems.has(lane) ? [6, 4] : this.down ? [4, IDENTITY_ROOM] : [13, 2];
+        const [up, low] = withItems.has(lane) ? [6, 4] : word;
         found.push([lane, 2 * column - 1, 2 * column + 1 + more, up, low]);
       });
     }

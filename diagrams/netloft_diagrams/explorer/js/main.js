@@ -21,18 +21,17 @@ const openWhere = test => new Set(everyFrame.filter(test).map(item => item.k));
 
 /** Lay out with the width that lets the figure be largest in the view. */
 function fitRoom() {
-  const [w, h] = view.size, across = data.down ? h / w : w / h;
-  const least = 560, many = figure.order ? figure.order.length : 60;
+  const [w, h] = view.size, many = figure.order ? figure.order.length : 60;
   const tried = [750, 1000, 1400, 1900].concat(many > 400 ? [2600, 3600, 5000] : []);
   let best = null;
   for (const one of tried) {
-    figure.update(isOpen, Math.max(least, one));
+    figure.update(isOpen, one);
     const scale = Math.min(w / figure.width, h / figure.height);
     if (!best || scale > best[0] * 1.03) best = [scale, one];
   }
   room = best[1];
   figure.update(isOpen, room);
-  return Math.min(best[0], 1.5) * Math.min(1, Math.max(across, 1));
+  return best[0];
 }
 
 /** Open as much as fits the screen at a size that can be read, or what was asked for. */
@@ -95,8 +94,12 @@ function all(opened) {
   open = opened ? openWhere(() => true) : new Set();
   changed = true;
   while (chosen && chosen.parent && !opened) chosen = chosen.parent;
-  figure.update(isOpen, room);
-  fitRoom();
+  if (fitRoom() < READABLE) {
+    // too much for one screen: as wide as the screen, to be read from top to bottom
+    const [w, h] = view.size;
+    room = Math.max(560, ((data.down ? h : w) - 24) / 0.8);
+    figure.update(isOpen, room);
+  }
   view.start();
   mark();
   remember();

@@ -50,7 +50,6 @@ function cardMark(mark, item) {
     words(mark, left, 3 + TITLE_SIZE + LINE * (i + 1), row, SMALL, item.tw[i + 1], quiet);
   });
   if (item.st) stripMark(mark, item);
-  if (item.F) openSign(mark, item);
   if (item.x) badge(mark, item.x, item.w);
 }
 
@@ -59,11 +58,6 @@ function stripMark(mark, item) {
   item.st.forEach((kind, i) => rectangle(
     mark, BAND + 1 + each * i, item.h - 5, each - 0.6, 3.4, 0, { class: `stripe k-${kind}` },
   ));
-}
-
-/** A corner that says: there is more inside. */
-function openSign(mark, item) {
-  svg("path", { class: "more", d: `M${short(item.w - 9)} ${short(item.x ? 11 : 5.5)}h5m-2.5 -2.5v5` }, null, mark);
 }
 
 function signMark(mark, item) {

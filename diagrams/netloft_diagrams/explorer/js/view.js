@@ -1,5 +1,8 @@
 // Where the reader looks: move, zoom, fit, print.
 
+/** Below this scale a figure is not shown whole but from its start. */
+const READABLE = 0.45;
+
 class View {
   constructor(holder, figure) {
     this.holder = holder;
@@ -42,7 +45,7 @@ class View {
   /** Show all where that can be read; else the start, at a size that can be. */
   start() {
     this.fit();
-    if (this.scale >= 0.45) return;
+    if (this.scale >= READABLE) return;
     this.scale = 0.8;
     const { width, height } = this.figure, [w, h] = this.size;
     this.x = width * 0.8 < w ? (w - width * 0.8) / 2 : 12;
