@@ -30,8 +30,7 @@ class Details:
 
     def __init__(self, scene: Scene, graph: Graph) -> None:
         self._graph = graph
-        shown = [name for box in boxes_of(scene.root) for name in self._names(box)]
-        parameters = dict(_parameters(graph.module, shown))
+        parameters = dict(_parameters(graph, [n for b in boxes_of(scene.root) for n in b.ops]))
         self._shape = {name: tuple(p.shape) for name, p in parameters.items()}
         self._size = {name: p.numel() * p.element_size() for name, p in parameters.items()}
         self._histogram = histograms(parameters)
@@ -116,9 +115,15 @@ class Details:
         return paths.index(box.path) if box.path in paths else 0
 
 
-def _parameters(module: nn.Module, wanted: Sequence[str]) -> Iterator[tuple[str, nn.Parameter]]:
-    named = dict(module.named_parameters(remove_duplicate=False))
-    yield from ((name, named[name]) for name in dict.fromkeys(wanted) if name in named)
+def _parameters(graph: Graph, nodes: Sequence[str]) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters that nodes read, by the names that their records have for them."""
+    named = dict(graph.module.named_parameters(remove_duplicate=False))
+    for node in map(graph.node, nodes):
+        for name in annotation(node).parameters:
+            # a name that is no Python has another one inside the graph
+            found = named.get(name, named.get(str(node.target)))
+            if found is not None:
+                yield name, found
 
 
 def _figures(found: Histogram) -> list[Any]:

@@ -1,0 +1,249 @@
+"""The explorer in a browser: what opens, what is joined, keys, search, address, details, safety."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from netloft.graph import Graph
+from netloft.tracing import trace
+from netloft_diagrams import render
+from netloft_diagrams.build import build
+from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
+from tests.diagrams.browser import Explorer, Shown, chromium, opened
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def explore(
+    browser: Any, graph_of: Callable[[str], Graph], tmp_path_factory: pytest.TempPathFactory
+) -> Open:
+    """Return what opens the page of a network by its name, or of a graph."""
+    folder = tmp_path_factory.mktemp("pages")
+    names = (f"{i}.html" for i in itertools.count())
+
+    def make(what: str | Graph, fragment: str = "", **options: Any) -> Any:
+        drawing = {k: options.pop(k) for k in ("depth", "expand", "direction") if k in options}
+        graph = graph_of(what) if isinstance(what, str) else what
+        file = folder / next(names)
+        file.write_bytes(render(graph, "html", **drawing))
+        return opened(browser, file, fragment, **options)
+
+    return make
+
+
+# opening and closing
+
+
+def test_a_click_on_a_closed_module_opens_it_and_one_on_its_title_closes_it(explore: Open) -> None:
+    with explore("resnet18", depth=0) as explorer:
+        before = explorer.shown()
+        assert before.open == set()
+        (key,) = [k for k, item in before.items.items() if "layer2 · 526k" in item["text"]]
+        explorer.page.click(f'[data-key="{key}"]')
+        opened_ = explorer.shown()
+        assert opened_.open == {key}
+        assert set(opened_.items) > set(before.items)
+        explorer.page.click(f'[data-key="{key}"] > .title')
+        assert set(explorer.shown().items) == set(before.items)
+
+
+def test_all_is_opened_and_all_is_closed(explore: Open, graph_of: Callable[[str], Graph]) -> None:
+    root = build(graph_of("resnet18")).root
+    with explore("resnet18") as explorer:
+        explorer.page.click("#all")
+        shown = explorer.shown()
+        assert set(shown.items) == _keys(root)
+        assert shown.open == {f.key for f in frames_of(root)} - {root.key}
+        explorer.page.click("#none")
+        shown = explorer.shown()
+        assert set(shown.items) == {item.key for item in root.items}
+
+
+def _keys(frame: Frame) -> set[str]:
+    return {k.key for f in frames_of(frame) for k in f.items}
+
+
+def test_what_was_asked_for_is_open_at_first(explore: Open) -> None:
+    with explore("resnet18", depth=0, expand=["layer3.0"]) as explorer:
+        titles = [item["text"] for item in explorer.shown().items.values() if item["open"]]
+        assert [text[0] for text in titles] == ["layer3", "layer3.0"]
+    with explore("resnet18", depth=1) as explorer:
+        levels = {item["level"] for item in explorer.shown().items.values() if item["open"]}
+        assert levels == {1}
+
+
+# what is joined
+
+NETS = ["myresnet", "resnet18", "densenet121", "googlenet", "vit", "shufflenet_v2_x1_0",
+        "crossing", "flat_residual", "unet", "two_outputs", "shared"]  # fmt: skip
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("name", NETS)
+def test_whatever_is_open_every_edge_is_drawn_and_no_other(
+    name: str, direction: str, explore: Open, graph_of: Callable[[str], Graph]
+) -> None:
+    graph = graph_of(name)
+    scene = build(graph)
+    rng = random.Random(f"{name} {direction}")
+    frames = [f.key for f in frames_of(scene.root)][1:]
+    with explore(name, direction=direction) as explorer:
+        _check(graph, scene, explorer.shown())
+        for share in (0.0, 0.3, 0.7, 1.0):
+            keys = [key for key in frames if rng.random() < share]
+            explorer.at(f"open={','.join(keys)}")
+            shown = explorer.shown()
+            assert shown.open == set(keys) & set(shown.items)
+            _check(graph, scene, shown)
+        for _ in range(4):
+            keys_ = rng.choices(["ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "Enter"], k=12)
+            explorer.page.focus("#figure")
+            explorer.press(*keys_)
+            _check(graph, scene, explorer.shown())
+
+
+def test_a_lost_line_is_noticed(explore: Open, graph_of: Callable[[str], Graph]) -> None:
+    """The test above must fail on the mistake that it is there for."""
+    graph = graph_of("myresnet")
+    scene = build(graph)
+    with explore("myresnet", "#open=*") as explorer:
+        shown = explorer.shown()
+    (skip,) = [w for w in shown.wires if w["target"] in scene.skips and w["source"] == ""][:1]
+    shown.wires.remove(skip)
+    with pytest.raises(AssertionError):
+        _check(graph, scene, shown)
+
+
+def _check(graph: Graph, scene: Scene, shown: Shown) -> None:
+    joined = _Joined(scene, shown)
+    wanted = {
+        (joined.box_of[a.name], joined.box_of[b.name])
+        for a, _ in graph
+        for b in a.users
+        if a.name in joined.box_of and b.name in joined.box_of
+    }
+    # within what is closed or drawn once there is nothing to draw
+    expected = {(a, b) for a, b in wanted if not joined.is_repeated(a, b)}
+    drawn = set(joined.edges())
+    assert expected - drawn == set()
+    assert {(a, b) for a, b in drawn if a != b} <= wanted
+    _check_places(scene, shown)
+
+
+class _Joined:
+    """Follow the drawn lines from item to item, through the sides of open frames."""
+
+    def __init__(self, scene: Scene, shown: Shown) -> None:
+        self._shown = shown
+        self._parent: dict[str, str] = {}
+        self._times: dict[str, int] = {}
+        self.box_of: dict[str, str] = {}
+        self._visit(scene.root, "", True)
+        self._by_start: dict[tuple[str, str, str], list[str]] = {}
+        for wire in shown.wires:
+            start = (wire["frame"], wire["source"], wire["net"])
+            self._by_start.setdefault(start, []).append(wire["target"])
+
+    def _visit(self, frame: Frame, key: str, is_open: bool) -> None:
+        for item in frame.items:
+            self._parent[item.key], self._times[item.key] = key, item.times
+            assert item.key in self._shown.items
+            if isinstance(item, Frame) and item.key in self._shown.open:
+                self._visit(item, item.key, True)
+                continue
+            for box in boxes_of(item):
+                for name in (*box.ops, *box.covers):
+                    self.box_of[name] = item.key
+
+    def edges(self) -> Iterator[tuple[str, str]]:
+        for frame, source, net in list(self._by_start):
+            if source and source not in self._shown.open:
+                for end in self._reached(frame, source, net):
+                    # of several outputs, each has a box; the first holds the node
+                    yield source, re.sub(r"o\d+$", "", end)
+
+    def _reached(self, frame: str, source: str, net: str) -> Iterator[str]:
+        for target in self._by_start.get((frame, source, net), ()):
+            if not target:
+                yield from self._reached(self._parent[frame], frame, net)
+            elif target in self._shown.open:
+                yield from self._reached(target, "", net)
+            else:
+                yield target
+
+    def is_repeated(self, a: str, b: str) -> bool:
+        return a == b or bool(self._repeats(a) & self._repeats(b))
+
+    def _repeats(self, key: str) -> set[str]:
+        found = set()
+        while key:
+            found |= {key} if self._times[key] > 1 else set()
+            key = self._parent[key]
+        return found
+
+
+def _check_places(scene: Scene, shown: Shown) -> None:
+    """Items lie apart and in their frames; lines run from side to side and over no other item."""
+    frames = {f.key: f for f in frames_of(scene.root) if f.key in shown.open}
+    for key, frame in [("", scene.root), *frames.items()]:
+        boxes = {item.key: shown.items[item.key]["at"] for item in frame.items}
+        for (a, one), (b, other) in itertools.combinations(boxes.items(), 2):
+            assert not _overlap(one, other), f"{a} lies on {b}"
+        if key:
+            x0, y0, x1, y1 = shown.items[key]["at"]
+            for at in boxes.values():
+                assert x0 <= at[0] and y0 <= at[1] and at[2] <= x1 + 0.1 and at[3] <= y1 + 0.1
+        for wire in (w for w in shown.wires if w["frame"] == key):
+            points = _points(wire["d"])
+            for a, b in itertools.pairwise(points):
+                assert abs(a[0] - b[0]) < 0.2 or abs(a[1] - b[1]) < 0.2, "a slanted line"
+                for other, at in boxes.items():
+                    assert not _overlap(_around(a, b), at), f"{wire} runs over {other}"
+            if wire["target"]:
+                assert _touches(points[-1], boxes[wire["target"]]), f"{wire} ends before its target"
+
+
+def _points(d: str) -> list[tuple[float, float]]:
+    """Return the corners of a path: round ones are where their two tangents meet."""
+    found = []
+    for letter, rest in re.findall(r"([MLQ])([-0-9. ]+)", d):
+        numbers = [float(n) for n in rest.split()]
+        if letter == "Q":
+            found.append((numbers[0], numbers[1]))
+        elif letter == "M" or d.endswith(f"L{rest}"):
+            found.append((numbers[0], numbers[1]))
+    return found
+
+
+def _around(a: tuple[float, float], b: tuple[float, float]) -> list[float]:
+    return [min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])]
+
+
+def _overlap(a: list[float], b: list[float], slack: float = 0.3) -> bool:
+    return (
+        a[0] < b[2] - slack and b[0] < a[2] - slack
+        and a[1] < b[3] - slack and b[1] < a[3] - slack
+    )  # fmt: skip
+
+
+def _touches(point: tuple[float, float], at: list[float]) -> bool:
+    x, y = point
+    return at[0] - 0.3 <= x <= at[2] + 0.3 and at[1] - 0.3 <= y <= at[3] + 0.3
