@@ -86,7 +86,9 @@ class Explorer:
 
     def settle(self) -> None:
         """Wait until the next frame is drawn."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+        )
 
     def details(self) -> dict[str, str]:
         """Return the rows of the panel."""

@@ -1,4 +1,4 @@
-"""The explorer in a browser: what opens, what is joined, keys, search, address, details, safety."""
+"""The figure of the explorer, in a browser: what opens, and what is joined."""
 
 from __future__ import annotations
 
@@ -6,47 +6,18 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, nn
+from tests.diagrams.browser import Shown
 
 from netloft.graph import Graph
-from netloft.tracing import trace
-from netloft_diagrams import render
 from netloft_diagrams.build import build
-from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
-from tests.diagrams.browser import Explorer, Shown, chromium, opened
+from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def explore(
-    browser: Any, graph_of: Callable[[str], Graph], tmp_path_factory: pytest.TempPathFactory
-) -> Open:
-    """Return what opens the page of a network by its name, or of a graph."""
-    folder = tmp_path_factory.mktemp("pages")
-    names = (f"{i}.html" for i in itertools.count())
-
-    def make(what: str | Graph, fragment: str = "", **options: Any) -> Any:
-        drawing = {k: options.pop(k) for k in ("depth", "expand", "direction") if k in options}
-        graph = graph_of(what) if isinstance(what, str) else what
-        file = folder / next(names)
-        file.write_bytes(render(graph, "html", **drawing))
-        return opened(browser, file, fragment, **options)
-
-    return make
 
 
 # opening and closing
@@ -226,9 +197,7 @@ def _points(d: str) -> list[tuple[float, float]]:
     found = []
     for letter, rest in re.findall(r"([MLQ])([-0-9. ]+)", d):
         numbers = [float(n) for n in rest.split()]
-        if letter == "Q":
-            found.append((numbers[0], numbers[1]))
-        elif letter == "M" or d.endswith(f"L{rest}"):
+        if letter == "Q" or letter == "M" or d.endswith(f"L{rest}"):
             found.append((numbers[0], numbers[1]))
     return found
 

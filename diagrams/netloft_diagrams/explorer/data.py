@@ -98,7 +98,9 @@ class _Items:
             found |= {"sh": box.shape, "sw": _wide(box.shape, SMALL)}
         if isinstance(item, Frame):
             found |= {"F": self.frame(item, above), "d": self._details.frame(item, box)}
-            found["st"] = [k for k in box.strip if k not in ("merge", "shape", "identity")][:STRIPES]
+            found["st"] = [k for k in box.strip if k not in ("merge", "shape", "identity")][
+                :STRIPES
+            ]
         else:
             found["d"] = self._details.box(item)
         return {key: value for key, value in found.items() if value or key == "i"}

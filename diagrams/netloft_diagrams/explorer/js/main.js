@@ -230,7 +230,7 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return "";
+    return null;
   }
 }
 
@@ -240,7 +240,7 @@ function restore() {
     const at = part.indexOf("=");
     return at < 0 ? ["", ""] : [part.slice(0, at), decoded(part.slice(at + 1))];
   }));
-  if (wanted.has("open")) {
+  if (typeof wanted.get("open") === "string") {
     const names = new Set(wanted.get("open").split(","));
     const known = names.has("*") ? openWhere(() => true) : openWhere(item => names.has(item.k));
     if (known.size || wanted.get("open") === "") {
