@@ -126,6 +126,7 @@ class RowMaker:
         return column
 
     def run(self) -> Row:
+        """Lay out."""
         self._place_across()
         self._level_exits()
         self._plan_jogs()

@@ -22,9 +22,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 READ = """() => {
   window.dispatchEvent(new Event("beforeprint"));
   const size = mark => {
-    const rects = mark.querySelectorAll(':scope > .card:not([rx="5"]), :scope > .ground:not([rx="5"])');
+    const own = [".card", ".ground"].map(name => `:scope > ${name}:not([rx="5"])`);
+    const rects = mark.querySelectorAll(own.join());
     const [x, y] = mark.getAttribute("transform").match(/-?[0-9.]+/g).map(Number);
-    const ends = [...rects].map(r => ["x", "y", "width", "height"].map(k => Number(r.getAttribute(k))));
+    const sides = ["x", "y", "width", "height"];
+    const ends = [...rects].map(r => sides.map(k => Number(r.getAttribute(k))));
     const w = Math.max(...ends.map(e => e[0] + e[2])), h = Math.max(...ends.map(e => e[1] + e[3]));
     return [x, y, x + w, y + h];
   };

@@ -181,15 +181,23 @@ def _check_places(scene: Scene, shown: Shown) -> None:
         if key:
             x0, y0, x1, y1 = shown.items[key]["at"]
             for at in boxes.values():
-                assert x0 <= at[0] and y0 <= at[1] and at[2] <= x1 + 0.1 and at[3] <= y1 + 0.1
+                assert x0 <= at[0]
+                assert y0 <= at[1]
+                assert at[2] <= x1 + 0.1
+                assert at[3] <= y1 + 0.1
         for wire in (w for w in shown.wires if w["frame"] == key):
-            points = _points(wire["d"])
-            for a, b in itertools.pairwise(points):
-                assert abs(a[0] - b[0]) < 0.2 or abs(a[1] - b[1]) < 0.2, "a slanted line"
-                for other, at in boxes.items():
-                    assert not _overlap(_around(a, b), at), f"{wire} runs over {other}"
-            if wire["target"]:
-                assert _touches(points[-1], boxes[wire["target"]]), f"{wire} ends before its target"
+            _check_line(wire, boxes)
+
+
+def _check_line(wire: dict[str, Any], boxes: dict[str, list[float]]) -> None:
+    points = _points(wire["d"])
+    for start, end in itertools.pairwise(points):
+        sides = abs(start[0] - end[0]), abs(start[1] - end[1])
+        assert min(sides) < 0.2, f"{wire} is slanted"
+        for key, at in boxes.items():
+            assert not _overlap(_around(start, end), at), f"{wire} runs over {key}"
+    if wire["target"]:
+        assert _touches(points[-1], boxes[wire["target"]]), f"{wire} ends before its target"
 
 
 def _points(d: str) -> list[tuple[float, float]]:

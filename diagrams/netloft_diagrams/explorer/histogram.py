@@ -83,8 +83,7 @@ def _counts(values: Tensor, low: float, high: float) -> tuple[int, ...]:
     if low == high:  # histc would widen the range
         return (*(0 for _ in range(BINS - 1)), values.numel())
     # float32 counts stop at 2**24: a long tensor is counted in pieces
-    total = sum(
-        torch.histc(piece, BINS, low, high).to(torch.int64) for piece in values.split(1 << 22)
-    )
-    assert isinstance(total, Tensor)
-    return tuple(int(n) for n in total)
+    total = torch.zeros(BINS, dtype=torch.int64)
+    for start in range(0, values.numel(), 1 << 22):
+        total += torch.histc(values[start : start + (1 << 22)], BINS, low, high).to(torch.int64)
+    return tuple(total.tolist())

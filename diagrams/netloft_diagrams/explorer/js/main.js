@@ -260,3 +260,4 @@ view.fit();
 restore();
 view.now();
 document.documentElement.dataset.ready = "true";
+performance.mark("netloft");
