@@ -181,9 +181,9 @@ def test_details_hold_the_facts(explore: Open, graph_of: Callable[[str], Graph])
         assert rows["kernel_size"] == "(3, 3)"
         assert rows["stride"] == "(2, 2)"
         assert rows["output"] == "float32[batch, 128, 28, 28]"
-        assert rows["output bytes"] == "392.0 KiB for one item"
+        assert rows["output bytes"] == "392.0 KiB for one item of the batch"
         assert rows["parameters"] == "73,984 (289.0 KiB)"
-        assert rows["multiply-adds"] == f"{64 * 9 * 128 * 28 * 28:,} for one item"
+        assert rows["multiply-adds"] == f"{64 * 9 * 128 * 28 * 28:,} for one item of the batch"
         assert rows["source"].startswith("torchvision/models/resnet.py:")
         nodes = explorer.page.locator("#details details li").all_text_contents()
         assert [text.rpartition(": ")[2] for text in nodes] == ["conv2d", "batch_norm", "relu"]

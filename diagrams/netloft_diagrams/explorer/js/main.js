@@ -34,6 +34,11 @@ function fitRoom() {
   return best[0];
 }
 
+/** What the boxes alone cover: where that is too much, nothing has to be laid out to know it. */
+function area(items) {
+  return items.reduce((sum, item) => sum + (item.F && isOpen(item) ? area(item.F.i) : item.w * item.h), 0);
+}
+
 /** Open as much as fits the screen at a size that can be read, or what was asked for. */
 function openAtFirst() {
   const asked = item => item.F.e;
@@ -47,13 +52,14 @@ function openAtFirst() {
   for (let depth = deepest; depth >= 0; depth--) {
     levels.push(item => item.F.d <= depth, item => item.F.d <= depth && !item.F.z);
   }
+  const [w, h] = view.size, most = w * h / LEAST_SCALE ** 2;
   let best = null;
   for (const level of levels) {
     open = openWhere(item => level(item) || asked(item));
     for (const item of everyFrame) if (item.parent && !open.has(item.parent.k)) open.delete(item.k);
-    const fits = fitRoom() >= LEAST_SCALE;
+    const fits = area(data.root.i) <= most && fitRoom() >= LEAST_SCALE;
     if (fits && (!best || figure.order.length > best[0])) best = [figure.order.length, open];
-    if (best && figure.order.length < best[0]) break;
+    if (best && figure.order && figure.order.length < best[0]) break;
   }
   if (best) open = best[1];
   fitRoom();

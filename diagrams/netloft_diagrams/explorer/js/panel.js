@@ -11,6 +11,7 @@ class Panel {
     this.holder.hidden = !item;
     if (!item) return;
     const d = item.d, times = item.x ? ` ×${item.x}` : "";
+    const one = item.x || (d.x || []).length > 1 ? ", in one copy" : "";
     html("h2", {}, titleOf(item) + times, this.holder);
     this.trail(item);
     const list = html("dl", {}, null, this.holder);
@@ -23,10 +24,10 @@ class Panel {
     row("class", item.c);
     row("fused", item.F ? "" : item.l.join(", "));
     row("output", (d.o || []).join(", "));
-    row("output bytes", d.b ? `${bytes(d.b)} for one item` : "");
-    row("parameters", d.n ? `${count(d.n)}${d.wb ? ` (${bytes(d.wb)})` : ""}${item.x ? " in one copy" : ""}` : "");
+    row("output bytes", d.b ? `${bytes(d.b)} for one item of the batch` : "");
+    row("parameters", d.n ? `${count(d.n)}${d.wb ? ` (${bytes(d.wb)})` : ""}${one}` : "");
     row("all copies", d.xn ? `${count(d.xn)} parameters` : "");
-    row("multiply-adds", d.m ? `${count(d.m)} for one item${item.x ? ", one copy" : ""}` : "");
+    row("multiply-adds", d.m ? `${count(d.m)} for one item of the batch${one}` : "");
     row("operations", d.c ? count(d.c) : "");
     row("source", d.s);
     this.repeats(item);

@@ -1,5 +1,8 @@
 // Rows of parts, one below the other, with the lines that lead from row to row: one frame.
 
+/** Room of the sign after a title that says: this closes. */
+const CLOSE_SIGN = 14;
+
 class Stack {
   constructor(item, rows, isRoot, down) {
     this.item = item;
@@ -52,7 +55,7 @@ class Stack {
 
   titleWidth() {
     const [path, facts] = this.item.F.tw;
-    return path + facts + (this.item.x ? 36 : 0) + TITLE_ENDS;
+    return path + facts + (this.item.x ? 36 : 0) + CLOSE_SIGN + TITLE_ENDS;
   }
 
   /** Put one part in its place; lines that come from before it go on to where they end. */
