@@ -61,10 +61,50 @@ def test_what_was_asked_for_is_open_at_first(explore: Open) -> None:
         assert levels == {1}
 
 
+def test_a_module_alone_is_explored_alone(explore: Open) -> None:
+    with explore("resnet18", "#open=*", only="layer2") as explorer:
+        shown = explorer.shown()
+        titles = [item["text"][0] for item in shown.items.values() if item["open"]]
+        assert titles == ["layer2.0", "layer2.1"]
+        assert explorer.page.inner_text("h1") == "resnet18 · layer2 · Sequential"
+
+
+def test_a_drag_moves_the_figure_and_opens_nothing(explore: Open) -> None:
+    with explore("resnet18", depth=0) as explorer:
+        mark = explorer.page.locator(".k-summary").first
+        before = mark.bounding_box()
+        x, y = before["x"] + before["width"] / 2, before["y"] + before["height"] / 2
+        explorer.page.mouse.move(x, y)
+        explorer.page.mouse.down()
+        explorer.page.mouse.move(x + 120, y + 60, steps=4)
+        explorer.page.mouse.up()
+        explorer.settle()
+        after = mark.bounding_box()
+        assert after["x"] - before["x"] == pytest.approx(120, abs=1)
+        assert after["y"] - before["y"] == pytest.approx(60, abs=1)
+        assert explorer.shown().open == set()
+        explorer.page.mouse.wheel(0, -400)
+        explorer.settle()
+        assert mark.bounding_box()["width"] > 2 * before["width"]
+
+
+def test_what_is_opened_stays_where_it_was(explore: Open) -> None:
+    with explore("resnet18", depth=0) as explorer:
+        mark = explorer.page.locator(".k-summary").nth(1)
+        key, before = mark.get_attribute("data-key"), mark.bounding_box()
+        mark.click()
+        explorer.settle()
+        after = explorer.page.locator(f'[data-key="{key}"] > .ground').first.bounding_box()
+        assert abs(after["x"] - before["x"]) < 2
+        assert abs(after["y"] - before["y"]) < 2
+
+
 # what is joined
 
-NETS = ["myresnet", "resnet18", "densenet121", "googlenet", "vit", "shufflenet_v2_x1_0",
-        "crossing", "flat_residual", "unet", "two_outputs", "shared"]  # fmt: skip
+NETS = [
+    "myresnet", "alphago", "resnet18", "resnet152", "densenet121", "googlenet", "vit",
+    "shufflenet_v2_x1_0", "crossing", "flat_residual", "unet", "two_outputs", "shared",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("direction", ["right", "down"])
@@ -185,8 +225,14 @@ def _check_places(scene: Scene, shown: Shown) -> None:
                 assert y0 <= at[1]
                 assert at[2] <= x1 + 0.1
                 assert at[3] <= y1 + 0.1
-        for wire in (w for w in shown.wires if w["frame"] == key):
+        wires = [w for w in shown.wires if w["frame"] == key]
+        for wire in wires:
             _check_line(wire, boxes)
+            start = _points(wire["d"])[0]
+            beside = [w for w in wires if w["net"] == wire["net"] and w is not wire]
+            if wire["source"] and not _touches(start, boxes[wire["source"]]):
+                # it leaves a line of the same value on its way
+                assert any(_is_on(start, _points(w["d"])) for w in beside), f"{wire} is loose"
 
 
 def _check_line(wire: dict[str, Any], boxes: dict[str, list[float]]) -> None:
@@ -198,6 +244,10 @@ def _check_line(wire: dict[str, Any], boxes: dict[str, list[float]]) -> None:
             assert not _overlap(_around(start, end), at), f"{wire} runs over {key}"
     if wire["target"]:
         assert _touches(points[-1], boxes[wire["target"]]), f"{wire} ends before its target"
+
+
+def _is_on(point: tuple[float, float], line: list[tuple[float, float]]) -> bool:
+    return any(_touches(point, _around(a, b)) for a, b in itertools.pairwise(line))
 
 
 def _points(d: str) -> list[tuple[float, float]]:

@@ -46,7 +46,8 @@ BUTTONS = (
 HINT = (
     "<kbd>click</kbd> opens and closes a module · <kbd>←</kbd> <kbd>→</kbd> along the flow · "
     "<kbd>↓</kbd> into a module, <kbd>↑</kbd> out of it · <kbd>Enter</kbd> opens and closes · "
-    "<kbd>/</kbd> search · <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom · <kbd>Esc</kbd> closes this"
+    "<kbd>/</kbd> search · <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom · "
+    "<kbd>Esc</kbd> closes the details"
 )
 
 

@@ -74,10 +74,29 @@ function breakRows(cells, room) {
   return rows;
 }
 
+/** What of a part's plan is looked up again and again, made when it is first laid out. */
+function lookedUp(part) {
+  if (part.known) return part.known;
+  const lists = () => part.at.map(() => []);
+  const known = { into: lists(), from: lists(), inLane: new Map(), inColumn: new Map() };
+  for (const edge of part.e) {
+    known.from[edge[1]].push(edge);
+    known.into[edge[2]].push(edge);
+  }
+  part.at.forEach(([column, lane], i) => {
+    known.inLane.set(lane, (known.inLane.get(lane) || 0) + 1);
+    if (!known.inColumn.has(column)) known.inColumn.set(column, []);
+    known.inColumn.get(column).push(i);
+  });
+  part.known = known;
+  return known;
+}
+
 /** One part of a frame: a layer, or a fork with all that follows up to its join. */
 class Cell {
   constructor(part, placed, last, down) {
     this.part = part;
+    this.known = lookedUp(part);
     this.down = down;
     this.last = last;
     this.first = part.in.length;
@@ -85,7 +104,7 @@ class Cell {
     this.p = part.at.map((_, i) => this.isItem(i) ? placed[part.it[i - this.first]] : null);
     this.col = part.at.map(at => at[0]);
     this.lane = part.at.map(at => at[1]);
-    this.lastCol = Math.max(...this.col, 1);
+    this.lastCol = this.col.reduce((most, column) => Math.max(most, column), 1);
     this.tall = this.p.some(p => p && isStepped(p));
     this.centred = this.p.map((p, i) => p ? this.span(i) : null);
     this.across();
@@ -102,8 +121,8 @@ class Cell {
 
   /** The columns between fork and join of a short branch, where it may stand in the middle. */
   span(i) {
-    if (!isStraight(this.p[i]) || this.lane.filter(lane => lane === this.lane[i]).length > 1) return null;
-    const into = this.part.e.filter(e => e[2] === i), from = this.part.e.filter(e => e[1] === i);
+    if (!isStraight(this.p[i]) || this.known.inLane.get(this.lane[i]) > 1) return null;
+    const into = this.known.into[i], from = this.known.from[i];
     if (into.length !== 1 || from.length !== 1) return null;
     const low = this.col[into[0][1]], high = this.col[from[0][2]], own = this.lane[i];
     const crossed = this.part.e.some(e => {
@@ -172,9 +191,8 @@ class Cell {
     for (const lane of lanes.filter(n => n < zero).reverse()) put(lane, nearest(lane, -1, top));
     for (const lane of lanes.filter(n => n > zero)) put(lane, nearest(lane, 1, bottom));
     this.y = this.lane.map(lane => this.laneY.get(lane));
-    const ups = [...top.values()], lows = [...bottom.values()];
-    this.top = Math.min(0, ...ups);
-    this.bottom = Math.max(0, ...lows);
+    this.top = [...top.values()].reduce((least, y) => Math.min(least, y), 0);
+    this.bottom = [...bottom.values()].reduce((most, y) => Math.max(most, y), 0);
   }
 
   /** Let a value leave at the height at which it leaves its item. */
@@ -239,7 +257,7 @@ class Cell {
     this.gapEnd = [];
     let x = 0;
     for (let column = this.first ? 0 : 1; column <= this.lastCol; column++) {
-      const here = this.p.map((_, i) => i).filter(i => this.col[i] === column);
+      const here = this.known.inColumn.get(column) || [];
       const wide = Math.max(0, ...here.map(i => this.p[i] ? this.p[i].w : 0));
       for (const i of here) this.x[i] = x + (wide - (this.p[i] ? this.p[i].w : 0)) / 2;
       this.gapStart[column] = x + wide;
@@ -257,8 +275,8 @@ class Cell {
   gapRoom(column, here) {
     const [forks, joins] = this.nTracks.get(column) || [0, 0];
     let room = 0;
-    for (const [net, from, to] of this.part.e) {
-      if (!here.includes(from) || !this.p[from] || (this.last && to >= this.end)) continue;
+    for (const [net, from, to] of here.flatMap(i => this.known.from[i])) {
+      if (!this.p[from] || (this.last && to >= this.end)) continue;
       const shape = shapeOf(this.p[from], net);
       if (shape) room = Math.max(room, this.down ? SMALL : shape[1] + 3);
     }
@@ -320,12 +338,13 @@ class Cell {
       if (kind & IS_IDENTITY) this.labels.push(identity(points));
       return { net, source, target, points, skip: kind & SKIP, whole: true };
     });
-    this.wires.forEach((wire, i) => this.fork(wire, this.part.e[i]));
+    const made = new Map(this.part.e.map((edge, i) => [edge, this.wires[i]]));
+    for (const [edge, wire] of made) this.fork(wire, this.known.from[edge[1]].map(one => made.get(one)));
   }
 
   /** Mark where a line leaves another of its value; what both share is drawn in the plain colour. */
-  fork(wire, edge) {
-    const beside = this.wires.filter((w, i) => w !== wire && this.part.e[i][1] === edge[1] && w.net === wire.net);
+  fork(wire, leaving) {
+    const beside = leaving.filter(w => w !== wire && w.net === wire.net);
     if (wire.points.length < 3 || !beside.length) return;
     wire.dot = wire.points[1];
     if (!wire.skip || !beside.some(w => !w.skip)) return;
