@@ -342,15 +342,27 @@ class Cell {
     for (const [edge, wire] of made) this.fork(wire, this.known.from[edge[1]].map(one => made.get(one)));
   }
 
-  /** Mark where a line leaves another of its value; what both share is drawn in the plain colour. */
+  /** Mark where a line leaves another of its value; what both share is drawn once, as a plain line. */
   fork(wire, leaving) {
-    const beside = leaving.filter(w => w !== wire && w.net === wire.net);
-    if (wire.points.length < 3 || !beside.length) return;
-    wire.dot = wire.points[1];
-    if (!wire.skip || !beside.some(w => !w.skip)) return;
+    if (wire.points.length < 3) return;
+    const turn = wire.points[1];
+    const beside = leaving.filter(w => w !== wire && w.net === wire.net && passes(w.points, turn));
+    if (!beside.length) return;
+    wire.dot = turn;
+    const before = leaving.slice(0, leaving.indexOf(wire));
+    if (!beside.some(w => !w.skip && (wire.skip || (w.whole && before.includes(w))))) return;
     wire.points = wire.points.slice(1);
     wire.whole = false;
   }
+}
+
+/** Whether a line runs through a point. */
+function passes(points, [x, y]) {
+  return points.slice(1).some(([x1, y1], i) => {
+    const [x0, y0] = points[i];
+    const across = Math.min(x0, x1) <= x && x <= Math.max(x0, x1);
+    return across && Math.min(y0, y1) <= y && y <= Math.max(y0, y1);
+  });
 }
 
 function identity(points) {
