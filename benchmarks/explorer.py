@@ -1,6 +1,6 @@
 """The explorer's page: its size, the times until it is there, of opening all, of a frame in motion.
 
-    python benchmarks/explorer.py [NAME …]
+    python -m benchmarks.explorer [NAME …]
 
 Times are of headless Chromium, which draws without a GPU; `giant` has 5,000 operations that no
 repeat folds away, the rest are torchvision's.

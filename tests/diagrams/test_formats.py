@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
+import hashlib
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +87,25 @@ def test_pdf_is_one_page_whose_text_can_be_read(graph_of: Callable[[str], Graph]
     words = page.extract_text()
     assert "BasicBlock" in words
     assert "314,178" in words
+
+
+def test_html_needs_no_network_and_admits_its_own_script_and_style_only(
+    graph_of: Callable[[str], Graph],
+) -> None:
+    page = render(graph_of("resnet18"), "html").decode("utf-8")
+    outside = set(re.findall(r"https?://[^\"'\s<\\]+", page))
+    assert outside == {"http://www.w3.org/2000/svg"}
+    assert page.encode("utf-8") == render(graph_of("resnet18"), "html")
+    (graph,) = re.findall(r'id="graph">(.*?)</script>', page)
+    assert json.loads(graph)["name"] == "resnet18 · ResNet"
+    assert len(page) - len(graph) < 300_000
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for kind in ("style", "script"):
+        (body,) = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
 
 
 def test_draw_writes_every_file(tmp_path: Path, graph_of: Callable[[str], Graph]) -> None:
