@@ -35,11 +35,15 @@ function portIn(p, net) {
 function portOut(p, net) {
   return p.outs && p.outs.has(net) ? p.outs.get(net) : p.base;
 }
+/** Heights that were added up in different orders differ in their last digits. */
+function same(a, b) {
+  return Math.abs(a - b) < 0.01;
+}
 function isStepped(p) {
-  return Boolean(p.outs) && [...p.outs.values()].some(y => y !== p.base);
+  return Boolean(p.outs) && [...p.outs.values()].some(y => !same(y, p.base));
 }
 function isStraight(p) {
-  return !p.outs || [...p.outs.values(), ...p.ins.values()].every(y => y === p.base);
+  return !p.outs || [...p.outs.values(), ...p.ins.values()].every(y => same(y, p.base));
 }
 
 /** The shape that is written on the line of a value, with the text's width. */
@@ -125,6 +129,8 @@ class Cell {
     const into = this.known.into[i], from = this.known.from[i];
     if (into.length !== 1 || from.length !== 1) return null;
     const low = this.col[into[0][1]], high = this.col[from[0][2]], own = this.lane[i];
+    // a line that runs in another lane changes to this one next to the item, wherever it stands
+    if (![...into[0][3], ...from[0][3]].every(lane => lane === own)) return null;
     const crossed = this.part.e.some(e => {
       if (e === into[0] || e === from[0]) return false;
       const lanes = [this.lane[e[1]], ...e[3], this.lane[e[2]]];
@@ -216,7 +222,7 @@ class Cell {
 
   /** Lines from other lanes enter a circle from above or below. */
   aside(edge, levels) {
-    const to = edge[2], p = this.p[to], far = levels.length > 2 && levels.at(-2) !== levels.at(-1);
+    const to = edge[2], p = this.p[to], far = levels.length > 2 && !same(levels.at(-2), levels.at(-1));
     if (this.down || !p || !p.item.s || !far) return false;
     const [low, high] = [levels.at(-2), this.y[to]].sort((a, b) => a - b);
     return !this.p.some((other, i) => {
@@ -237,7 +243,7 @@ class Cell {
       const levels = this.levels(edge), aside = this.aside(edge, levels);
       for (let step = 0; step < levels.length - 1; step++) {
         const last = step === levels.length - 2, joining = last && step > 0;
-        if (levels[step] === levels[step + 1] || (last && aside)) continue;
+        if (same(levels[step], levels[step + 1]) || (last && aside)) continue;
         const gap = this.col[edge[1]] + step;
         const name = joining ? `j${gap}:${edge[2]}` : `f${gap}:${edge[0]}`;
         const count = this.nTracks.get(gap) || [0, 0];
@@ -296,7 +302,7 @@ class Cell {
     const points = [[this.p[from] ? this.x[from] + this.p[from].w : this.x[from], levels[0]]];
     for (let step = 0; step < levels.length - 1; step++) {
       const a = levels[step], b = levels[step + 1], last = step === levels.length - 2;
-      if (a === b) continue;
+      if (same(a, b)) continue;
       if (last && aside) {
         const centre = this.x[to] + 10;
         return [...points, [centre, a], [centre, this.y[to] + (a < b ? -10 : 10)]];
@@ -360,8 +366,8 @@ class Cell {
 function passes(points, [x, y]) {
   return points.slice(1).some(([x1, y1], i) => {
     const [x0, y0] = points[i];
-    const across = Math.min(x0, x1) <= x && x <= Math.max(x0, x1);
-    return across && Math.min(y0, y1) <= y && y <= Math.max(y0, y1);
+    const between = (a, b, c) => Math.min(a, c) - 0.01 <= b && b <= Math.max(a, c) + 0.01;
+    return between(x0, x, x1) && between(y0, y, y1);
   });
 }
 

@@ -122,8 +122,8 @@ function merged(points) {
   const kept = [points[0]];
   for (let i = 1; i < points.length; i++) {
     const [x, y] = points[i], [x0, y0] = kept.at(-1), [x1, y1] = points[i + 1] || [NaN, NaN];
-    if (x === x0 && y === y0 && i < points.length - 1) continue;
-    if ((y0 === y && y === y1) || (x0 === x && x === x1)) continue;
+    if (same(x, x0) && same(y, y0) && i < points.length - 1) continue;
+    if ((same(y0, y) && same(y, y1)) || (same(x0, x) && same(x, x1))) continue;
     kept.push(points[i]);
   }
   return kept;
