@@ -134,6 +134,10 @@ def _graph(name: str) -> Graph:
     if name == "vit":
         vit = torchvision.models.VisionTransformer(32, 16, 12, 4, 64, 128).eval()
         return trace(vit, (torch.randn(2, 3, 32, 32),), name=name)
+    if name == "swin":
+        windows = ([4, 4], 24, [2, 2], [3, 6], [4, 4])
+        swin = torchvision.models.SwinTransformer(*windows, num_classes=10).eval()
+        return trace(swin, (torch.randn(2, 3, 32, 32),), name=name)
     model = load_model(name)
     return trace(model.module, model.example(seed=0), name=name)
 

@@ -102,7 +102,7 @@ def test_what_is_opened_stays_where_it_was(explore: Open) -> None:
 # what is joined
 
 NETS = [
-    "myresnet", "alphago", "resnet18", "resnet152", "densenet121", "googlenet", "vit",
+    "myresnet", "alphago", "resnet18", "resnet152", "densenet121", "googlenet", "vit", "swin",
     "shufflenet_v2_x1_0", "crossing", "flat_residual", "unet", "two_outputs", "shared",
 ]  # fmt: skip
 
