@@ -9,8 +9,8 @@ from netloft.errors import UsageError
 from netloft.graph import Graph
 from netloft_diagrams.build import build
 from netloft_diagrams.dot import dot
+from netloft_diagrams.explorer import explorer
 from netloft_diagrams.geometry import Placed
-from netloft_diagrams.html import page
 from netloft_diagrams.overlay import noted
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.raster import pdf, png
@@ -82,8 +82,9 @@ class Drawing:
         return pdf(self.svg)
 
     def html(self) -> str:
-        """The figure with a table of all layers, to explore."""
-        return page(self.scene, self.svg)
+        """The figure to explore: modules open and close in it."""
+        down = self.options.direction == "down"
+        return explorer(self.scene, self.graph, self.options, down=down, still=self.svg)
 
     def dot(self) -> str:
         """The scene for Graphviz."""

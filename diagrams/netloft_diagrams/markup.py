@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-__all__ = ["escape", "number", "tag"]
+__all__ = ["clean", "escape", "number", "tag"]
 
 # XML 1.0 has no way to write these, not even as references
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -20,10 +20,15 @@ def escape(text: str, *, keep_lines: bool = False) -> str:
         text: Any string, a hostile one too.
         keep_lines: Keep line breaks, for a tooltip of several lines.
     """
-    clean = _TURNING.sub("\ufffd", _FORBIDDEN.sub("\ufffd", text))
+    fit = clean(text)
     if not keep_lines:
-        clean = _BREAKS.sub(" ", clean)
-    return html.escape(clean, quote=True)
+        fit = _BREAKS.sub(" ", fit)
+    return html.escape(fit, quote=True)
+
+
+def clean(text: str) -> str:
+    """Return text with `�` for what XML cannot hold and for what turns the letters around."""
+    return _TURNING.sub("\ufffd", _FORBIDDEN.sub("\ufffd", text))
 
 
 def number(value: float) -> str:

@@ -15,7 +15,7 @@ from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 if TYPE_CHECKING:
     from netloft.overlays import Overlay
 
-__all__ = ["NOTES", "Options", "compose"]
+__all__ = ["NOTES", "Options", "compose", "is_asked_for"]
 
 AROUND, NOTE = 110.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
@@ -83,7 +83,7 @@ def _scale(placed: Placed) -> float:
 def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]:
     """Return the layout with the most items of those that fit, or else the smallest."""
     frames = list(frames_of(scene.root))
-    opened = frozenset(f.key for f in frames if _is_asked_for(f, options))
+    opened = frozenset(f.key for f in frames if is_asked_for(f, options))
     keep = opened if options.depth is None else frozenset(f.key for f in frames)
     notes = len(scene.facts.dead) + len(scene.facts.effects)
     lines = min(notes + bool(notes), NOTES + 1)
@@ -119,7 +119,7 @@ def _n_placed(placed: Placed) -> int:
     return sum(1 + _n_placed(child) for child in placed.children)
 
 
-def _is_asked_for(frame: Frame, options: Options) -> bool:
+def is_asked_for(frame: Frame, options: Options) -> bool:
     """A frame that is to be expanded, around one, or inside one."""
     return any(
         path == frame.path or frame.path.startswith(f"{path}.") or path.startswith(f"{frame.path}.")

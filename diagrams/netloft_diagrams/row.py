@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from netloft_diagrams.geometry import Placed, Point, Wire
 from netloft_diagrams.graphviz_engine import place_ranks
-from netloft_diagrams.lanes import Edge, assign_columns, assign_lanes
+from netloft_diagrams.lanes import Edge, Lanes, assign_columns, assign_lanes
 
-__all__ = ["IDENTITY", "ROW_ENDS", "Row", "RowStyle", "least_width", "make_row"]
+__all__ = ["IDENTITY", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "least_width", "make_row"]
 
 ENTRY, EXIT = "in ", "out "
 """Keys of a row's ends begin so; no item's key holds a space."""
@@ -74,7 +74,7 @@ def make_row(
         gives: Values that go out to the right.
         style: Labels, skips and circles.
     """
-    return _RowMaker(items, reads, gives, style).run()
+    return RowMaker(items, reads, gives, style).run()
 
 
 def least_width(items: Sequence[Placed]) -> float:
@@ -89,7 +89,9 @@ def least_width(items: Sequence[Placed]) -> float:
     return sum(wide.values()) + (LEAD + ARROW) * len(wide)
 
 
-class _RowMaker:
+class RowMaker:
+    """The steps of laying out one row; the explorer takes the first of them, without sizes."""
+
     def __init__(
         self, items: Sequence[Placed], reads: Sequence[str], gives: Sequence[str], style: RowStyle
     ) -> None:
@@ -124,6 +126,7 @@ class _RowMaker:
         return column
 
     def run(self) -> Row:
+        """Lay out."""
         self._place_across()
         self._level_exits()
         self._plan_jogs()
@@ -142,10 +145,13 @@ class _RowMaker:
 
     # across the flow: lanes
 
-    def _place_across(self) -> None:
+    def _lanes(self) -> tuple[Lanes, dict[Edge, int | None]]:
         weight = {key: 1 + p.item.macs // 1000 for key, p in self._placed.items()}
         lanes = assign_lanes(self._keys, self._edges, self._column, weight)
-        travel = {e: self._travel_lane(e, lanes.of, lanes.edges) for e in self._edges}
+        return lanes, {e: self._travel_lane(e, lanes.of, lanes.edges) for e in self._edges}
+
+    def _place_across(self) -> None:
+        lanes, travel = self._lanes()
         if self._style.graphviz or None in travel.values():
             self._place_by_graphviz()
             return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from netloft.graph import Graph
 from netloft.models import load_model
 from netloft.tracing import trace
+from netloft_diagrams import render
 
 SMALL_PICTURES = {
     "alexnet": 224,
@@ -131,6 +134,10 @@ def _graph(name: str) -> Graph:
     if name == "vit":
         vit = torchvision.models.VisionTransformer(32, 16, 12, 4, 64, 128).eval()
         return trace(vit, (torch.randn(2, 3, 32, 32),), name=name)
+    if name == "swin":
+        windows = ([4, 4], 24, [2, 2], [3, 6], [4, 4])
+        swin = torchvision.models.SwinTransformer(*windows, num_classes=10).eval()
+        return trace(swin, (torch.randn(2, 3, 32, 32),), name=name)
     model = load_model(name)
     return trace(model.module, model.example(seed=0), name=name)
 
@@ -139,3 +146,33 @@ def _graph(name: str) -> Graph:
 def graph_of() -> Callable[[str], Graph]:
     """Return a traced network by name."""
     return _graph
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start Chromium once a session."""
+    from tests.diagrams.browser import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def explore(
+    browser: Any, graph_of: Callable[[str], Graph], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """Return what opens the page of a network by its name, or of a graph."""
+    from tests.diagrams.browser import opened
+
+    folder = tmp_path_factory.mktemp("pages")
+    names = (f"{i}.html" for i in itertools.count())
+
+    def make(what: str | Graph, fragment: str = "", **options: Any) -> Any:
+        known = ("depth", "expand", "direction", "only")
+        drawing = {k: options.pop(k) for k in known if k in options}
+        graph = graph_of(what) if isinstance(what, str) else what
+        file = folder / next(names)
+        file.write_bytes(render(graph, "html", **drawing))
+        return opened(browser, file, fragment, **options)
+
+    return make
