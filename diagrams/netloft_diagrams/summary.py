@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 __all__ = ["closed_where", "structure", "summarise"]
 
-PLAIN = ("Sequential", "repeat")
+PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
 
 
