@@ -38,7 +38,7 @@ STYLES: Mapping[str, tuple[str, ...]] = {
 
 
 def draw(
-    graph: Graph | nn.Module,
+    graph: Graph | nn.Module | str | os.PathLike[str],
     *paths: str | os.PathLike[str],
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
     depth: int | None = None,
@@ -50,7 +50,7 @@ def draw(
     """Draw a network into files; nothing is written unless everything can be drawn.
 
     Args:
-        graph: A traced graph, or a module, which is traced first.
+        graph: A traced graph, a module, which is traced first, or the path of an ONNX file.
         paths: Files; the suffix says the format, one of `FORMATS`.
         example_inputs: What to trace a module with; needed for a module only.
         depth: Open modules this deep and no deeper; what fits a page by default.
@@ -79,7 +79,7 @@ def draw(
 
 
 def render(
-    graph: Graph | nn.Module,
+    graph: Graph | nn.Module | str | os.PathLike[str],
     format: str = "svg",
     *,
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
@@ -121,7 +121,7 @@ def check_format(suffix: str, style: str = "structure") -> str:
 
 
 def _drawing(
-    graph: Graph | nn.Module,
+    graph: Graph | nn.Module | str | os.PathLike[str],
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
     depth: int | None,
     expand: tuple[str, ...],
@@ -138,6 +138,10 @@ def _drawing(
         raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
     if depth is not None and depth < 0:
         raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
+    if isinstance(graph, str | os.PathLike):
+        from netloft.onnx_graph import read_onnx
+
+        graph = read_onnx(graph)
     if not isinstance(graph, Graph):
         if example_inputs is None:
             raise UsageError(

@@ -73,7 +73,7 @@ def _is_file(word: str) -> bool:
 def draw(
     request: ModelRequest, outputs: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Draw the structure of MODEL.
+    """Draw the structure of MODEL, which may be any .onnx file.
 
     \b
     Examples:
@@ -82,14 +82,15 @@ def draw(
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
       netloft draw alphago --style volume -o alphago.svg alphago.tex
+      netloft draw path/to/net.onnx -o net.svg
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files
 
     with silent():
-        model = request.load()
-        graph = request.trace(model)
-    files = draw_files(graph, *(outputs or (f"{model.name}.svg",)), **options)
+        graph = request.graph()
+    name = Path(request.spec).stem if request.is_file else graph.name
+    files = draw_files(graph, *(outputs or (f"{name}.svg",)), **options)
     _report(files, graph.name, as_json, quiet)
 
 

@@ -79,8 +79,9 @@ def remarks(record: Annotation) -> list[str]:
     if record.op in ("mean", "sum", "softmax", "log_softmax", "argmax") and "dim" in attributes:
         dims = attributes["dim"]
         return [] if dims is None or record.family == "activation" else [f"axis {_list(dims)}"]
-    if isinstance(attributes.get("holds"), tuple):
-        return list(attributes["holds"])
+    held = attributes.get("holds")
+    if isinstance(held, tuple):
+        return [str(row) for row in held]
     return [str(attributes["domain"])] if "domain" in attributes else []
 
 

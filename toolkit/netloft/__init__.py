@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netloft.exporting import export
     from netloft.graph import Graph
     from netloft.models import load
+    from netloft.onnx_graph import read_onnx
     from netloft.speed import bench
     from netloft.tracing import trace
     from netloft.verification import verify
@@ -32,6 +33,7 @@ __all__ = [
     "draw",
     "export",
     "load",
+    "read_onnx",
     "to_onnx",
     "trace",
     "verify",
@@ -44,6 +46,7 @@ _HOMES = {
     "draw": "netloft_diagrams",
     "export": "netloft.exporting",
     "load": "netloft.models",
+    "read_onnx": "netloft.onnx_graph",
     "to_onnx": "netloft_exporters",
     "trace": "netloft.tracing",
     "verify": "netloft.verification",

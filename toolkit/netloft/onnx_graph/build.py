@@ -69,7 +69,7 @@ class Builder:
 
     def inputs(self) -> tuple[Value, ...]:
         """Add the inputs; a weight that is listed among them, as in old files, is none."""
-        found = []
+        found: list[Value] = []
         constants = self.read.sorted.constants
         for value in self.read.model.graph.input:
             if value.name in constants or value.name in self.made:
@@ -97,7 +97,8 @@ class Builder:
 
     def outputs(self) -> tuple[Value, ...]:
         """Add the outputs."""
-        found, nodes = [], []
+        found: list[Value] = []
+        nodes: list[fx.Node] = []
         for value in self.read.model.graph.output:
             node = self.made.get(value.name) or self._parameter(value.name)
             info = self.read.values.info(value.name)
@@ -268,7 +269,6 @@ class Builder:
 
     def _root(self) -> ModuleCall:
         return ModuleCall("", self.read.root)
-
 
     @staticmethod
     def _annotate(node: fx.Node, record: Annotation) -> None:

@@ -81,6 +81,7 @@ _NOT_CONSTANT = frozenset((
     "Multinomial", "If", "Loop", "Scan",
 ))  # fmt: skip
 
+
 def is_size_operand(step: Step, position: int) -> bool:
     """Tell whether an operand says how large or where, and is no tensor of the flow."""
     return step.domain == "" and position in _SIZE_OPERANDS.get(step.op_type, ())

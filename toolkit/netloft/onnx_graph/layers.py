@@ -106,7 +106,8 @@ def gemm(node: Node) -> _Found:
     weight = node.weight(1)
     scales = {k: n for k in ("alpha", "beta") if (n := node.number(k, 1.0)) != 1.0}
     if weight and len(weight) == 2:
-        op, found = _linear(weight, transposed=bool(node.integer("transB", 0)), bias=bool(node.name(2)))
+        turned, bias = bool(node.integer("transB", 0)), bool(node.name(2))
+        op, found = _linear(weight, transposed=turned, bias=bias)
         return op, {**found, **scales}
     return "addmm" if node.name(2) else "mm", dict(scales)
 

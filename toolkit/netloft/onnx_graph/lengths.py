@@ -54,7 +54,7 @@ class Symbols:
 
 
 def settled(infos: Mapping[str, TensorInfo], steps: Sequence[Step]) -> dict[str, TensorInfo]:
-    """Work out the lengths that shape inference leaves open and a reshape tells.
+    """Work out the lengths that shape inference leaves open, and that follow from elements.
 
     Given:
         Reshape from batch×512×1×1 to unk__0×512
@@ -63,29 +63,56 @@ def settled(infos: Mapping[str, TensorInfo], steps: Sequence[Step]) -> dict[str,
         batch×512, there and wherever unk__0 stands; `?` for what stays open
     """
     found: dict[str, Dim] = {}
-    done: dict[str, TensorInfo] = {}
+    done = dict(infos)
+
+    def known(name: str) -> tuple[Dim, ...] | None:
+        info = done.get(name)
+        return None if info is None else tuple(found.get(str(dim), dim) for dim in info.shape)
+
     for step in steps:
-        if step.op_type != "Reshape" or not step.reads or not step.gives:
+        name = step.gives[0] if step.gives else ""
+        shape = known(name)
+        if shape is None or not any(map(_is_open, shape)):
             continue
-        before, after = infos.get(step.reads[0]), infos.get(step.gives[0])
-        if before is None or after is None:
+        operands = [known(read) or () for read in step.reads]
+        if step.op_type == "Reshape" and operands:
+            settled_shape = _reshaped(operands[0], shape)
+        elif step.op_type in _BROADCAST:
+            settled_shape = _broadcast(operands, shape, 2 if step.op_type == "MatMul" else 0)
+        else:
             continue
-        known = tuple(found.get(str(dim), dim) for dim in before.shape)
-        open_ = [i for i, dim in enumerate(after.shape) if _is_open(found.get(str(dim), dim))]
-        if len(open_) != 1:
-            continue
-        (at,) = open_
-        rest = [found.get(str(d), d) for i, d in enumerate(after.shape) if i != at]
-        length = _quotient(known, rest)
-        if length is not None and after.shape[at] != UNKNOWN:
-            found[str(after.shape[at])] = length
-        elif length is not None:
-            whole = (*after.shape[:at], length, *after.shape[at + 1 :])
-            done[step.gives[0]] = TensorInfo(whole, after.dtype)
+        for dim, length in zip(shape, settled_shape, strict=True):
+            if dim != length and dim != UNKNOWN:
+                found[str(dim)] = length
+        done[name] = TensorInfo(settled_shape, done[name].dtype)
     return {
         name: TensorInfo(tuple(_final(dim, found) for dim in info.shape), info.dtype)
-        for name, info in {**infos, **done}.items()
+        for name, info in done.items()
     }
+
+
+_BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "Where", "MatMul")
+
+
+def _reshaped(before: Sequence[Dim], shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    """Work out the one length that a reshape leaves open."""
+    open_ = [i for i, dim in enumerate(shape) if _is_open(dim)]
+    rest = [dim for i, dim in enumerate(shape) if i not in open_]
+    length = _quotient(before, rest) if len(open_) == 1 else None
+    return shape if length is None else tuple(length if _is_open(dim) else dim for dim in shape)
+
+
+def _broadcast(
+    operands: Sequence[Sequence[Dim]], shape: tuple[Dim, ...], own: int
+) -> tuple[Dim, ...]:
+    """Work out lengths of a sum or a product; the last `own` axes are a matrix's."""
+    result = list(shape)
+    for back in range(1 + own, len(shape) + 1):
+        lengths = {operand[-back] for operand in operands if len(operand) >= back} - {1}
+        told = {dim for dim in lengths if not _is_open(dim)}
+        if _is_open(result[-back]) and len(told) == 1:
+            result[-back] = told.pop()
+    return tuple(result)
 
 
 def _is_open(dim: Dim) -> bool:
@@ -93,8 +120,8 @@ def _is_open(dim: Dim) -> bool:
 
 
 def _final(dim: Dim, found: Mapping[str, Dim]) -> Dim:
-    settled_ = found.get(str(dim), dim)
-    return UNKNOWN if _OPEN.search(str(settled_)) else settled_
+    length = found.get(str(dim), dim)
+    return UNKNOWN if _OPEN.search(str(length)) else length
 
 
 def _quotient(whole: Sequence[Dim], part: Sequence[Dim]) -> Dim | None:

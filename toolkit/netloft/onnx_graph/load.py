@@ -57,7 +57,7 @@ def load_structure(path: Path) -> onnx.ModelProto:
         header = header_of(path)
         if len(header) > _MAX_HEADER:
             raise _too_large(path, f"{len(header):,} bytes beside its weights")
-        model = onnx.ModelProto.FromString(header)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(header)
     except (ValueError, DecodeError) as error:  # an empty file cannot be mapped
         raise InputError(
             f"{path} is no ONNX file: it is cut off, or holds something else",

@@ -35,7 +35,7 @@ def scope_of(node: onnx.NodeProto, around: Scope, in_function: bool) -> Scope:
         around: The calls that its function lies in.
         in_function: Whether it stands in a function; there, names are the function's own.
     """
-    facts = {entry.key: entry.value[:_LONGEST] for entry in node.metadata_props}
+    facts = _facts(node)
     if in_function:
         return _inside(facts, around)
     for read in _READERS:
@@ -50,14 +50,14 @@ def call_level(step: Step, around: Scope) -> Level:
     facts, proto = step.facts, step.proto
     if MODULE in facts:
         return Level(_below(around, facts[MODULE]), facts.get(CLASS, "") or UNKNOWN_CLASS)
-    name = proto.name or proto.op_type
-    return Level(_below(around, name.strip("/").replace("/", ".")), proto.op_type)
+    name = str(proto.name or proto.op_type)
+    return Level(_below(around, name.strip("/").replace("/", ".")), str(proto.op_type))
 
 
 def root_class(nodes: Iterable[onnx.NodeProto]) -> str:
     """Return the class of the network where its nodes tell it, else nothing."""
     for node in nodes:
-        facts = {entry.key: entry.value[:_LONGEST] for entry in node.metadata_props}
+        facts = _facts(node)
         if CLASS in facts and MODULE not in facts:
             return facts[CLASS]
         classes = _listed(facts.get(_CLASSES, ""))
@@ -66,10 +66,12 @@ def root_class(nodes: Iterable[onnx.NodeProto]) -> str:
     return ""
 
 
+def _facts(node: onnx.NodeProto) -> _Facts:
+    return {entry.key: str(entry.value[:_LONGEST]) for entry in node.metadata_props}
+
+
 def _below(around: Scope, path: str) -> str:
-    return f"{around[-1].call}.{path}" if around and path else path or (
-        around[-1].call if around else ""
-    )
+    return ".".join(part for part in (around[-1].call if around else "", path) if part)
 
 
 def _inside(facts: _Facts, around: Scope) -> Scope:
@@ -81,7 +83,7 @@ def _inside(facts: _Facts, around: Scope) -> Scope:
 
 
 def _of_netloft(facts: _Facts) -> Scope | None:
-    """netloft's own: each call with its class, or the innermost alone."""
+    """A file of netloft's: each call with its class, or the innermost alone."""
     rows = _pairs(facts.get(SCOPE, ""))
     if rows:
         return tuple(Level(call, name) for call, name in rows)
