@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -235,11 +236,11 @@ class Builder:
 
     def _target(self, constant: Constant) -> str:
         """Return a name that the generated code can hold; an odd one is told by the annotation."""
-        name = constant.names[0]
-        target = name if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name, re.ASCII) else ""
-        count = len(self.made)
+        name, count = constant.names[0], len(self.made)
+        plain = re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name, re.ASCII) and len(name) <= 200
+        odd = not plain or any(keyword.iskeyword(word) for word in name.split("."))
         # unlike a layer's, no name of a weight begins so
-        target = f"renamed_{count}" if not target or len(target) > 200 else target
+        target = f"renamed_{count}" if odd else name
         owner: nn.Module = self.root
         *path, leaf = target.split(".")
         for word in path:

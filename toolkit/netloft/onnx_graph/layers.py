@@ -317,10 +317,10 @@ def shuffle(node: Node) -> _Found:
 
 def held(node: Node) -> _Found:
     """A node that holds graphs of its own: what is in them is told in words."""
-    told = [
-        f"{_BRANCHES.get(name, name)}: {_contents(graph)}"
-        for name, graph in node.step.graphs.items()
-    ]
+    graphs = node.step.graphs
+    names = [name for name in _BRANCHES if name in graphs]
+    names += [name for name in graphs if name not in _BRANCHES]
+    told = [f"{_BRANCHES.get(n, cleaned(n, 40))}: {_contents(graphs[n])}" for n in names]
     return node.step.op_type.lower(), {"holds": tuple(told)}
 
 

@@ -10,7 +10,7 @@ import mmap
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from netloft.errors import InputError
 from netloft.runtime.header import header_of
@@ -58,6 +58,7 @@ def load_structure(path: Path) -> onnx.ModelProto:
         if len(header) > _MAX_HEADER:
             raise _too_large(path, f"{len(header):,} bytes beside its weights")
         model: onnx.ModelProto = onnx.ModelProto.FromString(header)
+        _check_text(model)
     except (ValueError, DecodeError) as error:  # an empty file cannot be mapped
         raise InputError(
             f"{path} is no ONNX file: it is cut off, or holds something else",
@@ -84,6 +85,22 @@ def _check_size(path: Path) -> None:
                         raise _too_large(path, f"more than {MAX_NODES:,} nodes")
             if count > _MAX_FIELDS:
                 raise _too_large(path, f"more than {_MAX_FIELDS:,} parts")
+
+
+def _check_text(message: Message) -> None:
+    """Refuse text that is none: protobuf gives it as bytes, which no caller expects.
+
+    Raises:
+        ValueError: A name or another text of the file is no UTF-8.
+    """
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        for item in [value] if isinstance(value, str | bytes | Message) else value:
+            if isinstance(item, Message):
+                _check_text(item)
+            elif not isinstance(item, str):
+                raise ValueError("a text is no UTF-8")
 
 
 def _too_large(path: Path, what: str) -> InputError:
