@@ -10,10 +10,10 @@ import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options
 
-__all__ = ["draw", "spread"]
+__all__ = ["ManyFiles", "draw", "spread"]
 
 
-class _ManyFiles(click.Command):
+class ManyFiles(click.Command):
     """A command whose `-o` takes every following word up to the next option.
 
     The shell's own `netloft draw MODEL -o a.svg b.png` is what people type; click knows options
@@ -21,6 +21,7 @@ class _ManyFiles(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, with `-o` before each file."""
         return super().parse_args(ctx, spread(args))
 
 
@@ -54,7 +55,7 @@ def _is_file(word: str) -> bool:
     return word.rpartition(".")[2].lower() in FORMATS
 
 
-@click.command(cls=_ManyFiles)
+@click.command(cls=ManyFiles)
 @model_options
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE …",
               help="Files to write; the suffix is the format: svg png pdf html dot mmd txt tex. "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netloft.errors import NetloftError
 
 if TYPE_CHECKING:
+    from netloft.comparing import diff
     from netloft.exporting import export
     from netloft.graph import Graph
     from netloft.models import load
@@ -30,6 +31,7 @@ __all__ = [
     "NetloftError",
     "__version__",
     "bench",
+    "diff",
     "draw",
     "export",
     "load",
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Graph": "netloft.graph",
     "bench": "netloft.speed",
+    "diff": "netloft.comparing",
     "draw": "netloft_diagrams",
     "export": "netloft.exporting",
     "load": "netloft.models",

@@ -24,6 +24,7 @@ __all__ = [
     "loading_options",
     "model_options",
     "output_options",
+    "parse_argument",
     "pass_options",
     "provider_options",
     "tolerant",

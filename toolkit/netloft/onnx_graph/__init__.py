@@ -14,7 +14,7 @@ from netloft.errors import InputError
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph
 from netloft.onnx_graph.arithmetic import small_constants
-from netloft.onnx_graph.build import Builder, Read
+from netloft.onnx_graph.build import WEIGHTS, Builder, Read
 from netloft.onnx_graph.calls import place
 from netloft.onnx_graph.constants import Sorted, sort_values
 from netloft.onnx_graph.flatten import flatten
@@ -25,7 +25,7 @@ from netloft.onnx_graph.scopes import root_class
 from netloft.onnx_graph.step import Step, cleaned, refusal
 from netloft.onnx_graph.values import Values, infer
 
-__all__ = ["is_onnx", "read_onnx"]
+__all__ = ["WEIGHTS", "is_onnx", "read_onnx"]
 
 
 def read_onnx(path: str | os.PathLike[str], *, name: str = "") -> Graph:
@@ -58,7 +58,7 @@ def read_onnx(path: str | os.PathLike[str], *, name: str = "") -> Graph:
     scopes = {i: step.scope for i, step in enumerate(steps) if i not in found.hidden}
     quiet = [i for i, (op, kind, _) in enumerate(meanings) if kind in _QUIET or op == "bias"]
     builder = Builder(Read(model, steps, values, found, meanings, place(scopes, quiet), root))
-    return _graph(builder, title)
+    return _graph(builder, title, file)
 
 
 _QUIET = ("identity", "shape", "pad")
@@ -71,7 +71,7 @@ def _name(model: onnx.ModelProto, file: Path) -> str:
     return cleaned(own or file.stem, 80) or "model"
 
 
-def _graph(builder: Builder, name: str) -> Graph:
+def _graph(builder: Builder, name: str, file: Path) -> Graph:
     read = builder.read
     inputs = builder.inputs()
     builder.steps()
@@ -90,6 +90,7 @@ def _graph(builder: Builder, name: str) -> Graph:
         modules=(ModuleCall("", read.root), *calls),
         unused_parameters=builder.unused(),
         capture=f"ONNX file, operator sets {cleaned(sets)}{note}",
+        file=file,
     )
 
 

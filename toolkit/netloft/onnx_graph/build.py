@@ -24,7 +24,10 @@ from netloft.onnx_graph.stand_in import Operation, operation, result_at
 from netloft.onnx_graph.step import Step, cleaned, refusal
 from netloft.onnx_graph.values import NO_SHAPE, Values, item_bits
 
-__all__ = ["Builder", "Read"]
+__all__ = ["WEIGHTS", "Builder", "Read"]
+
+WEIGHTS = "netloft_weights"
+"""Where a node's meta names the tensors of the file that it reads as weights, in order."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class Builder:
         args += [self.made[name] for name in step.captured if name in self.made]
         placed = _named(self.read.places[position], own)
         node = self._call(step, args, layer=placed.is_layer)
+        node.meta[WEIGHTS] = () if family in _FREE else self._weights(step)
         names = [name for name in step.gives if name in users] or list(step.gives[:1])
         infos = [self.read.values.info(name) for name in names]
         fresh = self._fresh(own)
@@ -185,11 +189,21 @@ class Builder:
                 found.append(self._made(name, step))
             elif constant.scalar is not None and constant.numel == 1:
                 found.append(constant.scalar)
-            elif family in ("merge", "shape") and constant.numel > 1:
+            elif family in _FREE and constant.numel > 1:
                 found.append(self._parameter(name))
             elif not _is_statistic(step, position):
                 own += [name]
         return found
+
+    def _weights(self, step: Step) -> tuple[str, ...]:
+        """Return the tensors that a node reads as weights, statistics too, in order."""
+        constants = self.read.sorted.constants
+        read = [(i, constants[name]) for i, name in enumerate(step.reads) if name in constants]
+        return tuple(
+            constant.names[0]
+            for i, constant in read
+            if not is_size_operand(step, i) and constant.numel > 1 and "float" in constant.dtype
+        )
 
     def _made(self, name: str, step: Step) -> fx.Node:
         if name not in self.made:
@@ -231,6 +245,7 @@ class Builder:
             bytes_out=_bytes(info),
         )
         self._annotate(node, record)
+        node.meta[WEIGHTS] = (constant.names[0],)
         self.made[key] = node
         return node
 
@@ -290,6 +305,9 @@ def _named(placed: Placed, own: Sequence[str]) -> Placed:
         return placed
     return Placed((*around, ModuleCall(cleaned(path), "")), is_layer=True)
 
+
+_FREE = ("merge", "shape")
+"""Families whose constants are no layer's own, and are nodes."""
 
 _STATISTICS = {"BatchNormalization": (3, 4)}
 
