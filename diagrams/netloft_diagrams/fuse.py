@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from netloft.graph import Annotation, Graph, ModuleCall, annotation
+from netloft_diagrams.mark import MARK, Mark
 
 __all__ = ["Group", "fuse"]
 
@@ -113,7 +114,7 @@ class _Fusion:
             self._group[member] = group
 
     def _joins(self, node: fx.Node, group: Group, before: fx.Node, waiting: list[fx.Node]) -> bool:
-        if frames_around(node) != group.frames:
+        if frames_around(node) != group.frames or not _one_mark(node, group):
             return False
         record = annotation(node)
         if record.op == "getitem" and isinstance(annotation(before).value, tuple):
@@ -126,6 +127,12 @@ class _Fusion:
 
     def _is_split(self, group: Group) -> bool:
         return sum(1 for n in group.nodes if annotation(n).op == "getitem") > 1
+
+
+def _one_mark(node: fx.Node, group: Group) -> bool:
+    """Tell whether a difference between two graphs lets a node stand in a box."""
+    marks = [n.meta.get(MARK, Mark()) for n in group.nodes]
+    return all(mark.joins(node.meta.get(MARK, Mark())) for mark in marks)
 
 
 def _is_prefix(group: Group) -> bool:

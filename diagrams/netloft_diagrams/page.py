@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import lay_out
-from netloft_diagrams.scene import Frame, Scene, frames_of
+from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
 from netloft_diagrams.summary import closed_where, structure
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
@@ -17,6 +17,10 @@ AROUND, NOTE = 110.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
 NOTES = 5
 """Notes at the foot before the rest are only counted."""
+
+
+_DIFFERENCE_ROOM = 1.5
+"""Pages that a difference may take: what changed is worth more than the size of the letters."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     keep = opened if options.depth is None else frozenset(f.key for f in frames)
     notes = len(scene.facts.dead) + len(scene.facts.effects)
     below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
+    room = _DIFFERENCE_ROOM if any(box.mark for box in boxes_of(scene.root)) else 1.0
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
     for level in _levels(scene, options):
@@ -89,7 +94,7 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
             continue
         placed = lay_out(closed, direction=direction, keep_open=keep, graphviz=options.graphviz)
         tried.append(placed)
-        fits = placed.width <= PAGE_WIDTH and placed.height <= below
+        fits = placed.width <= room * PAGE_WIDTH and placed.height <= room * below
         if fits and (not best or _n_placed(placed) > best[0]):
             best = (_n_placed(placed), placed)
     return (best[1], True) if best else (max(tried, key=_scale), False)
@@ -122,9 +127,15 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
         first.setdefault(structure(frame), frame.key)
     again = frozenset(frame.key for frame in frames) - frozenset(first.values())
     deepest = max(frame.depth for frame in frames)
-    yield _Level(limit=deepest)
+    same = frozenset(frame.key for frame in frames if frame.depth and _is_unchanged(frame))
+    yield _Level(limit=deepest, closed=same)
     for depth in range(deepest, 0, -1):
         here = frozenset(frame.key for frame in frames if frame.depth == depth)
-        yield _Level(limit=deepest, closed=again & here)
+        yield _Level(limit=deepest, closed=same | (again & here))
     for depth in range(deepest, 0, -1):
-        yield _Level(limit=depth - 1, closed=again)
+        yield _Level(limit=depth - 1, closed=same | again)
+
+
+def _is_unchanged(frame: Frame) -> bool:
+    """Tell whether two graphs are drawn, and do not differ inside of a frame."""
+    return all(box.mark is not None and box.mark.kind == "same" for box in boxes_of(frame))

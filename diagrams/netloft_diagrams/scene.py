@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from netloft_diagrams.mark import Mark
+
 __all__ = ["Box", "Facts", "Frame", "Item", "Scene", "boxes_of", "frames_of", "merge_copy"]
 
 
@@ -39,6 +41,7 @@ class Box:
         changes_shape: Whether that is another shape than its first input's.
         strip: Families of the operations inside a summary, in order.
         detail: More rows for the tooltip.
+        mark: What became of it between two graphs; None where one graph is drawn.
     """
 
     key: str
@@ -64,6 +67,7 @@ class Box:
     changes_shape: bool = False
     strip: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
+    mark: Mark | None = None
 
     @property
     def total_params(self) -> int:

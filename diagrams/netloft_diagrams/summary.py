@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netloft.onnx_graph.scopes import UNKNOWN_CLASS
+from netloft_diagrams.mark import Mark
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 __all__ = ["closed_where", "structure", "summarise"]
@@ -39,11 +40,13 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         title, *lines = lines
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
+    marks = [box.mark for box in boxes if box.mark is not None]
+    mark = Mark.within(marks) if marks else None
     return Box(
         key=frame.key,
         kind="summary",
         title=title,
-        lines=tuple(lines),
+        lines=(*lines, *(mark.words if mark else ())),
         name=frame.path,
         reads=frame.reads,
         gives=frame.gives,
@@ -61,6 +64,7 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         changes_shape=bool(frame.reads) and shapes.get(frame.reads[0]) != shape,
         strip=tuple(b.kind for b in boxes),
         detail=tuple(f"{b.title}{f' ×{b.times}' if b.times > 1 else ''}" for b in boxes),
+        mark=mark,
     )
 
 

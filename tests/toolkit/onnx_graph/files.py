@@ -41,6 +41,12 @@ class Net(nn.Module):
         self.blocks = nn.Sequential(Block(8), Block(8))
         self.head = nn.Linear(8, 5)
 
+    def block(self, index: int) -> Block:
+        """One of the blocks."""
+        found = self.blocks[index]
+        assert isinstance(found, Block)
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(torch.relu(self.stem(x)))
         return self.head(x.mean((2, 3)))

@@ -134,8 +134,7 @@ class _Reasons:
         if layer.family not in ("conv", "pool") or not isinstance(sizes, tuple | int):
             return
         same = {sizes} if isinstance(sizes, int) else set(sizes)
-        numbers = isinstance(old, int) and isinstance(new, int)
-        if numbers and len(same) == 1 and new == old + next(iter(same)):
+        if len(same) == 1 and isinstance(old, int) and new == old + next(iter(same)):
             self.of[pad.position] = f"folded into {layer.path}"
             self.of[layer.position] = "a padding folded in"
 
