@@ -8,7 +8,7 @@ from netloft_diagrams.mark import Mark
 from netloft_diagrams.shapes import rect, text
 from netloft_diagrams.theme import SMALL, TITLE
 
-__all__ = ["LOOKS", "PALE", "Look", "mark_svg", "swatch"]
+__all__ = ["LOOKS", "PALE", "Look", "outline", "sign", "swatch"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,26 @@ PALE = 0.6
 """Opacity of what is the same."""
 
 
-def mark_svg(mark: Mark, x: float, y: float, wide: float, high: float) -> str:
-    """Return the outline and the sign of a mark around a box."""
+def outline(mark: Mark, x: float, y: float, wide: float, high: float) -> str:
+    """Return the line around a box that a mark is, to stand behind the box."""
     look = LOOKS.get(mark.kind)
     if look is None:
         return ""
-    around = rect(
+    return rect(
         x - 2.5, y - 2.5, wide + 5, high + 5, fill="none", line=look.colour, corner=6, weight=2.2,
         dash=look.dash,
     )  # fmt: skip
-    low = y + high
-    # below, since the title of the frame stands above
+
+
+def sign(mark: Mark, x: float, low: float) -> str:
+    """Return a mark's sign at the lower left corner of a box: a frame's title stands above."""
+    look = LOOKS.get(mark.kind)
+    if look is None:
+        return ""
     spot = rect(x - 9, low - 7, 15, 15, fill=look.colour, line="#ffffff", corner=7.5)
-    sign = text(x - 1.5, low + 4.6, look.sign, TITLE, bold=True, colour="#ffffff", anchor="middle")
-    return around + spot + sign
+    return spot + text(
+        x - 1.5, low + 4.6, look.sign, TITLE, bold=True, colour="#ffffff", anchor="middle"
+    )
 
 
 def swatch(kind: str, x: float, y: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloft_diagrams import words
 from netloft_diagrams.geometry import Placed, Wire
-from netloft_diagrams.mark_look import PALE, mark_svg
+from netloft_diagrams.mark_look import PALE, outline, sign
 from netloft_diagrams.markup import escape, number, tag
 from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
 from netloft_diagrams.scene import Box, Frame
@@ -39,7 +39,8 @@ def box_svg(placed: Placed, x: float, y: float, above: str) -> str:
     else:
         body = _card(box, label, x, y)
     if box.mark is not None:
-        body += mark_svg(box.mark, x, y, label.width, label.height)
+        around = outline(box.mark, x, y, label.width, label.height)
+        body = around + body + sign(box.mark, x, y + label.height)
     return tag(
         "g",
         f"<title>{_tooltip(box)}</title>\n{body}",

@@ -85,7 +85,10 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     keep = opened if options.depth is None else frozenset(f.key for f in frames)
     notes = len(scene.facts.dead) + len(scene.facts.effects)
     below = PAGE_HEIGHT - AROUND - NOTE * min(notes + bool(notes), NOTES + 1)
-    room = _DIFFERENCE_ROOM if any(box.mark for box in boxes_of(scene.root)) else 1.0
+    room = 1.0
+    if any(box.mark for box in boxes_of(scene.root)):
+        room = _DIFFERENCE_ROOM
+        keep |= frozenset(f.key for f in frames if not _is_unchanged(f))
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
     for level in _levels(scene, options):

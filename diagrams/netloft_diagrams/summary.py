@@ -40,7 +40,8 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         title, *lines = lines
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
-    marks = [box.mark for box in boxes if box.mark is not None]
+    # a box that stands for several copies counts as often
+    marks = [b.mark for b in boxes if b.mark for _ in range(1 + len(b.covers) // len(b.ops))]
     mark = Mark.within(marks) if marks else None
     return Box(
         key=frame.key,

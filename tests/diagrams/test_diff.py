@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from tests.toolkit.onnx_graph.files import PICTURE, Net, net, written
 from torch import Tensor, nn
 
 from netloft.cli import main
@@ -23,7 +24,6 @@ from netloft_diagrams.mark import MARK
 from netloft_diagrams.merged import merged
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.scene import Box, boxes_of, frames_of
-from tests.toolkit.onnx_graph.files import PICTURE, Net, net, written
 
 
 class Other(Net):
