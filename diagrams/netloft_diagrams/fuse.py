@@ -32,6 +32,9 @@ HEADS = frozenset(
 ALONE = frozenset(("softmax", "log_softmax", "softmin"))
 """Activations that end a network or an attention: a reader looks for them, so they keep a box."""
 
+MOST = 40
+"""Operations in one box; a file may have thousands of activations in a row."""
+
 
 @dataclass
 class Group:
@@ -114,7 +117,9 @@ class _Fusion:
             self._group[member] = group
 
     def _joins(self, node: fx.Node, group: Group, before: fx.Node, waiting: list[fx.Node]) -> bool:
-        if frames_around(node) != group.frames or not _one_mark(node, group):
+        if len(group.nodes) >= MOST or not _one_mark(node, group):
+            return False
+        if frames_around(node) != group.frames:
             return False
         record = annotation(node)
         if record.op == "getitem" and isinstance(annotation(before).value, tuple):
@@ -131,8 +136,8 @@ class _Fusion:
 
 def _one_mark(node: fx.Node, group: Group) -> bool:
     """Tell whether a difference between two graphs lets a node stand in a box."""
-    marks = [n.meta.get(MARK, Mark()) for n in group.nodes]
-    return all(mark.joins(node.meta.get(MARK, Mark())) for mark in marks)
+    mark: Mark = group.last.meta.get(MARK, Mark())
+    return mark.joins(node.meta.get(MARK, Mark()))
 
 
 def _is_prefix(group: Group) -> bool:

@@ -21,6 +21,8 @@ from netloft.cli import main
 from netloft.errors import InputError, UsageError
 from netloft.onnx_graph import load, read_onnx
 from netloft_diagrams import FORMATS, render
+from netloft_diagrams.build import build
+from netloft_diagrams.scene import boxes_of
 
 NAMES = [
     "\"'); import os; ('", "<script>alert(1)</script>", "line\nbreak\r\n\tand\x00\x1b[31m", "🐍🦊",
@@ -166,6 +168,15 @@ def test_a_node_without_types_or_results_is_drawn(tmp_path: Path) -> None:
     ends = [tensor("x", None)], [tensor("y", None)]
     graph = read_onnx(saved(tmp_path, nodes, *ends, [weight("w", 2)]))
     assert b"Print" in render(graph, "svg")
+
+
+def test_thousands_of_nodes_in_a_row_are_no_single_box(tmp_path: Path) -> None:
+    kinds = ["Relu", "Tanh", "Exp"]
+    nodes = [helper.make_node(kinds[i * i % 3], [f"v{i}"], [f"v{i + 1}"]) for i in range(500)]
+    graph = read_onnx(saved(tmp_path, nodes, [tensor("v0", [4])], [tensor("v500", [4])]))
+    boxes = list(boxes_of(build(graph).root))
+    assert max(len(box.ops) for box in boxes) == 40
+    assert sum(len(box.ops) + len(box.covers) for box in boxes) == 502
 
 
 def test_options_of_a_module_are_refused(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def load_structure(path: Path) -> onnx.ModelProto:
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
-        raise InputError(f"{path} holds no graph", remedy="give an ONNX model")
+    if not model.HasField("graph") or not model.graph.output:
+        raise InputError(f"{path} holds no graph that gives anything", remedy="give an ONNX model")
     return model
 
 
