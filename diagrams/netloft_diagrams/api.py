@@ -13,9 +13,12 @@ from netloft_diagrams.files import check_writable, write_all
 if TYPE_CHECKING:
     from torch import nn
 
+    from netloft.comparing import Difference
     from netloft.graph import Graph
     from netloft.overlays import Overlay
     from netloft_diagrams.drawing import Drawing
+
+    Drawable = Graph | Difference | nn.Module | str | os.PathLike[str]
 
 __all__ = ["FORMATS", "STYLES", "check_format", "draw", "render"]
 
@@ -39,7 +42,7 @@ STYLES: Mapping[str, tuple[str, ...]] = {
 
 
 def draw(
-    graph: Graph | nn.Module,
+    graph: Drawable,
     *paths: str | os.PathLike[str],
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
     depth: int | None = None,
@@ -52,7 +55,8 @@ def draw(
     """Draw a network into files; nothing is written unless everything can be drawn.
 
     Args:
-        graph: A traced graph, or a module, which is traced first.
+        graph: A traced graph, a module, which is traced first, the path of an ONNX file, or what
+            `netloft.diff` found, which is drawn as one picture.
         paths: Files; the suffix says the format, one of `FORMATS`.
         example_inputs: What to trace a module with, and to run for the time and the error.
         depth: Open modules this deep and no deeper; what fits a page by default.
@@ -84,7 +88,7 @@ def draw(
 
 
 def render(
-    graph: Graph | nn.Module,
+    graph: Drawable,
     format: str = "svg",
     *,
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
@@ -127,7 +131,7 @@ def check_format(suffix: str, style: str = "structure") -> str:
 
 
 def _drawing(
-    graph: Graph | nn.Module,
+    graph: Drawable,
     example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
     depth: int | None,
     expand: tuple[str, ...],
@@ -136,6 +140,7 @@ def _drawing(
     style: str,
     color: str | Overlay | None,
 ) -> Drawing:
+    from netloft.comparing import Difference
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
     from netloft_diagrams.page import Options
@@ -147,6 +152,15 @@ def _drawing(
         raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
     if depth is not None and depth < 0:
         raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
+    options = Options(depth, expand, only, direction or "", style=style)
+    if isinstance(graph, str | os.PathLike):
+        from netloft.onnx_graph import read_onnx
+
+        graph = read_onnx(graph)
+    if isinstance(graph, Difference):
+        from netloft_diagrams.merged import merged
+
+        return Drawing(merged(graph), options)
     if not isinstance(graph, Graph):
         if example_inputs is None:
             raise UsageError(

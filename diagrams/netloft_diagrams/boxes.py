@@ -10,6 +10,7 @@ from torch import fx
 from netloft.graph import Annotation, Graph, TensorInfo, annotation
 from netloft_diagrams import words
 from netloft_diagrams.fuse import Group
+from netloft_diagrams.mark import MARK, Mark
 from netloft_diagrams.scene import Box
 
 __all__ = ["box", "outputs", "shape_text"]
@@ -46,11 +47,13 @@ def box(
     title, lines = _text(group, main, graph, shapes)
     symbol = words.symbol(main, group.main.args) if not group.parameters else ""
     shape = shapes.get(gives[-1] if gives else group.last.name, "")
+    marks = [node.meta[MARK] for node in group.nodes if MARK in node.meta]
+    mark = Mark.over(marks) if marks else None
     return Box(
         key=f"b{index}",
         kind=_kind(main, group),
         title=symbol if " " in symbol else title,
-        lines=tuple(lines),
+        lines=(*lines, *(mark.words if mark else ())),
         name=_layer_path(group),
         symbol=symbol,
         reads=tuple(reads),
@@ -61,9 +64,11 @@ def box(
         path=_layer_path(group) or main.module,
         class_name=main.module_class,
         source=str(main.source) if main.source else "",
-        identity=_identity(group, reads, gives, shapes),
+        identity=(*_identity(group, reads, gives, shapes), mark and (mark.kind, mark.words)),
         shape=shape,
         changes_shape=bool(reads) and shapes.get(reads[0]) != shape,
+        detail=mark.told if mark else (),
+        mark=mark,
     )
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options
 
-__all__ = ["draw", "spread"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netloft.graph import Graph
+
+__all__ = ["ManyFiles", "draw", "spread"]
 
 OVERLAYS = ("time", "flops", "params", "memory", "error", "dtype", "pass")
 """As `netloft.overlays.OVERLAYS` has them, which brings PyTorch with it."""
 
 
-class _ManyFiles(click.Command):
+class ManyFiles(click.Command):
     """A command whose `-o` takes every following word up to the next option.
 
     The shell's own `netloft draw MODEL -o a.svg b.png` is what people type; click knows options
@@ -24,6 +29,7 @@ class _ManyFiles(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, with `-o` before each file."""
         return super().parse_args(ctx, spread(args))
 
 
@@ -57,7 +63,7 @@ def _is_file(word: str) -> bool:
     return word.rpartition(".")[2].lower() in FORMATS
 
 
-@click.command(cls=_ManyFiles)
+@click.command(cls=ManyFiles)
 @model_options
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE …",
               help="Files to write; the suffix is the format: svg png pdf html dot mmd txt tex. "
@@ -78,7 +84,7 @@ def _is_file(word: str) -> bool:
 def draw(
     request: ModelRequest, outputs: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Draw the structure of MODEL.
+    """Draw the structure of MODEL, which may be any .onnx file.
 
     \b
     Examples:
@@ -88,19 +94,26 @@ def draw(
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
       netloft draw resnet50 --color time -o time.svg
       netloft draw alphago --style volume -o alphago.svg alphago.tex
+      netloft draw path/to/net.onnx -o net.svg
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files
 
     with silent():
-        model = request.load()
-        graph = request.trace(model)
-        batch = request.batch if isinstance(request.batch, int) else 1
-        example = model.example(batch, request.seed) if options["color"] else None
-        files = draw_files(
-            graph, *(outputs or (f"{model.name}.svg",)), example_inputs=example, **options
-        )
+        graph, example = _graph(request, runs=bool(options["color"]))
+    name = Path(request.spec).stem if request.is_file else graph.name
+    files = draw_files(graph, *(outputs or (f"{name}.svg",)), example_inputs=example, **options)
     _report(files, graph.name, as_json, quiet)
+
+
+def _graph(request: ModelRequest, *, runs: bool) -> tuple[Graph, dict[str, Tensor] | None]:
+    """Return the graph, and one item to run it on where it may have to run."""
+    if request.is_file:
+        return request.graph(), None
+    model = request.load()
+    batch = request.batch if isinstance(request.batch, int) else 1
+    example = model.example(batch, request.seed) if runs else None
+    return request.trace(model), example
 
 
 def _report(files: tuple[Path, ...], name: str, as_json: bool, quiet: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netloft_diagrams.geometry import Placed
+from netloft_diagrams.mark_look import LOOKS, swatch
 from netloft_diagrams.markup import tag
 from netloft_diagrams.overlay import Scale
 from netloft_diagrams.page import NOTES
@@ -29,6 +30,8 @@ def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
         entries.append(("skip connection", "skip"))
     if any(p.item.times > 1 for p in items):
         entries.append(("repeated N times", "times"))
+    found = {mark.kind for p in items if (mark := getattr(p.item, "mark", None)) is not None}
+    entries += [(look.words, f"mark {kind}") for kind, look in LOOKS.items() if kind in found]
     parts, x = [], MARGIN
     for explained, kind in entries:
         step = 20 + width(explained, SMALL) + 14
@@ -74,6 +77,8 @@ def _swatch(kind: str, x: float, y: float) -> str:
         return tag("rect", x=x, y=y + 5.6, width=15, height=1.8, fill=SKIP)
     if kind == "times":
         return text(x + 7, y + 10, "×N", SMALL, bold=True, anchor="middle")
+    if kind.startswith("mark "):
+        return swatch(kind.removeprefix("mark "), x, y)
     look = FAMILIES[kind]
     if kind == "input":
         return rect(x, y + 1, 15, 11, fill=look.fill, line=look.band, corner=5.5)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from netloft.graph import Annotation, Graph, ModuleCall, annotation
+from netloft_diagrams.mark import MARK, Mark
 
 __all__ = ["Group", "fuse"]
 
@@ -31,6 +32,9 @@ HEADS = frozenset(
 """Families that take in a padding, a dropout or a reshape that stands before them."""
 ALONE = frozenset(("softmax", "log_softmax", "softmin"))
 """Activations that end a network or an attention: a reader looks for them, so they keep a box."""
+
+MOST = 40
+"""Operations in one box; a file may have thousands of activations in a row."""
 
 
 @dataclass
@@ -123,6 +127,8 @@ class _Fusion:
             self._group[member] = group
 
     def _joins(self, node: fx.Node, group: Group, before: fx.Node, waiting: list[fx.Node]) -> bool:
+        if len(group.nodes) >= MOST or not _one_mark(node, group):
+            return False
         if self._frames(node) != group.frames:
             return False
         record = annotation(node)
@@ -136,6 +142,12 @@ class _Fusion:
 
     def _is_split(self, group: Group) -> bool:
         return sum(1 for n in group.nodes if annotation(n).op == "getitem") > 1
+
+
+def _one_mark(node: fx.Node, group: Group) -> bool:
+    """Tell whether a difference between two graphs lets a node stand in a box."""
+    mark: Mark = group.last.meta.get(MARK, Mark())
+    return mark.joins(node.meta.get(MARK, Mark()))
 
 
 def _is_prefix(group: Group) -> bool:

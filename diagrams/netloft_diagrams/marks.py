@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloft_diagrams import words
 from netloft_diagrams.geometry import Placed, Wire
+from netloft_diagrams.mark_look import PALE, outline, sign
 from netloft_diagrams.markup import escape, number, tag
 from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
 from netloft_diagrams.scene import Box, Frame
@@ -37,10 +38,15 @@ def box_svg(placed: Placed, x: float, y: float, above: str) -> str:
         body = _terminal(box, label, x, y)
     else:
         body = _card(box, label, x, y)
+    if box.mark is not None:
+        around = outline(box.mark, x, y, label.width, label.height)
+        body = around + body + sign(box.mark, x, y + label.height)
     return tag(
         "g",
         f"<title>{_tooltip(box)}</title>\n{body}",
         class_="box",
+        opacity=PALE if box.mark is not None and box.mark.kind == "same" else "",
+        data_mark=box.mark.kind if box.mark is not None else "",
         data_kind=box.kind,
         data_key=box.key,
         data_times=box.times if box.times > 1 else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams import words
 from netloft_diagrams.scene import Box, Frame, Item
 from netloft_diagrams.text_metrics import fit, fit_end, width
@@ -144,7 +145,7 @@ def frame_title(frame: Frame) -> tuple[str, str]:
     # a run that repeats has no name of its own; its first and its last item have
     first = frame.path if frame.class_name else frame.items[0].path
     path = path_range(first, frame.last_path)
-    facts = [frame.class_name] if frame.class_name else []
+    facts = [frame.class_name] if frame.class_name not in ("", UNKNOWN_CLASS) else []
     if frame.n_params:
         facts.append(params_text(frame))
     facts += frame.note

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
-from netloft_diagrams.scene import Frame, Scene, frames_of
+from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
 from netloft_diagrams.summary import closed_where, structure
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
@@ -21,6 +21,10 @@ AROUND, NOTE = 110.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
 NOTES = 5
 """Notes at the foot before the rest are only counted."""
+
+
+_DIFFERENCE_ROOM = 1.5
+"""Pages that a difference may take: what changed is worth more than the size of the letters."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,10 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     if options.overlay:
         lines += 2 + len(options.overlay.notes)
     below = PAGE_HEIGHT - AROUND - NOTE * lines
+    room = 1.0
+    if any(box.mark for box in boxes_of(scene.root)):
+        room = _DIFFERENCE_ROOM
+        keep |= frozenset(f.key for f in frames if not _is_unchanged(f))
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
     known: Known = {}
@@ -105,7 +113,7 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
             known=known,
         )
         tried.append(placed)
-        fits = placed.width <= PAGE_WIDTH and placed.height <= below
+        fits = placed.width <= room * PAGE_WIDTH and placed.height <= room * below
         if fits and (not best or _n_placed(placed) > best[0]):
             best = (_n_placed(placed), placed)
     return (best[1], True) if best else (max(tried, key=_scale), False)
@@ -138,9 +146,15 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
         first.setdefault(structure(frame), frame.key)
     again = frozenset(frame.key for frame in frames) - frozenset(first.values())
     deepest = max(frame.depth for frame in frames)
-    yield _Level(limit=deepest)
+    same = frozenset(frame.key for frame in frames if frame.depth and _is_unchanged(frame))
+    yield _Level(limit=deepest, closed=same)
     for depth in range(deepest, 0, -1):
         here = frozenset(frame.key for frame in frames if frame.depth == depth)
-        yield _Level(limit=deepest, closed=again & here)
+        yield _Level(limit=deepest, closed=same | (again & here))
     for depth in range(deepest, 0, -1):
-        yield _Level(limit=depth - 1, closed=again)
+        yield _Level(limit=depth - 1, closed=same | again)
+
+
+def _is_unchanged(frame: Frame) -> bool:
+    """Tell whether two graphs are drawn, and do not differ inside of a frame."""
+    return all(box.mark is not None and box.mark.kind == "same" for box in boxes_of(frame))

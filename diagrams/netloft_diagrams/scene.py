@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from netloft_diagrams.mark import Mark
+
 __all__ = ["Box", "Facts", "Frame", "Item", "Scene", "boxes_of", "frames_of", "merge_copy"]
 
 
@@ -43,6 +45,7 @@ class Box:
         note: What an overlay says of it, with its unit, line by line.
         amount: The number, or the word, behind that.
         paint: Colour of the ground where an overlay gives one.
+        mark: What became of it between two graphs; None where one graph is drawn.
     """
 
     key: str
@@ -72,6 +75,7 @@ class Box:
     note: tuple[str, ...] = ()
     amount: float | str | None = None
     paint: str = ""
+    mark: Mark | None = None
 
     @property
     def total_params(self) -> int:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from netloft.onnx_graph.scopes import UNKNOWN_CLASS
+from netloft_diagrams.mark import Mark
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 __all__ = ["PLAIN", "closed_where", "structure", "summarise"]
 
-PLAIN = ("Sequential", "repeat")
+PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
 
 
@@ -38,11 +40,14 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         title, *lines = lines
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
+    # a box that stands for several copies counts as often
+    marks = [b.mark for b in boxes if b.mark for _ in range(1 + len(b.covers) // len(b.ops))]
+    mark = Mark.within(marks) if marks else None
     return Box(
         key=frame.key,
         kind="summary",
         title=title,
-        lines=tuple(lines),
+        lines=(*lines, *(mark.words if mark else ())),
         name=frame.path,
         reads=frame.reads,
         gives=frame.gives,
@@ -62,6 +67,7 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         detail=tuple(f"{b.title}{f' ×{b.times}' if b.times > 1 else ''}" for b in boxes),
         note=frame.note,
         amount=frame.amount,
+        mark=mark,
     )
 
 

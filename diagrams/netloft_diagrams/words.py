@@ -54,6 +54,8 @@ SYMBOLS = {"add": "+", "mul": "×", "sub": "\N{MINUS SIGN}", "rsub": "\N{MINUS S
 def title(record: Annotation) -> str:
     """Return the words that name an operation, e.g. `Conv 3×3 → 64`."""
     attributes = record.attributes
+    if isinstance(attributes.get("label"), str):  # what only a file knows goes by its own name
+        return str(attributes["label"])
     match record.family:
         case "conv":
             return _conv(record)
@@ -86,7 +88,10 @@ def remarks(record: Annotation) -> list[str]:
     if record.op in ("mean", "sum", "softmax", "log_softmax", "argmax") and "dim" in attributes:
         dims = attributes["dim"]
         return [] if dims is None or record.family == "activation" else [f"axis {_list(dims)}"]
-    return []
+    held = attributes.get("holds")
+    if isinstance(held, tuple):
+        return [str(row) for row in held]
+    return [str(attributes["domain"])] if "domain" in attributes else []
 
 
 def part(record: Annotation) -> str:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from netloft.errors import NetloftError
 
 if TYPE_CHECKING:
+    from netloft.comparing import diff
     from netloft.exporting import export
     from netloft.graph import Graph
     from netloft.models import load
+    from netloft.onnx_graph import read_onnx
     from netloft.speed import bench
     from netloft.tracing import trace
     from netloft.verification import verify
@@ -29,9 +31,11 @@ __all__ = [
     "NetloftError",
     "__version__",
     "bench",
+    "diff",
     "draw",
     "export",
     "load",
+    "read_onnx",
     "to_onnx",
     "trace",
     "verify",
@@ -41,9 +45,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Graph": "netloft.graph",
     "bench": "netloft.speed",
+    "diff": "netloft.comparing",
     "draw": "netloft_diagrams",
     "export": "netloft.exporting",
     "load": "netloft.models",
+    "read_onnx": "netloft.onnx_graph",
     "to_onnx": "netloft_exporters",
     "trace": "netloft.tracing",
     "verify": "netloft.verification",

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_OPSET", "INLINE_LIMIT", "LABELS", "MAX_BATCH", "MAX_ELEMENTS", "PREPROCESS"]
+__all__ = [
+    "CLASS",
+    "DEFAULT_OPSET",
+    "INLINE_LIMIT",
+    "LABELS",
+    "MAX_BATCH",
+    "MAX_ELEMENTS",
+    "MODULE",
+    "PREPROCESS",
+    "SCOPE",
+    "SOURCE",
+]
 
 DEFAULT_OPSET = 20
 """What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
@@ -12,6 +23,12 @@ INLINE_LIMIT = 1_900_000_000
 
 LABELS, PREPROCESS = "netloft.labels", "netloft.preprocess"
 """Keys of an ONNX file's metadata; their values are JSON."""
+
+MODULE, CLASS, SOURCE = "netloft.module", "netloft.class", "netloft.source"
+"""Keys of the metadata that each node of an ONNX file carries."""
+
+SCOPE = "netloft.scope"
+"""Key of the module calls around a node, outermost first: JSON, pairs of call and class."""
 
 MAX_BATCH = 65_536
 """The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""

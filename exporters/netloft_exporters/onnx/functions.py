@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import onnx
 import onnx_ir as ir
 
+from netloft.defaults import CLASS, MODULE, SCOPE, SOURCE
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph
 from netloft.runtime.header import SMALL
-from netloft_exporters.onnx.lowered import CLASS, MODULE, SOURCE
 from netloft_exporters.onnx.writing import Parts
 
 __all__ = ["DOMAIN", "gather_functions"]
@@ -277,7 +277,8 @@ def _one_line(nodes: Sequence[onnx.NodeProto]) -> str:
 
 
 def _facts(node: onnx.NodeProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in node.metadata_props}
+    """Return what a node tells of itself; which calls it lies in is told by the functions."""
+    return {entry.key: entry.value for entry in node.metadata_props if entry.key != SCOPE}
 
 
 def _write_facts(node: onnx.NodeProto, facts: Mapping[str, str]) -> None:

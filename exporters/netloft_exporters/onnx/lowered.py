@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from netloft.defaults import CLASS, MODULE, SOURCE
 from netloft.graph.annotation import Source
 from netloft.passes.record import PassRow
 
 __all__ = ["Lowered", "Origin", "write_origin"]
-
-MODULE, CLASS, SOURCE = "netloft.module", "netloft.class", "netloft.source"
-"""Keys of the metadata that each node carries."""
 
 
 @dataclass(frozen=True)

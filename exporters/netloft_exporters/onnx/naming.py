@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
 from netloft import __version__
+from netloft.defaults import MODULE, SCOPE
 from netloft.graph.graph import Graph
 from netloft_exporters.onnx.lowered import Lowered
 
@@ -23,7 +25,8 @@ def name_model(
         node_Conv_293: metadata with absolute paths and whole stack traces
 
     Result:
-        layer1.0.conv1/Conv: netloft.module, netloft.class, netloft.source (relative)
+        layer1.0.conv1/Conv: netloft.module, netloft.class, netloft.source (relative), and
+        netloft.scope, the calls around it with their classes
 
     Two exports of one network give the same names, whatever the folder they were made in.
 
@@ -35,10 +38,13 @@ def name_model(
     model = lowered.model
     _name_values(model, graph)
     used: Counter[str] = Counter()
+    scopes = _scopes(graph)
     keep = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     keep |= {name for name, value in model.graph.initializers.items() if value.name == name}
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        module = node.metadata_props.get("netloft.module", "")
+        module = node.metadata_props.get(MODULE, "")
+        if module in scopes:
+            node.metadata_props[SCOPE] = scopes[module]
         node.name = _unique(f"{module}/{node.op_type}".lstrip("/"), used)
         node.doc_string = None
         for index, output in enumerate(node.outputs):
@@ -50,6 +56,16 @@ def name_model(
     model.graph.name = graph.name
     model.producer_name, model.producer_version = "netloft", __version__
     return model
+
+
+def _scopes(graph: Graph) -> dict[str, str]:
+    """Tell for each module call those around it: a path does not say which of its words call."""
+    calls = {str(record.calls[-1]): record.calls[1:] for _, record in graph if record.calls}
+    return {
+        call: json.dumps([[str(outer), outer.class_name] for outer in around], ensure_ascii=False)
+        for call, around in calls.items()
+        if "." in call
+    }
 
 
 def _name_values(model: ir.Model, graph: Graph) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "export": ("netloft.cli.export:export", "Trace, draw, export, prove and measure MODEL."),
     "draw": ("netloft_diagrams.command:draw", "Draw the structure of MODEL."),
     "trace": ("netloft.cli.trace:trace", "Print the graph of MODEL."),
+    "diff": ("netloft_diagrams.diff_command:diff", "Say what differs between two graphs."),
     "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),
     "bench": ("netloft.cli.bench:bench", "Measure bundles, .onnx files and models side by side."),
     "show": ("netloft.cli.show:show", "Open a bundle or an .onnx file in Netron."),

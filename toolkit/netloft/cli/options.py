@@ -24,6 +24,7 @@ __all__ = [
     "loading_options",
     "model_options",
     "output_options",
+    "parse_argument",
     "pass_options",
     "provider_options",
     "tolerant",
@@ -48,8 +49,22 @@ class ModelRequest:
     dynamic: dict[str, dict[int, str]]
     around: dict[str, Any]
 
+    @property
+    def is_file(self) -> bool:
+        """Tell whether MODEL is an ONNX file, which has a graph and no module."""
+        return self.spec.lower().endswith(".onnx")
+
     def load(self) -> LoadedModel:
-        """Load the module, with its weights and its inputs."""
+        """Load the module, with its weights and its inputs.
+
+        Raises:
+            UsageError: MODEL is an ONNX file.
+        """
+        if self.is_file:
+            raise UsageError(
+                f"{self.spec} is an ONNX file, and this needs a module",
+                remedy="draw, trace, diff, show, verify and bench take the file itself",
+            )
         from netloft.models import load_model
         from netloft.models.inputs import parse_input
 
@@ -65,6 +80,31 @@ class ModelRequest:
         from netloft.models.wrapping import wrap
 
         return wrap(model, **self.around, batch=self.batch, seed=self.seed)
+
+    def graph(self) -> Graph:
+        """Return the graph: of an ONNX file as it is, of a module traced.
+
+        Raises:
+            UsageError: Options are given that only a module has.
+        """
+        if not self.is_file:
+            return self.trace(self.load())
+        from netloft.onnx_graph import read_onnx
+
+        given = {
+            "--arg": self.arguments,
+            "--weights": self.weights,
+            "--input": self.inputs,
+            "--batch": self.batch != "dynamic",
+            "--dynamic": self.dynamic,
+            "--preprocess, --head or --labels": self.around,
+        }
+        for option in (name for name, value in given.items() if value):
+            raise UsageError(
+                f"{option} is for a module, and {self.spec} is an ONNX file",
+                remedy="leave it out; the file has its shapes and its weights",
+            )
+        return read_onnx(self.spec)
 
     def trace(self, model: LoadedModel) -> Graph:
         """Trace a loaded model at the batch that was asked for."""

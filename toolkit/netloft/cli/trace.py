@@ -33,7 +33,8 @@ def trace(
 ) -> None:
     """Trace MODEL, prove the graph against the module and print it.
 
-    torch.fx traces it; torch.export where torch.fx cannot, and then that is said.
+    torch.fx traces it; torch.export where torch.fx cannot, and then that is said. An .onnx file has
+    its graph already, which is printed as it is.
     --json has every annotation of every node. --explain runs what an export runs over the graph:
     which writes in place became values, what was folded, merged and dropped, each with its proof.
 
@@ -43,6 +44,7 @@ def trace(
       netloft trace myresnet --text
       netloft trace net.py:Net --input 1x3x32x32 --json
       netloft trace resnet18 --explain
+      netloft trace out/resnet18/model.onnx
     """
     import json
 
@@ -51,15 +53,16 @@ def trace(
     from netloft.report.plain import plain
 
     chosen = choose_passes(passes, without)
-    model = request.load()
-    graph = request.trace(model)
     if explain:
-        passed = _passed(graph, chosen, model.example(seed=request.seed))
+        model = request.load()
+        passed = _passed(request.trace(model), chosen, model.example(seed=request.seed))
         if as_json:
             click.echo(json.dumps(plain(_passed_facts(passed)), indent=2))
         elif not quiet:
             _print_passed(passed)
-    elif as_json:
+        return
+    graph = request.graph()
+    if as_json:
         click.echo(json.dumps(_facts(graph), indent=2))
     elif text:
         click.echo(print_graph(graph, sources=True), nl=False)
@@ -155,7 +158,9 @@ def _print(graph: Graph) -> None:
         f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
         f"{peak:.1f} MiB of activations at most"
     )
-    if graph.capture != "torch.fx":
+    if graph.capture.startswith("ONNX file"):
+        click.echo(f"read from an {graph.capture}")
+    elif graph.capture != "torch.fx":
         click.echo(f"traced by {graph.capture}")
     for module in graph.dead_modules:
         click.echo(

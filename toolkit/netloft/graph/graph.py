@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import fx
@@ -98,6 +99,7 @@ class Graph:
         lengths: By name of a length: the example's, and another that the network was run at.
         capture: `torch.fx`, or `torch.export, since …` with what torch.fx stopped at.
         program: What torch.export captured, for exporters that take it; None for torch.fx.
+        file: The ONNX file that it was read from; None for what was traced.
     """
 
     module: fx.GraphModule
@@ -114,6 +116,7 @@ class Graph:
     lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     capture: str = "torch.fx"
     program: ExportedProgram | None = field(default=None, repr=False)
+    file: Path | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[fx.Node, Annotation]]:
         return ((node, annotation(node)) for node in self.module.graph.nodes)

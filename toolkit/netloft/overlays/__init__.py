@@ -43,6 +43,11 @@ def make_overlay(kind: str, graph: Graph, inputs: Inputs | None = None) -> Overl
     """
     if kind not in OVERLAYS:
         raise UsageError(f"there is no overlay '{kind}'", remedy=f"give {', '.join(OVERLAYS)}")
+    if kind in (*RUN, "pass") and graph.capture.startswith("ONNX file"):
+        raise UsageError(
+            f"the overlay '{kind}' runs the network, and the graph of an ONNX file is only read",
+            remedy="give the module, or one of flops, params, memory, dtype",
+        )
     if inputs is None and kind in RUN:
         raise UsageError(
             f"the overlay '{kind}' runs the network, and has no inputs",
