@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from netloft.errors import UsageError
 from netloft_diagrams.files import check_writable, write_all
+from netloft_diagrams.picture import Picture
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from netloft.comparing import Difference
     from netloft.graph import Graph
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from netloft_diagrams.drawing import Drawing
 
     Drawable = Graph | Difference | nn.Module | str | os.PathLike[str]
+    Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 __all__ = ["FORMATS", "STYLES", "check_format", "draw", "render"]
 
@@ -43,21 +45,24 @@ STYLES: Mapping[str, tuple[str, ...]] = {
 
 def draw(
     graph: Drawable,
-    *paths: str | os.PathLike[str],
-    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
+    *paths: str | os.PathLike[str] | Inputs,
+    example_inputs: Inputs | None = None,
     depth: int | None = None,
     expand: Sequence[str] = (),
     only: str = "",
     direction: str | None = None,
     style: str = "structure",
     color: str | Overlay | None = None,
-) -> tuple[Path, ...]:
+) -> Picture:
     """Draw a network into files; nothing is written unless everything can be drawn.
+
+    In a notebook, `netloft.draw(module, x)` at the end of a cell shows the drawing and writes none.
 
     Args:
         graph: A traced graph, a module, which is traced first, the path of an ONNX file, or what
             `netloft.diff` found, which is drawn as one picture.
-        paths: Files; the suffix says the format, one of `FORMATS`.
+        paths: Files; the suffix says the format, one of `FORMATS`. Before them the example inputs
+            may stand: a tensor, or a tuple or dict of tensors.
         example_inputs: What to trace a module with, and to run for the time and the error.
         depth: Open modules this deep and no deeper; what fits a page by default.
         expand: Paths of modules to open whatever the depth.
@@ -68,30 +73,43 @@ def draw(
             `params`, `memory`, `error`, `dtype`, `pass`, or an overlay of your own.
 
     Returns:
-        The files that were written.
+        The files that were written, as a tuple that a notebook shows as the picture.
 
     Raises:
         UsageError: A suffix, an option or a place is not usable.
         MissingError: A package that makes the format is not installed.
         CheckError: What `color` measures cannot be trusted.
     """
-    targets = tuple(Path(path) for path in paths)
-    if not targets:
-        raise UsageError("no file to draw to", remedy="give a name such as net.svg")
+    targets = tuple(Path(p) for p in paths if isinstance(p, str | os.PathLike))
+    rest = [p for p in paths if not isinstance(p, str | os.PathLike)]
+    if rest:
+        example_inputs = _one_of(rest, example_inputs)
     kinds = [check_format(path.suffix, style) for path in targets]
     for path in targets:
         check_writable(path)
     drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
-    made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds)}
+    # without a file the figure is made too: a mistake is told here, and not when it is shown
+    made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds or ["svg"])}
     write_all({path: made[kind] for path, kind in zip(targets, kinds, strict=True)})
-    return targets
+    return Picture(drawing, targets)
+
+
+def _one_of(given: Sequence[Any], example_inputs: Inputs | None) -> Inputs:
+    """Return the inputs that stand among the files."""
+    if len(given) > 1 or example_inputs is not None:
+        raise UsageError(
+            "example inputs are given more than once",
+            remedy="give several as one tuple: netloft.draw(module, (x, y))",
+        )
+    inputs: Inputs = given[0]
+    return inputs
 
 
 def render(
     graph: Drawable,
     format: str = "svg",
     *,
-    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
+    example_inputs: Inputs | None = None,
     depth: int | None = None,
     expand: Sequence[str] = (),
     only: str = "",
@@ -132,7 +150,7 @@ def check_format(suffix: str, style: str = "structure") -> str:
 
 def _drawing(
     graph: Drawable,
-    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
+    example_inputs: Inputs | None,
     depth: int | None,
     expand: tuple[str, ...],
     only: str,
@@ -157,7 +175,11 @@ def _drawing(
         from netloft.onnx_graph import read_onnx
 
         graph = read_onnx(graph)
+    if example_inputs is not None and not isinstance(example_inputs, tuple | Mapping):
+        example_inputs = (example_inputs,)
     if isinstance(graph, Difference):
+        if color is not None:
+            raise UsageError("a difference has colours of its own", remedy="leave out the color")
         from netloft_diagrams.merged import merged
 
         return Drawing(merged(graph), options)
@@ -178,7 +200,7 @@ def _drawing(
 def _overlay(
     color: str | Overlay | None,
     graph: Graph,
-    example_inputs: tuple[Any, ...] | Mapping[str, Any] | None,
+    example_inputs: Inputs | None,
 ) -> Overlay | None:
     if not isinstance(color, str):
         return color
@@ -186,6 +208,7 @@ def _overlay(
 
     if example_inputs is None:
         return make_overlay(color, graph)
+    assert isinstance(example_inputs, tuple | Mapping)
     return make_overlay(color, graph, _by_input(graph, example_inputs))
 
 

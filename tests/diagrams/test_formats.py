@@ -129,7 +129,6 @@ def test_a_module_is_traced_first(tmp_path: Path) -> None:
     [
         (["a.svg", "b.gif"], {}, UsageError, "'.gif' is no format to draw in"),
         (["plain"], {}, UsageError, "a file without a suffix has no format"),
-        ([], {}, UsageError, "no file to draw to"),
         (["a.svg", "no/where.png"], {}, OutputError, "does not exist"),
         (["a.svg"], {"direction": "up"}, UsageError, "'up' is no direction"),
         (["a.svg"], {"depth": -1}, UsageError, "depth -1 is below 0"),

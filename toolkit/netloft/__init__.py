@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from netloft.graph import Graph
     from netloft.models import load
     from netloft.onnx_graph import read_onnx
+    from netloft.showing import show
     from netloft.speed import bench
     from netloft.tracing import trace
     from netloft.verification import verify
@@ -36,6 +37,7 @@ __all__ = [
     "export",
     "load",
     "read_onnx",
+    "show",
     "to_onnx",
     "trace",
     "verify",
@@ -50,6 +52,7 @@ _HOMES = {
     "export": "netloft.exporting",
     "load": "netloft.models",
     "read_onnx": "netloft.onnx_graph",
+    "show": "netloft.showing",
     "to_onnx": "netloft_exporters",
     "trace": "netloft.tracing",
     "verify": "netloft.verification",

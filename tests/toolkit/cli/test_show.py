@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+import webbrowser
 from pathlib import Path
 
 import netron
 import pytest
+import torch
 from click.testing import CliRunner
+from torch import nn
 
+import netloft
 from netloft.cli import main
 
 
@@ -43,8 +47,20 @@ def test_a_bundle_is_served_on_this_machine_only(
     ((host, port),) = started
     assert host == "127.0.0.1"
     assert result.stdout.splitlines() == [
-        f"diagram: {bundle / 'diagram.html'}", f"netron: http://127.0.0.1:{port}"
+        f"netron: http://127.0.0.1:{port}", f"explorer: {bundle / 'diagram.html'}"
     ]  # fmt: skip
+
+
+def test_a_lone_file_gets_an_explorer_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).eval()
+    file = netloft.to_onnx(module, (torch.randn(2, 4),), tmp_path / "net.onnx", prove=False)
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    shown = netloft.show(file)
+    netron.stop()
+    assert shown.netron in opened  # Netron opens its own
+    assert shown.explorer.as_uri() in opened
+    assert "Linear → 3" in shown.explorer.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_shown(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ VERBS = {
     "diff": ("netloft_diagrams.diff_command:diff", "Say what differs between two graphs."),
     "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),
     "bench": ("netloft.cli.bench:bench", "Measure bundles, .onnx files and models side by side."),
-    "show": ("netloft.cli.show:show", "Open a bundle or an .onnx file in Netron."),
+    "show": ("netloft.cli.show:show", "Open an exported file in Netron, and the explorer."),
     "models": ("netloft.cli.models:models", "List the models that can be named."),
     "doctor": ("netloft.cli.doctor:doctor", "Say what this machine can do, and what it cannot."),
 }
