@@ -11,6 +11,7 @@ from netloft_diagrams.build import build
 from netloft_diagrams.dot import dot
 from netloft_diagrams.explorer import explorer
 from netloft_diagrams.geometry import Placed
+from netloft_diagrams.markup import escape
 from netloft_diagrams.overlay import noted
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.raster import pdf, png
@@ -84,7 +85,11 @@ class Drawing:
     def html(self) -> str:
         """The figure to explore: modules open and close in it."""
         down = self.options.direction == "down"
-        return explorer(self.scene, self.graph, self.options, down=down, still=self.svg)
+        try:
+            still = self.svg
+        except UsageError as error:  # too large for a page, and not for a screen
+            still = f"<p>{escape(error.problem)}</p>"
+        return explorer(self.scene, self.graph, self.options, down=down, still=still)
 
     def dot(self) -> str:
         """The scene for Graphviz."""

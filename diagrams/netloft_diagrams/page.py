@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
@@ -19,6 +20,8 @@ __all__ = ["NOTES", "Options", "compose", "is_asked_for"]
 
 AROUND, NOTE = 110.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
+MOST = 2000
+"""Boxes and frames that are laid out: seconds of work, and further from readable than any paper."""
 NOTES = 5
 """Notes at the foot before the rest are only counted."""
 
@@ -71,7 +74,11 @@ class _Level:
 
 
 def compose(scene: Scene, options: Options) -> Placed:
-    """Choose the detail and lay out."""
+    """Choose the detail and lay out.
+
+    Raises:
+        UsageError: There are more boxes than any page shows.
+    """
     placed, fits = _best(scene, options, options.direction or "right")
     if fits or options.direction:
         return placed
@@ -101,9 +108,12 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
     known: Known = {}
+    smallest: int | None = None
     for level in _levels(scene, options):
         closed = closed_where(scene, replace(level, opened=opened).closes)
-        if best and _n_items(closed) <= best[0]:
+        n_items = _n_items(closed)
+        smallest = n_items if smallest is None else min(smallest, n_items)
+        if n_items > MOST or (best and n_items <= best[0]):
             continue
         placed = lay_out(
             closed,
@@ -116,6 +126,12 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
         fits = placed.width <= room * PAGE_WIDTH and placed.height <= room * below
         if fits and (not best or _n_placed(placed) > best[0]):
             best = (_n_placed(placed), placed)
+    if not tried:
+        raise UsageError(
+            f"the drawing would have {smallest:,} boxes, and no page shows more than {MOST:,}",
+            remedy="leave out --depth and --expand, draw a part with --only PATH, or write .html, "
+            ".txt or .dot",
+        )
     return (best[1], True) if best else (max(tried, key=_scale), False)
 
 
