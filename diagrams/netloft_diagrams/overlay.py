@@ -7,7 +7,7 @@ that of the largest number that is drawn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,10 @@ from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 if TYPE_CHECKING:
     from netloft.overlays import Overlay
 
-__all__ = ["Scale", "coloured", "noted"]
+__all__ = ["KINDS", "RAMP", "Look", "Scale", "coloured", "noted", "palette"]
+
+Look = Callable[[float | str | None], str]
+"""An amount to the colour of its ground."""
 
 RAMP = ("#ffffff", "#fff4d9", "#ffe4ab", "#ffcb77", "#fba853", "#f17f42")
 """From nothing to the most; each is darker than the one before, and black reads on the last."""
@@ -75,21 +78,30 @@ def noted(scene: Scene, overlay: Overlay) -> Scene:
 
 def coloured(placed: Placed, overlay: Overlay) -> tuple[Placed, Scale]:
     """Return a layout with a ground for each box, and what the colours mean."""
-    drawn = [item.amount for item in _drawn(placed)]
+    look, scale = palette(overlay, [item.amount for item in _drawn(placed)])
+    return _painted(placed, look), scale
+
+
+def palette(overlay: Overlay, amounts: Iterable[float | str | None]) -> tuple[Look, Scale]:
+    """Return the ground for an amount, and what the colours mean.
+
+    Args:
+        overlay: What the amounts are of.
+        amounts: Those that are drawn; the largest gets the darkest colour.
+    """
     if overlay.gather == "each":
         counted = Counter(map(str, overlay.values.values()))
         kinds = sorted(counted, key=lambda word: (-counted[word], word))
         colours = {word: KINDS[i % len(KINDS)] for i, word in enumerate(kinds)}
         steps = tuple((colour, word) for word, colour in colours.items())
-        look = lambda amount: colours.get(amount, NOTHING)  # noqa: E731
-    else:
-        full = overlay.full or max((a for a in drawn if isinstance(a, float)), default=0.0)
-        steps = _steps(overlay, full)
-        look = lambda amount: _ramp(amount, full)  # noqa: E731
-    return _painted(placed, look), Scale(overlay.title, steps, overlay.notes)
+        scale = Scale(overlay.title, steps, overlay.notes)
+        return (lambda amount: colours.get(str(amount), NOTHING)), scale
+    full = overlay.full or max((a for a in amounts if isinstance(a, float)), default=0.0)
+    scale = Scale(overlay.title, _steps(overlay, full), overlay.notes)
+    return (lambda amount: _ramp(amount, full)), scale
 
 
-def _painted(placed: Placed, look: Callable[[float | str | None], str]) -> Placed:
+def _painted(placed: Placed, look: Look) -> Placed:
     if isinstance(placed.item, Box):
         return replace(placed, item=replace(placed.item, paint=look(placed.item.amount)))
     return replace(placed, children=tuple(_painted(child, look) for child in placed.children))

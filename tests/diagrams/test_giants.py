@@ -1,4 +1,4 @@
-"""Networks that no page can hold: folded where they repeat, and refused clearly where they do not."""
+"""Networks that no page can hold are folded where they repeat, and else refused clearly."""
 
 from __future__ import annotations
 

@@ -125,6 +125,14 @@ def test_texts_have_them_too(graph_of: GraphOf, format: str) -> None:
         assert not render(graph_of("tiny"), "txt").decode().splitlines()[1].endswith("flops")
 
 
+def test_the_explorer_has_them_too(graph_of: GraphOf) -> None:
+    page = render(graph_of("resnet18"), "html", color="params").decode()
+    assert '"o":["513k param. · 4 %"]' in page
+    assert '"P":"pf17f42"' in page
+    assert "#figure .pf17f42>.card{fill:#f17f42}" in page
+    assert "parameters, tied ones once: white for 0, darkest for" in page
+
+
 def test_numbers_of_the_callers_own(graph_of: GraphOf) -> None:
     own = Overlay("watts", "energy", "times", "sum", {"conv": 2.5}, notes=("from a meter",))
     svg = render(graph_of("tiny"), "svg", color=own).decode()

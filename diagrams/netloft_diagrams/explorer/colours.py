@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netloft_diagrams.theme import FAMILIES, family
+from netloft_diagrams.overlay import KINDS, RAMP
+from netloft_diagrams.theme import FAMILIES, INK, family
 
-__all__ = ["family_rules", "variables"]
+__all__ = ["family_rules", "paint_class", "paint_rules", "variables"]
 
 NIGHT, DAY = "#14181e", "#ffffff"
 ALIASES = ("output", "reduce")
@@ -34,6 +35,21 @@ def family_rules() -> str:
         f".k-{kind}{{--f:var(--{name}-f);--l:var(--{name}-l);--b:var(--{name}-b)}}"
         for kind, name in names.items()
     )
+
+
+def paint_class(colour: str) -> str:
+    """Return the name under which the page knows a colour of an overlay."""
+    return f"p{colour.removeprefix('#')}"
+
+
+def paint_rules() -> str:
+    """Return a rule for each colour of an overlay; dark letters read on all of them."""
+    grounds = [
+        f"#figure .{paint_class(colour)}>.card{{fill:{colour}}}\n"
+        f"#figure .{paint_class(colour)}>text{{fill:{INK}}}"
+        for colour in dict.fromkeys((*RAMP, *KINDS))
+    ]
+    return "\n".join(grounds)
 
 
 def _mixed(colour: str, other: str, share: float) -> str:

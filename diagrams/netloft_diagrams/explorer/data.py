@@ -6,24 +6,30 @@ Keys are short because they come once for each of thousands of items:
 - `t` title, `l` lines, `n` name, `s` sign of a merge, `w` and `h` size, `tw` widths of the texts
 - `sh` and `sw` the shape it gives and that text's width, where the shape changes
 - `r` and `g` numbers of the values that it reads and gives
+- `o`, `ow` and `P` what an overlay says, its widths and the name of its colour
 - `st` families inside a closed module; `F` a module's items, plan, title, detail
 - `d` rows of the panel, see `details`
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netloft.graph import Graph
+from netloft_diagrams.explorer.colours import paint_class
 from netloft_diagrams.explorer.details import Details
 from netloft_diagrams.explorer.plan import Planner
 from netloft_diagrams.facts import facts_line, flow, heading
 from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
+from netloft_diagrams.overlay import Look, Scale, palette
 from netloft_diagrams.page import Options, is_asked_for
-from netloft_diagrams.scene import Box, Frame, Item, Scene, frames_of
+from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
 from netloft_diagrams.summary import structure
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import SMALL, TITLE
+
+if TYPE_CHECKING:
+    from netloft.overlays import Overlay
 
 __all__ = ["page_data"]
 
@@ -45,6 +51,8 @@ def page_data(scene: Scene, graph: Graph, options: Options, down: bool) -> dict[
     notes += [f"side effect: {row}" for row in facts.effects]
     if scene.hidden:
         notes.append(f"not drawn: {len(scene.hidden)} operations on sizes alone")
+    if options.overlay:
+        notes = [_explained(scene, options.overlay), *options.overlay.notes, *notes]
     return {
         "name": heading(facts),
         "line": f"{flow(facts)} · {facts_line(facts)}",
@@ -53,6 +61,18 @@ def page_data(scene: Scene, graph: Graph, options: Options, down: bool) -> dict[
         "depth": options.depth,
         "root": _Items(scene, graph, options, down).frame(scene.root),
     }
+
+
+def _explained(scene: Scene, overlay: Overlay) -> str:
+    """Say what the numbers are, and what the lightest and the darkest colour stand for."""
+    _, scale = _palette(scene, overlay)
+    if overlay.gather == "each":
+        return scale.title
+    return f"{scale.title}: white for {scale.steps[0][1]}, darkest for {scale.steps[-1][1]} or more"
+
+
+def _palette(scene: Scene, overlay: Overlay) -> tuple[Look, Scale]:
+    return palette(overlay, [box.amount for box in boxes_of(scene.root)])
 
 
 class _Items:
@@ -64,6 +84,7 @@ class _Items:
         for frame in frames_of(scene.root):
             first.setdefault(structure(frame), frame.key)
         self._first = frozenset(first.values())
+        self._look = _palette(scene, options.overlay)[0] if options.overlay else None
 
     def frame(self, frame: Frame, above: str = "") -> dict[str, Any]:
         """Return a frame's items and plan; `above` is the path of the frame around it."""
@@ -94,6 +115,8 @@ class _Items:
             "r": [self._planner.net(name) for name in item.reads],
             "g": [self._planner.net(name) for name in item.gives],
         }
+        if self._look and box.kind not in ("input", "output"):
+            found["P"] = paint_class(self._look(item.amount))
         if box.changes_shape and box.kind != "input" and box.shape:
             found |= {"sh": box.shape, "sw": _wide(box.shape, SMALL)}
         if isinstance(item, Frame):
@@ -115,6 +138,8 @@ def _label(box: Box, label: Label) -> dict[str, Any]:
         "u": box.title if box.title != label.title else "",
         "l": list(label.lines),
         "n": label.name,
+        "o": list(label.note),
+        "ow": [_wide(line, SMALL, bold=True) for line in label.note],
         "s": _tenth(sign_width(box.symbol)) if box.symbol else 0,
         "w": _tenth(label.width),
         "h": _tenth(label.height),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netloft.graph import Graph
-from netloft_diagrams.explorer.colours import family_rules, variables
+from netloft_diagrams.explorer.colours import family_rules, paint_rules, variables
 from netloft_diagrams.explorer.data import page_data
 from netloft_diagrams.markup import clean, escape
 from netloft_diagrams.page import Options
@@ -106,7 +106,7 @@ def _part(name: str) -> str:
 def _style() -> str:
     light, night = variables(dark=False), NIGHT + variables(dark=True)
     text = _part("page.css").replace("/*light*/", light).replace("/*night*/", night)
-    return f"{text.replace('/*font*/', FONT)}{family_rules()}\n"
+    return f"{text.replace('/*font*/', FONT)}{family_rules()}\n{paint_rules()}\n"
 
 
 def _script() -> str:

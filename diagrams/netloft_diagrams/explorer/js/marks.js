@@ -27,10 +27,10 @@ function icon(parent, family, x, y) {
 function boxMark(one) {
   const item = one.item;
   const mark = svg("g", {
-    class: `box k-${item.f}`, transform: `translate(${short(one.x)} ${short(one.y)})`,
+    class: `box k-${item.f} ${item.P || ""}`, transform: `translate(${short(one.x)} ${short(one.y)})`,
     "data-key": item.k, "data-kind": item.f,
   });
-  svg("title", {}, [pathOf(item), item.c, titleOf(item), ...item.l].filter(Boolean).join("\n"), mark);
+  svg("title", {}, [pathOf(item), item.c, titleOf(item), ...item.l, ...item.o || []].filter(Boolean).join("\n"), mark);
   if (item.s) signMark(mark, item);
   else if (item.f === "input" || item.f === "output") endMark(mark, item);
   else cardMark(mark, item);
@@ -49,6 +49,10 @@ function cardMark(mark, item) {
     const quiet = i === item.l.length ? { class: "quiet" } : {};
     words(mark, left, 3 + TITLE_SIZE + LINE * (i + 1), row, SMALL, item.tw[i + 1], quiet);
   });
+  const below = 3 + TITLE_SIZE + LINE * (item.l.length + (item.n ? 1 : 0));
+  (item.o || []).forEach((row, i) => words(
+    mark, left, below + LINE * (i + 1), row, SMALL, item.ow[i], { class: "title note" },
+  ));
   if (item.st) stripMark(mark, item);
   if (item.x) badge(mark, item.x, item.w);
 }
