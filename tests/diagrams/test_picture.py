@@ -30,8 +30,8 @@ def test_a_module_and_its_input_are_enough(module: nn.Module) -> None:
 
 def test_files_are_written_and_shown(module: nn.Module, tmp_path: Path) -> None:
     picture = netloft.draw(module, (torch.randn(2, 4),), tmp_path / "a.svg", tmp_path / "a.txt")
-    assert picture == (tmp_path / "a.svg", tmp_path / "a.txt")
     assert picture.svg == picture[0].read_text(encoding="utf-8")
+    assert picture == (tmp_path / "a.svg", tmp_path / "a.txt")
 
 
 def test_a_graph_needs_no_input(graph_of: Callable[[str], Graph]) -> None:
