@@ -46,7 +46,8 @@ def box(
     gives = [n.name for n in nodes if any(u in drawn and u not in own for u in n.users)]
     title, lines = _text(group, main, graph, shapes)
     symbol = words.symbol(main, group.main.args) if not group.parameters else ""
-    shape = shapes.get(gives[-1] if gives else group.last.name, "")
+    several = isinstance(main.value, tuple)  # the first result is what an LSTM is for
+    shape = shapes.get(gives[0 if several else -1] if gives else group.last.name, "")
     marks = [node.meta[MARK] for node in group.nodes if MARK in node.meta]
     mark = Mark.over(marks) if marks else None
     return Box(
@@ -122,7 +123,7 @@ def _text(
         (value,) = [v for v in graph.inputs if v.node == group.main.name]
         return value.name, [shape_text(value.info, graph.batch)]
     if main.op == "output":
-        return "output", [shape_text(graph.outputs[0].info, graph.batch)]
+        return graph.outputs[0].name, [shape_text(graph.outputs[0].info, graph.batch)]
     if _kind(main, group) == "parameter":
         name, size = _parameter_title(group, main, shapes)
         if len(name + size) > LONG_TITLE:

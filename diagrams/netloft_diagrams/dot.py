@@ -30,7 +30,8 @@ def dot(scene: Scene, direction: str = "") -> str:
             source = maker.get(name)
             if source is None or source is box:
                 continue
-            more = [f"label={_quoted(source.shape)}"] if source.changes_shape else []
+            shape = scene.shapes.get(name, source.shape)
+            more = [f"label={_quoted(shape)}"] if source.changes_shape else []
             more += ["style=bold"] if name in scene.skips.get(box.key, ()) else []
             tail = f" [{', '.join(more)}]" if more else ""
             lines.append(f"  {ids[source.key]} -> {ids[box.key]}{tail}")

@@ -10,7 +10,7 @@ __all__ = ["facts_line", "flow", "heading"]
 
 def heading(facts: Facts) -> str:
     """Return the network's name, and its class where that is another word."""
-    same = facts.class_name.lower() == facts.name.lower()
+    same = facts.class_name.lower() == facts.name.lower().replace("_", "")
     return facts.class_name if same else f"{facts.name} · {facts.class_name}"
 
 

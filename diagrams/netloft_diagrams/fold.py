@@ -97,9 +97,15 @@ def _merged(frame: Frame, copies: Sequence[Sequence[Atom]], aliases: dict[str, s
         reads=reads,
         gives=first_out,
         times=len(copies),
-        last_path=flat[-1][-1].path,
+        # a sum at the end has no name of its own
+        last_path=next((_named(i) for i in reversed(flat[-1]) if _named(i)), ""),
         depth=frame.depth + 1,
     )
+
+
+def _named(item: Item) -> str:
+    """Return the path that names an item; a function has that of the module around it."""
+    return item.name if isinstance(item, Box) else item.path
 
 
 def _exits(copy: Sequence[Item], following: Sequence[Item]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ SIDE, HEAD, FOOT = 8.0, 19.0, 8.0
 CHANNEL, LINE_AT = 25.0, 15.0
 """Room between two rows, and where in it the line runs that leads from one to the next."""
 INDENT = 10.0
+APART = 9.0
+"""Room between two values that leave one box."""
 TITLE_ENDS = 34.0
 """Room around a frame's title."""
 
@@ -61,8 +63,9 @@ class _Context:
     def relabel(self, placed: Placed) -> None:
         """Let what was closed to save room say its shape as one box does."""
         if isinstance(placed.item, Box) and placed.item.kind == "summary":
-            shape = placed.item.shape if placed.item.changes_shape else ""
-            self.labels.update(dict.fromkeys(placed.item.gives, shape))
+            box = placed.item
+            shapes = {net: self.shapes.get(net, box.shape) for net in box.gives}
+            self.labels.update(shapes if box.changes_shape else dict.fromkeys(shapes, ""))
         for child in placed.children:
             self.relabel(child)
 
@@ -98,7 +101,12 @@ def lay_out(
         graphviz=graphviz,
         aside=width(IDENTITY, SMALL) + 12 if down else 0.0,
     )
-    labels = {n: b.shape for b in boxes if b.changes_shape and b.kind != "input" for n in b.gives}
+    labels = {
+        n: scene.shapes.get(n, b.shape)
+        for b in boxes
+        if b.changes_shape and b.kind != "input"
+        for n in b.gives
+    }
     known = {} if known is None else known
     context = _Context(style, down, scene.shapes, labels, keep_open, known)
     along = PAGE_HEIGHT - 130 if down else room
@@ -119,7 +127,13 @@ def _item(item: Item, room: float, above: str, context: _Context) -> Placed:
     long, across = (label.height, label.width) if context.down else (label.width, label.height)
     middle = _line_through(item, across, context.down)
     ports = dict.fromkeys(item.reads, middle)
-    return Placed(item, 0, 0, long, across, ports, dict.fromkeys(item.gives, middle))
+    return Placed(item, 0, 0, long, across, ports, _outs(item, middle, across))
+
+
+def _outs(box: Box, middle: float, across: float) -> dict[str, float]:
+    """Return where values leave: each at its own place, or two would look like one."""
+    step = min(APART, across / (len(box.gives) + 1))
+    return {net: middle + step * i for i, net in enumerate(box.gives)}
 
 
 def _line_through(box: Box, across: float, down: bool) -> float:
@@ -227,7 +241,7 @@ def _borders(frame: Frame, parts: Sequence[Atom]) -> list[tuple[str, ...]]:
 
 def _is_stepped(placed: Placed) -> bool:
     """A frame of several rows is left at another height than it is entered at."""
-    return bool(set(placed.outs.values()) - {placed.base})
+    return bool(placed.children) and bool(set(placed.outs.values()) - {placed.base})
 
 
 def _break(widths: Sequence[float], alone: Sequence[bool], room: float) -> list[tuple[int, int]]:

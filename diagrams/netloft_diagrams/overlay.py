@@ -90,7 +90,8 @@ def palette(overlay: Overlay, amounts: Iterable[float | str | None]) -> tuple[Lo
         amounts: Those that are drawn; the largest gets the darkest colour.
     """
     if overlay.gather == "each":
-        counted = Counter(map(str, overlay.values.values()))
+        drawn = set(amounts)
+        counted = Counter(word for word in map(str, overlay.values.values()) if word in drawn)
         kinds = sorted(counted, key=lambda word: (-counted[word], word))
         colours = {word: KINDS[i % len(KINDS)] for i, word in enumerate(kinds)}
         steps = tuple((colour, word) for word, colour in colours.items())
@@ -138,7 +139,8 @@ def _lines(overlay: Overlay, item: Item) -> tuple[str, ...]:
     if value is None:
         return ()
     share = f" · {_percent(value / overlay.total)}" if overlay.total else ""
-    return (_TEXT[overlay.unit](value) + share,)
+    copies = overlay.gather == "sum" and any(box.covers for box in boxes_of(item))
+    return (f"{_TEXT[overlay.unit](value)}{' in all' if copies else ''}{share}",)
 
 
 def _percent(share: float) -> str:

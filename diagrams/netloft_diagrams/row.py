@@ -7,12 +7,13 @@ downwards swaps the axes at the end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from netloft_diagrams.geometry import Placed, Point, Wire
 from netloft_diagrams.graphviz_engine import place_ranks
 from netloft_diagrams.lanes import Edge, Lanes, assign_columns, assign_lanes
+from netloft_diagrams.row_style import RowStyle
 
 __all__ = ["IDENTITY", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "least_width", "make_row"]
 
@@ -21,34 +22,13 @@ ENTRY, EXIT = "in ", "out "
 IDENTITY = "identity"
 """The word on a skip that carries the value itself."""
 LEAD, ARROW, TRACK, LANE_GAP = 5.0, 9.0, 6.0, 9.0
+BELOW = 15.0
+"""From a word above a line to one below it."""
 BESIDE = 5.0
 """More room between lanes where boxes stand side by side, broad as they are."""
 
 ROW_ENDS = 2 * LEAD + ARROW + 2
 """Room that a row needs before its first and after its last item."""
-
-
-@dataclass(frozen=True)
-class RowStyle:
-    """What a row asks of the drawing around it.
-
-    Attributes:
-        label: Text on the line that carries a value; empty for none.
-        room: Length of a label along the flow.
-        skips: Values that reach an item by a skip, by the item's key.
-        merges: Keys of items that are circles, which lines enter from three sides.
-        projections: Keys of boxes that project a skip.
-        graphviz: Let Graphviz place the items even where the lanes would do.
-        aside: Room that the word on a skip takes across a flow that runs down; else 0.
-    """
-
-    label: Callable[[str], str]
-    room: Callable[[str], float]
-    skips: Mapping[str, tuple[str, ...]]
-    merges: frozenset[str]
-    projections: frozenset[str] = frozenset()
-    graphviz: bool = False
-    aside: float = 0.0
 
 
 @dataclass
@@ -247,21 +227,40 @@ class RowMaker:
         self._fork_track: dict[tuple[int, str], int] = {}
         self._join_track: dict[tuple[int, str], int] = {}
         self._n_tracks: dict[int, tuple[int, int]] = {}
+        self._left = {
+            (gap, a, edge.net) for edge in self._edges for gap, a, b in self._steps(edge) if a != b
+        }
         for edge in self._edges:
-            levels = self._levels(edge)
-            column = self._column[edge.source]
-            for step, (a, b) in enumerate(itertools.pairwise(levels)):
-                last = step == len(levels) - 2
+            steps = list(self._steps(edge))
+            for step, (gap, a, b) in enumerate(steps):
+                last = step == len(steps) - 1
                 if a == b or (last and self._enters_aside(edge)):
                     continue
-                gap = column + step
-                tracks = self._join_track if last and step else self._fork_track
-                name = edge.target if last and step else edge.net
+                joining = self._joins(edge, step)
+                tracks = self._join_track if joining else self._fork_track
+                name = edge.target if joining else edge.net
                 forks, joins = self._n_tracks.get(gap, (0, 0))
                 if (gap, name) not in tracks:
-                    tracks[gap, name] = joins if last and step else forks
-                    forks, joins = (forks, joins + 1) if last and step else (forks + 1, joins)
+                    tracks[gap, name] = joins if joining else forks
+                    forks, joins = (forks, joins + 1) if joining else (forks + 1, joins)
                 self._n_tracks[gap] = (forks, joins)
+
+    def _steps(self, edge: Edge) -> Iterator[tuple[int, float, float]]:
+        """Yield each gap that an edge passes, with its heights before and after it."""
+        column = self._column[edge.source]
+        for step, (a, b) in enumerate(itertools.pairwise(self._levels(edge))):
+            yield column + step, a, b
+
+    def _joins(self, edge: Edge, step: int) -> bool:
+        """Tell whether an edge comes to its target's lane here, behind all that leave that lane.
+
+        A line that came in before another value has left the lane would look like that value.
+        """
+        steps = list(self._steps(edge))
+        gap, _, b = steps[step]
+        if step < len(steps) - 1:
+            return False
+        return step > 0 or any(g == gap and a == b and n != edge.net for g, a, n in self._left)
 
     def _place_along(self) -> None:
         self._x: dict[str, float] = {}
@@ -319,9 +318,15 @@ class RowMaker:
             if text and not outer and edge.net not in labelled and not wire.skip:
                 labelled.add(edge.net)
                 start = wire.points[0]
-                at = (start[0] + 3 + self._style.room(edge.net) / 2, start[1])
+                below = BELOW if self._is_second(edge) else 0.0
+                at = (start[0] + 3 + self._style.room(edge.net) / 2, start[1] + below)
                 wires[i] = replace(wire, label=text, label_at=at)
         return [self._with_forks(wire, wires) for wire in wires]
+
+    def _is_second(self, edge: Edge) -> bool:
+        """Tell whether another value leaves the same box above."""
+        placed = self._placed.get(edge.source)
+        return placed is not None and not placed.children and edge.net != next(iter(placed.outs))
 
     def _wire(self, edge: Edge) -> Wire:
         points = self._points(edge)
@@ -353,7 +358,7 @@ class RowMaker:
                 centre = self._x[edge.target] + 10.0
                 top = self._y[edge.target] + (-10.0 if a < b else 10.0)
                 return [*points, (centre, a), (centre, top)]
-            x = self._jog_x(edge, column + step, joining=bool(last and step))
+            x = self._jog_x(edge, column + step, joining=self._joins(edge, step))
             points += [(x, a), (x, b)]
         return [*points, (self._x[edge.target], levels[-1])]
 

@@ -45,7 +45,9 @@ def table(scene: Scene, overlay: str = "") -> str:
 def _rows(items: tuple[Item, ...], depth: int) -> Iterator[tuple[str, ...]]:
     for item in items:
         times = f" ×{item.times}" if item.times > 1 else ""
-        params = words.count(item.total_params) if item.total_params else ""
+        # inside a repeat, of one copy: the rows of a frame add up to a copy of it
+        held = item.n_params * (item.times if item.covered_params else 1)
+        params = words.count(held) if held else ""
         macs = words.count(item.macs * item.times) if item.macs else ""
         pad, note = "  " * depth, ", ".join(item.note)
         if isinstance(item, Frame):
@@ -56,7 +58,8 @@ def _rows(items: tuple[Item, ...], depth: int) -> Iterator[tuple[str, ...]]:
             continue
         what = " · ".join([f"{item.symbol or item.title}{times}", *item.lines])
         name = path_range(item.name, item.last_path) or "·"
-        yield _plain(pad + name), _plain(what), item.shape or item.lines[-1], params, macs, note
+        shape = item.lines[-1] if item.kind == "output" else item.shape or item.lines[-1]
+        yield _plain(pad + name), _plain(what), shape, params, macs, note
 
 
 def _plain(text: str) -> str:
@@ -76,9 +79,8 @@ def mermaid(scene: Scene) -> str:
         for name in box.reads:
             source = maker.get(name)
             if source is not None and source is not box:
-                label = (
-                    f"|{_entities(source.shape)}|" if source.changes_shape and source.shape else ""
-                )
+                shape = scene.shapes.get(name, source.shape)
+                label = f"|{_entities(shape)}|" if source.changes_shape and shape else ""
                 lines.append(f"  {ids[source.key]} -->{label} {ids[box.key]}")
     return "\n".join([*lines, ""])
 

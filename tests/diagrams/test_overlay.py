@@ -53,7 +53,7 @@ def test_a_repeat_says_what_all_copies_have(graph_of: GraphOf) -> None:
     overlay = make_overlay("flops", graph_of("alphago"))
     (hidden,) = [b for b in drawn(drawing(graph_of("alphago"), overlay).placed) if b.times == 11]
     assert hidden.amount == 11 * 119_771_136
-    assert hidden.note == ("1.32G MAC · 94 %",)
+    assert hidden.note == ("1.32G MAC in all · 94 %",)
 
 
 def test_of_memory_the_most_counts(graph_of: GraphOf) -> None:

@@ -5,6 +5,7 @@ Keys are short because they come once for each of thousands of items:
 - `k` key, `p` path, `q` path of the last copy, `c` class, `f` family, `x` copies
 - `t` title, `l` lines, `n` name, `s` sign of a merge, `w` and `h` size, `tw` widths of the texts
 - `sh` and `sw` the shape it gives and that text's width, where the shape changes
+- `S` shape and width of each value that it gives, where they are not alike
 - `r` and `g` numbers of the values that it reads and gives
 - `o`, `ow` and `P` what an overlay says, its widths and the name of its colour
 - `st` families inside a closed module; `F` a module's items, plan, title, detail
@@ -79,6 +80,7 @@ class _Items:
     def __init__(self, scene: Scene, graph: Graph, options: Options, down: bool) -> None:
         self._planner = Planner(scene, down)
         self._details = Details(scene, graph)
+        self._shapes = scene.shapes
         self._asked = {f.key for f in frames_of(scene.root) if is_asked_for(f, options)}
         first: dict[object, str] = {}
         for frame in frames_of(scene.root):
@@ -119,6 +121,9 @@ class _Items:
             found["P"] = paint_class(self._look(item.amount))
         if box.changes_shape and box.kind != "input" and box.shape:
             found |= {"sh": box.shape, "sw": _wide(box.shape, SMALL)}
+            shapes = [self._shapes.get(name, box.shape) for name in item.gives]
+            if set(shapes) - {box.shape}:
+                found["S"] = [[shape, _wide(shape, SMALL)] for shape in shapes]
         if isinstance(item, Frame):
             found |= {"F": self.frame(item, above), "d": self._details.frame(item, box)}
             found["st"] = [k for k in box.strip if k not in ("merge", "shape", "identity")][

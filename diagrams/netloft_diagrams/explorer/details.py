@@ -119,11 +119,13 @@ def _parameters(graph: Graph, nodes: Sequence[str]) -> Iterator[tuple[str, nn.Pa
     """Yield the parameters that nodes read, by the names that their records have for them."""
     named = dict(graph.module.named_parameters(remove_duplicate=False))
     for node in map(graph.node, nodes):
-        for name in annotation(node).parameters:
+        record = annotation(node)
+        for name in record.parameters:
             # a name that is no Python has another one inside the graph
             found = named.get(name, named.get(str(node.target)))
             if found is not None:
-                yield name, found
+                odd = name.startswith("renamed_") and record.module
+                yield (f"{record.module}.{name.rpartition('.')[2]}" if odd else name), found
 
 
 def _figures(found: Histogram) -> list[Any]:

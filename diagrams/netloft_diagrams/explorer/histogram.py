@@ -12,6 +12,8 @@ from torch import Tensor, nn
 __all__ = ["BINS", "Histogram", "histograms"]
 
 BINS = 32
+LARGE = 1e12
+"""Elements whose squares, added up, may be too large for float32."""
 BUDGET = 300_000_000
 """Elements that are counted in one network; what comes after has its shape and no histogram."""
 
@@ -73,6 +75,9 @@ def _of(parameter: Tensor) -> Histogram | str:
     if not values.numel():
         return "no finite element" if odd else "empty"
     counts = _counts(values, low, high)
+    # in float64 where float32 would overflow: masks are full of its lowest number
+    size = max(abs(low), abs(high))
+    values = values.double() if size > LARGE else values
     mean = values.mean()
     # twice as fast as torch.std_mean, which goes through the values one by one
     std = float(torch.linalg.vector_norm(values - mean)) / math.sqrt(values.numel())

@@ -124,5 +124,5 @@ def _digest(text: str) -> str:
 
 def _json(found: dict[str, Any]) -> str:
     """Write data so that nothing in it can end the block or begin another."""
-    text = clean(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+    text = clean(json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -153,10 +153,11 @@ def _print(graph: Graph) -> None:
     columns = ["module", "operation", "output", "parameters", "multiply-adds", "source"]
     print_table(f"{graph.class_name}, shapes without the batch", columns, rows)
     totals = graph.totals
-    peak = totals.peak_activation_bytes / 2**20
+    peak = totals.peak_activation_bytes
+    size = f"{peak / 2**20:.1f} MiB" if peak >= 2**20 / 10 else f"{peak / 2**10:.1f} KiB"
     click.echo(
         f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
-        f"{peak:.1f} MiB of activations at most"
+        f"{size} of activations at most"
     )
     if graph.capture.startswith("ONNX file"):
         click.echo(f"read from an {graph.capture}")

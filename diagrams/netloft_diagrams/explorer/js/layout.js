@@ -1,7 +1,7 @@
 // Sizes to places. Columns, lanes and lines were decided at export; here the sizes of what is open
 // and closed are added up. x runs along the flow and y across it; `Figure` swaps them for "down".
 
-const SMALL = 10, SIDE = 8, HEAD = 19, FOOT = 8, CHANNEL = 25, LINE_AT = 15, INDENT = 10;
+const SMALL = 10, SIDE = 8, HEAD = 19, FOOT = 8, CHANNEL = 25, LINE_AT = 15, INDENT = 10, APART = 9, BELOW = 15;
 const LEAD = 5, ARROW = 9, TRACK = 6, LANE_GAP = 9, BESIDE = 5, ROW_ENDS = 21, TITLE_ENDS = 34;
 const IDENTITY = "identity", IDENTITY_ROOM = 48;
 const SKIP = 1, IS_IDENTITY = 2;
@@ -17,7 +17,11 @@ class Layout {
     if (item.F && this.isOpen(item)) return this.frame(item, room, false);
     const along = this.down ? item.h : item.w, across = this.down ? item.w : item.h;
     const base = !item.s ? across / 2 : this.down ? item.s / 2 : 10;
-    return { item, w: along, h: across, base };
+    const made = { item, w: along, h: across, base }, g = item.g || [];
+    if (g.length < 2) return made;
+    // each value leaves at its own place, or two would look like one
+    const step = Math.min(APART, across / (g.length + 1));
+    return { ...made, ins: new Map(), outs: new Map(g.map((net, i) => [net, base + step * i])) };
   }
 
   frame(item, room, isRoot) {
@@ -40,7 +44,7 @@ function same(a, b) {
   return Math.abs(a - b) < 0.01;
 }
 function isStepped(p) {
-  return Boolean(p.outs) && [...p.outs.values()].some(y => !same(y, p.base));
+  return Boolean(p.kids) && [...p.outs.values()].some(y => !same(y, p.base));
 }
 function isStraight(p) {
   return !p.outs || [...p.outs.values(), ...p.ins.values()].every(y => same(y, p.base));
@@ -48,7 +52,8 @@ function isStraight(p) {
 
 /** The shape that is written on the line of a value, with the text's width. */
 function shapeOf(p, net) {
-  if (!p.kids) return p.item.sh ? [p.item.sh, p.item.sw] : null;
+  const own = (p.item.S || [])[(p.item.g || []).indexOf(net)];
+  if (!p.kids) return p.item.sh ? own || [p.item.sh, p.item.sw] : null;
   const kid = p.kids.find(one => (one.p.item.g || []).includes(net));
   return kid ? shapeOf(kid.p, net) : null;
 }
@@ -239,10 +244,14 @@ class Cell {
   jogs() {
     this.tracks = new Map();
     this.nTracks = new Map();
+    this.left = this.part.e.flatMap(edge => {
+      const levels = this.levels(edge);
+      return levels.slice(1).map((b, step) => ({ gap: this.col[edge[1]] + step, a: levels[step], b, net: edge[0] }));
+    }).filter(one => !same(one.a, one.b));
     for (const edge of this.part.e) {
       const levels = this.levels(edge), aside = this.aside(edge, levels);
       for (let step = 0; step < levels.length - 1; step++) {
-        const last = step === levels.length - 2, joining = last && step > 0;
+        const last = step === levels.length - 2, joining = this.joins(edge, levels, step);
         if (same(levels[step], levels[step + 1]) || (last && aside)) continue;
         const gap = this.col[edge[1]] + step;
         const name = joining ? `j${gap}:${edge[2]}` : `f${gap}:${edge[0]}`;
@@ -251,6 +260,13 @@ class Cell {
         this.nTracks.set(gap, count);
       }
     }
+  }
+
+  /** Whether an edge comes to its target's lane here, behind all other values that leave that lane. */
+  joins(edge, levels, step) {
+    if (step < levels.length - 2) return false;
+    const gap = this.col[edge[1]] + step, b = levels.at(-1);
+    return step > 0 || this.left.some(one => one.gap === gap && same(one.a, b) && one.net !== edge[0]);
   }
 
   arrowRoom(gap) {
@@ -307,7 +323,7 @@ class Cell {
         const centre = this.x[to] + 10;
         return [...points, [centre, a], [centre, this.y[to] + (a < b ? -10 : 10)]];
       }
-      const x = this.jogX(edge, this.col[from] + step, last && step > 0);
+      const x = this.jogX(edge, this.col[from] + step, this.joins(edge, levels, step));
       points.push([x, a], [x, b]);
     }
     points.push([this.x[to], levels.at(-1)]);
@@ -339,7 +355,9 @@ class Cell {
       if (shape && !labelled.has(net)) {
         labelled.add(net);
         const room = this.down ? SMALL : shape[1] + 3;
-        this.labels.push({ text: shape[0], wide: shape[1], at: [points[0][0] + 3 + room / 2, points[0][1]] });
+        const second = !source.kids && source.outs && net !== source.item.g[0];
+        const at = [points[0][0] + 3 + room / 2, points[0][1] + (second ? BELOW : 0)];
+        this.labels.push({ text: shape[0], wide: shape[1], at });
       }
       if (kind & IS_IDENTITY) this.labels.push(identity(points));
       return { net, source, target, points, skip: kind & SKIP, whole: true };

@@ -208,7 +208,10 @@ const BUTTONS = {
   },
   print: () => window.print(),
 };
-for (const id in BUTTONS) document.getElementById(id).addEventListener("click", BUTTONS[id]);
+for (const id in BUTTONS) document.getElementById(id).addEventListener("click", () => {
+  BUTTONS[id]();
+  holder.querySelector("#figure").focus({ preventScroll: true }); // the keys go on working
+});
 
 // the address
 
