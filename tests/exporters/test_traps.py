@@ -405,3 +405,13 @@ def test_hooks_of_layers_are_in_the_file(tmp_path: Path) -> None:
     module = traps.Hooked().eval()
     file = to_onnx(module, (torch.randn(2, 3, 8, 8),), tmp_path / "net.onnx")
     compared(module, file, [items(batch, (3, 8, 8)) for batch in BATCHES])
+
+
+@pytest.mark.parametrize("side", [16, 64, 300])
+def test_the_mean_of_a_large_map_is_as_near_as_pytorchs(side: int, tmp_path: Path) -> None:
+    module = net(lambda m, x: m.pool(x), pool=nn.AdaptiveAvgPool2d(1))
+    x = torch.rand(2, 8, side, side, generator=torch.Generator().manual_seed(0)) + 1
+    file = to_onnx(module, (x,), tmp_path / "net.onnx", prove=False)
+    (made,) = ort.InferenceSession(file).run(None, {"input": x.numpy()})
+    exact = x.double().mean((2, 3), keepdim=True)
+    assert float((torch.from_numpy(made).double() - exact).abs().max()) < 3e-6
