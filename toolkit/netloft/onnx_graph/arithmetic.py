@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,10 +71,30 @@ def _computed(step: Step, known: Mapping[str, _Array]) -> _Array | None:
     if len(arrays) < len(operands) or any(a.dtype.kind not in "biuf" for a in arrays):
         return None
     try:
+        if _elements(step, arrays) > SMALL:
+            return None
         with np.errstate(all="ignore"):
-            return rule(step, arrays)
-    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+            result = rule(step, arrays)
+    except _WRONG:
         return None  # the file is wrong there, which shape inference tells
+    return result if result is None or result.dtype.kind in "biuf" else None
+
+
+_WRONG = (ValueError, IndexError, TypeError, KeyError, ArithmeticError, NotImplementedError)
+"""What a rule raises for operands or attributes that do not fit it."""
+
+
+def _elements(step: Step, arrays: Sequence[_Array]) -> float:
+    """Return how large a result can be at most: some bytes broadcast to gigabytes."""
+    if step.op_type in _BROADCAST:
+        return math.prod(map(float, np.broadcast_shapes(*(a.shape for a in arrays))))
+    if step.op_type == "Gather" and len(arrays) > 1:
+        along = arrays[0].shape[int(step.values.get("axis", 0))]
+        return arrays[1].size * arrays[0].size / max(along, 1)
+    return math.fsum(a.size for a in arrays) if step.op_type == "Concat" else 0.0
+
+
+_BROADCAST = ("Add", "Sub", "Mul", "Div", "Equal", "Where")
 
 
 def _axes(step: Step, arrays: Sequence[_Array]) -> tuple[int, ...]:
@@ -120,6 +141,11 @@ def _gather(step: Step, arrays: Sequence[_Array]) -> _Array:
     return np.asarray(np.take(arrays[0], arrays[1], axis=int(step.values.get("axis", 0))))
 
 
+def _shape(step: Step, arrays: Sequence[_Array]) -> _Array:
+    first, last = step.values.get("start", 0), step.values.get("end")
+    return np.asarray(arrays[0].shape[first:last], np.int64)
+
+
 def _unsqueezed(step: Step, arrays: Sequence[_Array]) -> _Array:
     return np.expand_dims(arrays[0], _axes(step, arrays))
 
@@ -139,7 +165,7 @@ _RULES: Mapping[str, Callable[[Step, Sequence[_Array]], _Array | None]] = {
     "Squeeze": _squeezed,
     "Unsqueeze": _unsqueezed,
     "ConstantOfShape": _full,
-    "Shape": lambda _, a: np.asarray(a[0].shape, np.int64),
+    "Shape": _shape,
     "Add": lambda _, a: np.asarray(a[0] + a[1]),
     "Sub": lambda _, a: np.asarray(a[0] - a[1]),
     "Mul": lambda _, a: np.asarray(a[0] * a[1]),
