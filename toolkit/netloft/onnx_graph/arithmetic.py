@@ -43,7 +43,7 @@ def small_constants(model: onnx.ModelProto, steps: Sequence[Step]) -> dict[str, 
         if found is not None:
             known[tensor.name] = found
     for step in steps:
-        if not step.gives or step.domain:
+        if not step.gives or not step.gives[0] or step.domain:
             continue
         result = _constant(step) if step.op_type == "Constant" else _computed(step, known)
         if result is not None and result.size <= SMALL:

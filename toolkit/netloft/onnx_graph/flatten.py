@@ -17,7 +17,7 @@ __all__ = ["flatten"]
 _DEEPEST = 64
 """Functions that call each other, one inside of the other."""
 
-_MAX_OPERANDS = 1_000_000
+_MAX_OPERANDS = 400_000
 """Operands and results of all nodes together."""
 
 _MAX_BYTES = 1 << 27
