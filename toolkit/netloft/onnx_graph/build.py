@@ -149,7 +149,7 @@ class Builder:
         args += [self.made[name] for name in step.captured if name in self.made]
         placed = _named(self.read.places[position], own)
         node = self._call(step, args, layer=placed.is_layer)
-        weights = () if family in _FREE else self._weights(step, family)
+        weights = self._weights(step, family)
         node.meta[WEIGHTS] = weights
         names = _results(step, users)
         infos = [self.read.values.info(name) for name in names]
@@ -179,7 +179,7 @@ class Builder:
     ) -> None:
         """Let values be read; each that is not the one result is taken out by its position."""
         if len(names) == 1:
-            self.made[names[0]] = node
+            self.made |= dict.fromkeys(filter(None, names), node)
             return
         for index, name in enumerate(names):
             if name not in users:
@@ -218,10 +218,11 @@ class Builder:
             constant = self.read.sorted.constants.get(name)
             if constant is None or constant.dtype == "string":
                 continue
-            sizes, number = is_size_operand(step, position), constant.shape == ()
-            told = sizes or (number and family not in _LAYERS)
-            if not told or (constant.array is None and constant.numel):
-                found.append(constant.names)
+            if is_size_operand(step, position):
+                listed = constant.array is None and constant.numel > 0
+            else:
+                listed = family in _LAYERS or (constant.shape != () and family not in _FREE)
+            found += [constant.names] if listed else []
         names = dict.fromkeys([*(n for ns in found for n in ns[:1]), *itertools.chain(*found)])
         return tuple(name for name in names if name in self._listed)
 

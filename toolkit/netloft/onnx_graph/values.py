@@ -17,7 +17,7 @@ from netloft.errors import first_line
 from netloft.graph.annotation import TensorInfo
 from netloft.graph.cost import at_batch
 from netloft.graph.dims import UNKNOWN, symbols_of
-from netloft.onnx_graph.lengths import Symbols, settled
+from netloft.onnx_graph.lengths import Symbols, settled, time_first
 from netloft.onnx_graph.step import Step, cleaned
 from netloft.runtime.header import SMALL
 
@@ -85,7 +85,8 @@ def infer(
         flat = onnx.shape_inference.infer_shapes(flat, strict_mode=False, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         note = f"shapes are those that the file tells: {cleaned(first_line(error))}"
-    symbols = Symbols(model)
+    timed = time_first(model, steps)
+    symbols = Symbols(model, timed)
     told = [*flat.graph.input, *flat.graph.output, *flat.graph.value_info]
     infos = {v.name: _info(v.type, symbols) for v in told}
     for tensor in flat.graph.initializer:
@@ -93,7 +94,8 @@ def infer(
     infos = {n: _possible(info) for n, info in settled(infos, steps).items()}
     weights = {tensor.name for tensor in model.graph.initializer}
     ends = [v.name for v in (*model.graph.input, *model.graph.output) if v.name not in weights]
-    return Values(infos, _batch([infos[name] for name in ends]), note)
+    batch = "dynamic" if timed else _batch([infos[name] for name in ends])
+    return Values(infos, batch, note)
 
 
 def sized(info: TensorInfo) -> TensorInfo:
