@@ -21,7 +21,7 @@ _Array = npt.NDArray[Any]
 
 def array_of(tensor: onnx.TensorProto) -> _Array | None:
     """Return a small tensor's contents; nothing is opened for those that lie elsewhere."""
-    elements = np.prod([float(dim) for dim in tensor.dims])
+    elements = math.prod(map(float, tensor.dims))
     if tensor.data_location == onnx.TensorProto.EXTERNAL or not 0 <= elements <= SMALL:
         return None
     try:
@@ -119,7 +119,7 @@ def _slice(step: Step, arrays: Sequence[_Array]) -> _Array | None:
 
 def _full(step: Step, arrays: Sequence[_Array]) -> _Array | None:
     shape = [int(n) for n in arrays[0].reshape(-1)]
-    if not 0 <= np.prod([float(n) for n in shape]) <= SMALL:
+    if not 0 <= math.prod(map(float, shape)) <= SMALL:
         return None
     value = _constant(step)
     given = np.zeros(1, np.float32) if value is None else value

@@ -82,7 +82,7 @@ def infer(
     flat = _flat(model, steps, known)
     note = ""
     try:
-        flat = onnx.shape_inference.infer_shapes(flat, strict_mode=False, data_prop=True)
+        flat = _inferred(flat)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         note = f"shapes are those that the file tells: {cleaned(first_line(error))}"
     timed = time_first(model, steps)
@@ -96,6 +96,30 @@ def infer(
     ends = [v.name for v in (*model.graph.input, *model.graph.output) if v.name not in weights]
     batch = "dynamic" if timed else _batch([infos[name] for name in ends])
     return Values(infos, batch, note)
+
+
+def _inferred(flat: onnx.ModelProto) -> onnx.ModelProto:
+    """Infer shapes, and from lengths that the network reads those that follow from them.
+
+    The second takes memory for each element of each vector, and is left out where these are long.
+    """
+    found: onnx.ModelProto = onnx.shape_inference.infer_shapes(flat, strict_mode=False)
+    if not any(node.op_type in ("Shape", "Size") for node in flat.graph.node):
+        return found
+    infos = (*found.graph.input, *found.graph.value_info, *found.graph.output)
+    shapes = [value.type.tensor_type.shape.dim for value in infos]
+    lengths = [int(shape[0].dim_value) for shape in shapes if len(shape) == 1]
+    lengths += [int(t.dims[0]) for t in found.graph.initializer if len(t.dims) == 1]
+    if sum(lengths) > _MAX_VECTORS:
+        return found
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(
+        found, strict_mode=False, data_prop=True
+    )
+    return inferred
+
+
+_MAX_VECTORS = 4_000_000
+"""Elements of all vectors of a file whose lengths are followed."""
 
 
 def sized(info: TensorInfo) -> TensorInfo:
