@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from netloft_diagrams import render
 node = helper.make_node
 
 
-def made(folder: Path, nodes: list[Any], weights: list[Any] = [], **more: Any) -> Graph:
+def made(folder: Path, nodes: list[Any], weights: Sequence[Any] = (), **more: Any) -> Graph:
     shape = more.pop("shape", [1, 4])
     return read_onnx(
         saved(folder, nodes, [tensor("x", shape)], [tensor("y", None)], weights, **more)

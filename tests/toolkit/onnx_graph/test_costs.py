@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ SETS = [helper.make_opsetid("com.microsoft", 1)]
 
 
 def made(
-    folder: Path, nodes: list[Any], inputs: list[Any], weights: list[Any] = [], **more: Any
+    folder: Path, nodes: list[Any], inputs: list[Any], weights: Sequence[Any] = (), **more: Any
 ) -> Graph:
     kind, opset = more.pop("kind", TensorProto.FLOAT), more.pop("opset", 20)
     sets = [helper.make_opsetid("", opset), *SETS]
@@ -104,7 +105,7 @@ def test_ranks_that_do_not_fit_cost_nothing(what: str, rank: int, tmp_path: Path
     assert graph.totals.macs >= 0
 
 
-JOINED = {
+JOINED: dict[str, tuple[list[str], str, str, dict[str, Any], int]] = {
     "scaled": (["w", "s"], "Mul", "Conv", {}, 148),
     "joined": (["w", "w2", "s2"], "Concat", "Conv", {"axis": 0}, 144 + 72 + 36),
     "twice": (["w", "w"], "Add", "Conv", {}, 144),

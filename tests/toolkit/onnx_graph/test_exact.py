@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ PICTURE = [tensor("x", [1, 4, 8, 8])]
 
 
 def made(
-    folder: Path, nodes: list[Any], weights: list[Any] = [], inputs: Any = None, **more: Any
+    folder: Path, nodes: list[Any], weights: Sequence[Any] = (), inputs: Any = None, **more: Any
 ) -> Graph:
     sets = [helper.make_opsetid("", more.pop("opset", 20))]
     path = saved(

@@ -87,10 +87,11 @@ _WRONG = (ValueError, IndexError, TypeError, KeyError, ArithmeticError, NotImple
 def _elements(step: Step, arrays: Sequence[_Array]) -> float:
     """Return how large a result can be at most: some bytes broadcast to gigabytes."""
     if step.op_type in _BROADCAST:
-        return math.prod(map(float, np.broadcast_shapes(*(a.shape for a in arrays))))
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        return math.prod([float(length) for length in shape])
     if step.op_type == "Gather" and len(arrays) > 1:
         along = arrays[0].shape[int(step.values.get("axis", 0))]
-        return arrays[1].size * arrays[0].size / max(along, 1)
+        return float(arrays[1].size * arrays[0].size / max(along, 1))
     return math.fsum(a.size for a in arrays) if step.op_type == "Concat" else 0.0
 
 

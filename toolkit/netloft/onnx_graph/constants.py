@@ -30,7 +30,7 @@ class Constant:
         sizes: Elements of each of `names` that are parameters: none for scales of integers, nor for
             a number that stands in the structure.
         array: Its contents, where they are few and lie in the file.
-        is_listed: Whether the file lists it by name, and it is not worked out or written as numbers.
+        is_listed: Whether the file holds it as a tensor; what is worked out is not.
     """
 
     names: tuple[str, ...]

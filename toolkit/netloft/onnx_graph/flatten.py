@@ -113,7 +113,8 @@ class _Flattener:
                 else f"{_MAX_OPERANDS:,} operands, or {_MAX_BYTES:,} bytes of nodes"
             )
             raise InputError(
-                f"the file has more than {what}, those of its functions as often as they are called",
+                f"the file has more than {what}, those of its functions as often as they are "
+                "called",
                 remedy="draw a part of the network",
             )
 

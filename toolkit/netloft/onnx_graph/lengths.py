@@ -23,7 +23,7 @@ _OPEN = re.compile(r"unk__\d+")
 
 
 class Symbols:
-    """Lengths by name; the first axis of the first input is the batch, or the second behind time."""
+    """Lengths by name; the first axis of the first input is the batch, or that behind time."""
 
     def __init__(self, model: onnx.ModelProto, timed: frozenset[str] = frozenset()) -> None:
         weights = {tensor.name for tensor in model.graph.initializer}

@@ -48,8 +48,8 @@ _QUIET: Mapping[str, str] = {
 
 _READ: Mapping[str, _Read] = {
     "Conv": layers.conv, "ConvTranspose": layers.conv, "FusedConv": layers.conv,
-    "NhwcConv": layers.conv, "ConvInteger": layers.integer_conv, "QLinearConv": layers.quantized_conv,
-    "DeformConv": layers.deform_conv,
+    "NhwcConv": layers.conv, "ConvInteger": layers.integer_conv,
+    "QLinearConv": layers.quantized_conv, "DeformConv": layers.deform_conv,
     "Gemm": layers.gemm, "FusedGemm": layers.gemm,
     "MatMul": layers.matmul, "FusedMatMul": layers.matmul, "MatMulInteger": layers.matmul,
     "QLinearMatMul": layers.quantized_matmul, "MatMulNBits": layers.packed_matmul,

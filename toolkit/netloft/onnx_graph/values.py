@@ -130,8 +130,8 @@ def sized(info: TensorInfo) -> TensorInfo:
 
 def _possible(info: TensorInfo) -> TensorInfo:
     """Return nothing for lengths that no tensor has."""
-    elements = math.prod(map(float, sized(info).shape))
-    fits = elements <= LARGEST and max(sized(info).shape, default=0) <= LARGEST
+    lengths = [int(dim) for dim in sized(info).shape]
+    fits = math.prod(map(float, lengths)) <= LARGEST and max(lengths, default=0) <= LARGEST
     return info if fits else TensorInfo((UNKNOWN,), info.dtype)
 
 
