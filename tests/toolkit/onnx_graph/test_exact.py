@@ -156,6 +156,26 @@ def test_how_a_weight_is_worked_out_is_told(tmp_path: Path) -> None:
     assert conv("Mul") != conv("Div")
 
 
+def test_constants_of_functions_are_told_by_their_contents(tmp_path: Path) -> None:
+    def graph(value: float) -> Graph:
+        table = numpy_helper.from_array(np.full((50, 50), value, np.float32))
+        body = [node("Constant", [], ["c"], value=table), node("MatMul", ["a", "c"], ["b"])]
+        sets = [helper.make_opsetid("", 20)]
+        functions = [helper.make_function("own", "F", ["a"], ["b"], body, sets)]
+        calls = [node("F", ["x"], ["y"], domain="own")]
+        path = saved(
+            tmp_path, calls, [tensor("x", [1, 50])], [tensor("y", None)],
+            functions=functions, opset_imports=[*sets, helper.make_opsetid("own", 1)],
+        )  # fmt: skip
+        return read_onnx(path)
+
+    def product(graph: Graph) -> Any:
+        return next(n.meta[EXACT] for n, record in graph if record.op == "linear")
+
+    assert product(graph(1)) == product(graph(1))
+    assert product(graph(1)) != product(graph(2))
+
+
 def test_values_of_weights_are_left_to_the_weights(tmp_path: Path) -> None:
     def graph(value: float) -> Graph:
         slope = numpy_helper.from_array(np.full(4, value, np.float32), "w")

@@ -77,8 +77,9 @@ class Exact:
         if constant is None:
             return ("length", recipe) if recipe else ("value", self._parts.get(name, 0))
         if constant.names and weights.issuperset(constant.names):
-            worked_out = "" if constant.is_listed else recipe
-            return ("weight", constant.dtype, constant.shape, worked_out)
+            # by its own name, the file holds several constants of functions
+            plain = constant.is_listed and "#" not in name
+            return ("weight", constant.dtype, constant.shape, "" if plain else recipe)
         array = constant.array
         if array is None:
             return ("constant", constant.dtype, constant.shape, recipe)
