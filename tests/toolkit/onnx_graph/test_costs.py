@@ -78,6 +78,15 @@ def test_products_are_counted_wherever_the_weight_stands(what: str, tmp_path: Pa
     assert made(tmp_path, [product], inputs, weights).totals.macs == expected
 
 
+def test_behind_time_the_second_axis_is_the_batch(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["a"]), node("LSTM", ["a", "w", "r"], ["y"], hidden_size=3)]
+    weights = [weight("w", 1, 12, 4), weight("r", 1, 12, 3)]
+    graph = made(tmp_path, nodes, [tensor("x", ["t", "n", 4])], weights)
+    assert graph.inputs[0].info.shape == ("t", "batch", 4)
+    graph = made(tmp_path, nodes, [tensor("x", ["batch", "n", 4])], weights)
+    assert graph.inputs[0].info.shape == ("batch", "n", 4)
+
+
 def test_integers_are_counted_and_have_no_bias(tmp_path: Path) -> None:
     inputs = [tensor("x", [1, 4, 8, 8], TensorProto.UINT8)]
     weights = [integers("w", 4, 4, 1, 1), integers("z")]

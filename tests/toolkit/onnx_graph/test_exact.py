@@ -12,6 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tests.toolkit.onnx_graph.files import BOOL, INT64, ints, saved, tensor, weight
 
+from netloft.comparing import diff
 from netloft.graph import Graph
 from netloft.onnx_graph import WEIGHTS, read_onnx
 from netloft.onnx_graph.exact import EXACT
@@ -208,6 +209,7 @@ def test_numbers_in_the_structure_are_told_and_not_looked_for(tmp_path: Path) ->
 
     assert told(graph(1)) != told(graph(2))
     assert not any(n.meta[WEIGHTS] for n, _ in graph(1))
+    assert diff(graph(1), graph(1)).equal
 
 
 def test_sparse_weights_are_told_by_their_contents(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ __all__ = ["EXACT", "Exact"]
 EXACT = "netloft_exact"
 """Where a node's meta holds what the file says of it: a tuple that can be hashed."""
 
+_LONGEST = 400
+"""Letters of an attribute that is told as it stands."""
+
 _FEW = 16
 """Elements of a constant that are told one by one."""
 
@@ -96,7 +99,10 @@ class Exact:
         found: dict[str, Hashable] = dict(_defaults(step.op_type, step.domain, step.opset))
         for name, attribute in step.attributes.items():
             value = attribute_value(attribute)
-            found[name] = repr(value) if value is not None else self._content(attribute)
+            plain = repr(value)
+            if value is None:
+                plain = self._content(attribute)
+            found[name] = plain if len(plain) <= _LONGEST else _digest(plain.encode())
         return tuple(sorted(found.items()))
 
     def _content(self, attribute: onnx.AttributeProto) -> str:
