@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
+from torch import fx
 
 from netloft.graph.annotation import Annotation, Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN, evaluate
@@ -31,7 +32,16 @@ def at_batch(
     """
     sizes = ChainMap({BATCH: batch}, lengths)  # type: ignore[arg-type] # only read
     # one that follows them in a way that is not known counts as one
-    return tuple(1 if dim == UNKNOWN else evaluate(dim, sizes) for dim in shape)
+    return tuple(_length(dim, sizes) for dim in shape)
+
+
+def _length(dim: Dim, sizes: Mapping[str, int]) -> int:
+    if dim == UNKNOWN:
+        return 1
+    try:
+        return max(evaluate(dim, sizes), 0)
+    except ValueError:  # 1//n at n = 0
+        return 1
 
 
 def tensors(value: TensorInfo | tuple[TensorInfo, ...] | None) -> tuple[TensorInfo, ...]:
@@ -62,44 +72,51 @@ def macs_of(
         attributes: Hyper-parameters; `weight_shape` where the operation has a weight.
     """
     out = math.prod(at_batch(result.shape, 1))
+    shapes = [at_batch(operand.shape, 1) for operand in operands]
     weight = attributes.get("weight_shape")
-    if op.startswith("conv_transpose") and isinstance(weight, tuple):
-        return math.prod(at_batch(operands[0].shape, 1)) * math.prod(weight[1:])
-    if op.startswith("conv") and isinstance(weight, tuple):
+    if op.startswith("conv_transpose") and isinstance(weight, tuple) and shapes:
+        return math.prod(shapes[0]) * math.prod(weight[1:])
+    if op.startswith(("conv", "deform_conv")) and isinstance(weight, tuple):
         return out * math.prod(weight[1:])
     if op == "linear" and isinstance(weight, tuple):
         return out * int(weight[-1])
-    if op in ("matmul", "bmm", "mm", "baddbmm", "addmm") and operands:
-        inner = operands[-2] if op in ("addmm", "baddbmm") else operands[0]
-        return out * at_batch(inner.shape, 1)[-1]
+    if op in ("matmul", "bmm", "mm", "baddbmm", "addmm"):
+        inner = shapes[-2:-1] if op in ("addmm", "baddbmm") else shapes[:1]
+        return out * inner[0][-1] if inner and inner[0] else 0
     matrices = attributes.get("matrix_elements")
-    if isinstance(matrices, int) and operands:
-        return _layer_macs(operands[0], result, matrices, attributes)
-    if op == "multihead_attention" and operands:
-        return _attention_macs(operands[0])
-    if op == "scaled_dot_product_attention" and len(operands) >= 3:
-        query, key = at_batch(operands[0].shape, 1), at_batch(operands[1].shape, 1)
-        return math.prod(query) * key[-2] + out * key[-2]
+    if isinstance(matrices, int) and shapes:
+        return _layer_macs(shapes[0], at_batch(result.shape, 1), matrices, attributes)
+    if op == "multihead_attention" and shapes:
+        return _attention_macs(shapes[0])
+    if op == "scaled_dot_product_attention" and len(shapes) >= 3 and len(shapes[1]) >= 2:
+        length = shapes[1][-2]
+        return math.prod(shapes[0]) * length + out * length
     return 0
 
 
 def _layer_macs(
-    operand: TensorInfo, result: TensorInfo, matrices: int, attributes: Mapping[str, object]
+    operand: tuple[int, ...],
+    result: tuple[int, ...],
+    matrices: int,
+    attributes: Mapping[str, object],
 ) -> int:
     """A recurrent or transformer layer: every matrix once for each step of the sequence.
 
     The two products of an attention over `length` steps are added for each attention inside.
     """
-    *_, length, _width = (1, *at_batch(operand.shape, 1))
-    steps = math.prod(at_batch(operand.shape, 1)[:-1])
-    embedding = at_batch(result.shape, 1)[-1]
+    if not operand or not result:
+        return 0
+    *_, length, _width = (1, *operand)
+    steps = math.prod(operand[:-1])
     attentions = int(str(attributes.get("attentions", 0)))
-    return steps * matrices + attentions * 2 * steps * length * embedding
+    return steps * matrices + attentions * 2 * steps * length * result[-1]
 
 
-def _attention_macs(query: TensorInfo) -> int:
+def _attention_macs(query: tuple[int, ...]) -> int:
     """Self-attention over `(batch, length, embedding)`: four projections and two products."""
-    *_, length, embedding = at_batch(query.shape, 1)
+    if len(query) < 2:
+        return 0
+    *_, length, embedding = query
     return 4 * length * embedding * embedding + 2 * length * length * embedding
 
 
@@ -133,26 +150,42 @@ def alive_bytes(graph: Graph) -> dict[str, int]:
     from netloft.graph.graph import annotation
 
     nodes = [node for node in graph.module.graph.nodes if node.op != "output"]
-    home: dict[object, object] = {}
+    homes = _homes(nodes)
     last_use: dict[object, int] = {}
     for index, node in enumerate(nodes):
-        operands = node.all_input_nodes
-        shares = bool(operands) and _shares_memory(annotation(node))
-        home[node] = home[operands[0]] if shares else node
-        for value in (node, *operands):
-            last_use[home[value]] = index
+        for value in (node, *node.all_input_nodes):
+            last_use |= dict.fromkeys(homes[value], index)
     for value in next(iter(reversed(graph.module.graph.nodes))).all_input_nodes:
-        last_use[home[value]] = len(nodes)
+        last_use |= dict.fromkeys(homes[value], len(nodes))
     alive, found = 0, dict[str, int]()
     ends: dict[int, int] = {}
     for index, node in enumerate(nodes):
         record = annotation(node)
-        if home[node] is node and record.family != "parameter":
+        if node in homes[node] and record.family != "parameter":
             alive += record.bytes_out
             ends[last_use[node]] = ends.get(last_use[node], 0) + record.bytes_out
         found[node.name] = alive
         alive -= ends.pop(index, 0)
     return found
+
+
+def _homes(nodes: list[fx.Node]) -> dict[fx.Node, frozenset[fx.Node]]:
+    """Return the nodes that made the memory which each node's tensors live in, itself or others.
+
+    A trace tells which memory each tensor lives in; of a file only the operations' names say it.
+    """
+    from netloft.graph.graph import annotation
+
+    homes: dict[fx.Node, frozenset[fx.Node]] = {}
+    maker: dict[int, fx.Node] = {}
+    for node in nodes:
+        record, operands = annotation(node), node.all_input_nodes
+        if record.memory:
+            homes[node] = frozenset(maker.setdefault(number, node) for number in record.memory)
+        else:
+            shares = bool(operands) and _shares_memory(record)
+            homes[node] = homes[operands[0]] if shares else frozenset({node})
+    return homes
 
 
 def _shares_memory(record: Annotation) -> bool:

@@ -85,10 +85,13 @@ def evaluate(dim: Dim, sizes: Mapping[str, int]) -> int:
     """Return a length for given sizes of the symbols.
 
     Raises:
-        ValueError: It is unknown.
+        ValueError: It is unknown, or divides by zero at these sizes.
         KeyError: A symbol has no size.
     """
-    return fold_dim(dim, int, lambda name: sizes[name], lambda op, a, b: _ARITHMETIC[op](a, b))
+    try:
+        return fold_dim(dim, int, lambda name: sizes[name], lambda op, a, b: _ARITHMETIC[op](a, b))
+    except ZeroDivisionError:
+        raise ValueError(f"{dim} divides by zero") from None
 
 
 def symbols_of(dim: Dim) -> frozenset[str]:

@@ -124,6 +124,11 @@ class Graph:
     def __len__(self) -> int:
         return len(self.module.graph.nodes)
 
+    @property
+    def is_read(self) -> bool:
+        """Tell whether it was read from a file: such a graph is looked at, and does not run."""
+        return self.file is not None
+
     def named_outputs(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Rename a module's flattened outputs, which come in order, as the graph calls them."""
         names = (value.name for value in self.outputs)

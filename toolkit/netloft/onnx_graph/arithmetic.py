@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ _Array = npt.NDArray[Any]
 
 def array_of(tensor: onnx.TensorProto) -> _Array | None:
     """Return a small tensor's contents; nothing is opened for those that lie elsewhere."""
-    elements = np.prod([float(dim) for dim in tensor.dims])
+    elements = math.prod(map(float, tensor.dims))
     if tensor.data_location == onnx.TensorProto.EXTERNAL or not 0 <= elements <= SMALL:
         return None
     try:
@@ -42,7 +43,7 @@ def small_constants(model: onnx.ModelProto, steps: Sequence[Step]) -> dict[str, 
         if found is not None:
             known[tensor.name] = found
     for step in steps:
-        if not step.gives or step.domain:
+        if not step.gives or not step.gives[0] or step.domain:
             continue
         result = _constant(step) if step.op_type == "Constant" else _computed(step, known)
         if result is not None and result.size <= SMALL:
@@ -70,10 +71,31 @@ def _computed(step: Step, known: Mapping[str, _Array]) -> _Array | None:
     if len(arrays) < len(operands) or any(a.dtype.kind not in "biuf" for a in arrays):
         return None
     try:
+        if _elements(step, arrays) > SMALL:
+            return None
         with np.errstate(all="ignore"):
-            return rule(step, arrays)
-    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+            result = rule(step, arrays)
+    except _WRONG:
         return None  # the file is wrong there, which shape inference tells
+    return result if result is None or result.dtype.kind in "biuf" else None
+
+
+_WRONG = (ValueError, IndexError, TypeError, KeyError, ArithmeticError, NotImplementedError)
+"""What a rule raises for operands or attributes that do not fit it."""
+
+
+def _elements(step: Step, arrays: Sequence[_Array]) -> float:
+    """Return how large a result can be at most: some bytes broadcast to gigabytes."""
+    if step.op_type in _BROADCAST:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        return math.prod([float(length) for length in shape])
+    if step.op_type == "Gather" and len(arrays) > 1:
+        along = arrays[0].shape[int(step.values.get("axis", 0))]
+        return float(arrays[1].size * arrays[0].size / max(along, 1))
+    return math.fsum(a.size for a in arrays) if step.op_type == "Concat" else 0.0
+
+
+_BROADCAST = ("Add", "Sub", "Mul", "Div", "Equal", "Where")
 
 
 def _axes(step: Step, arrays: Sequence[_Array]) -> tuple[int, ...]:
@@ -98,7 +120,7 @@ def _slice(step: Step, arrays: Sequence[_Array]) -> _Array | None:
 
 def _full(step: Step, arrays: Sequence[_Array]) -> _Array | None:
     shape = [int(n) for n in arrays[0].reshape(-1)]
-    if not 0 <= np.prod([float(n) for n in shape]) <= SMALL:
+    if not 0 <= math.prod(map(float, shape)) <= SMALL:
         return None
     value = _constant(step)
     given = np.zeros(1, np.float32) if value is None else value
@@ -120,6 +142,11 @@ def _gather(step: Step, arrays: Sequence[_Array]) -> _Array:
     return np.asarray(np.take(arrays[0], arrays[1], axis=int(step.values.get("axis", 0))))
 
 
+def _shape(step: Step, arrays: Sequence[_Array]) -> _Array:
+    first, last = step.values.get("start", 0), step.values.get("end")
+    return np.asarray(arrays[0].shape[first:last], np.int64)
+
+
 def _unsqueezed(step: Step, arrays: Sequence[_Array]) -> _Array:
     return np.expand_dims(arrays[0], _axes(step, arrays))
 
@@ -139,7 +166,7 @@ _RULES: Mapping[str, Callable[[Step, Sequence[_Array]], _Array | None]] = {
     "Squeeze": _squeezed,
     "Unsqueeze": _unsqueezed,
     "ConstantOfShape": _full,
-    "Shape": lambda _, a: np.asarray(a[0].shape, np.int64),
+    "Shape": _shape,
     "Add": lambda _, a: np.asarray(a[0] + a[1]),
     "Sub": lambda _, a: np.asarray(a[0] - a[1]),
     "Mul": lambda _, a: np.asarray(a[0] * a[1]),

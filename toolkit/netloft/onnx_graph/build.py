@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import onnx
@@ -14,15 +16,17 @@ import torch
 from torch import fx, nn
 
 from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
-from netloft.graph.cost import at_batch, macs_of
-from netloft.graph.dims import symbols_of
+from netloft.graph.cost import at_batch
 from netloft.graph.graph import KEY, Value
 from netloft.onnx_graph.calls import Placed
 from netloft.onnx_graph.constants import Constant, Sorted, is_size_operand
+from netloft.onnx_graph.exact import EXACT, Exact
+from netloft.onnx_graph.macs import macs
+from netloft.onnx_graph.operands import Node
 from netloft.onnx_graph.operators import Meaning
 from netloft.onnx_graph.stand_in import Operation, operation, result_at
 from netloft.onnx_graph.step import Step, cleaned, refusal
-from netloft.onnx_graph.values import NO_SHAPE, Values, item_bits
+from netloft.onnx_graph.values import NO_SHAPE, Values, item_bits, sized
 
 __all__ = ["WEIGHTS", "Builder", "Read"]
 
@@ -80,7 +84,8 @@ class Builder:
                 continue
             info = self.read.values.info(value.name)
             node = self.graph.create_node("placeholder", f"input_{len(found)}")
-            self._annotate(node, Annotation("input", "input", value=info, bytes_out=_bytes(info)))
+            record = Annotation("input", "input", value=info, bytes_out=_bytes(info))
+            self._annotate(node, record, (("operator", "input"),))
             self.made[value.name] = node
             found.append(Value(cleaned(value.name), info, node.name))
         return tuple(found)
@@ -111,7 +116,8 @@ class Builder:
         infos = tuple(value.info for value in found)
         node = self.graph.output(tuple(nodes) if len(nodes) != 1 else nodes[0])
         told = infos[0] if len(infos) == 1 else infos or None
-        self._annotate(node, Annotation("output", "output", value=told))
+        record = Annotation("output", "output", value=told)
+        self._annotate(node, record, (("operator", "output"),))
         return tuple(found)
 
     def unused(self) -> dict[str, int]:
@@ -131,7 +137,7 @@ class Builder:
         calls = tuple(ModuleCall(cleaned(level.path), level.class_name) for level in step.scope)
         plain = tuple(cleaned(name) for name in step.gives if name) or ("",)
         record = Annotation(op, family, attributes, plain=plain[0], calls=(self._root(), *calls))
-        self._annotate(node, record)
+        self._annotate(node, record, self._exact.of(step, (), hidden=True))
         for name in step.gives:
             if name and name not in self.read.sorted.constants:
                 self.made[name] = node
@@ -139,18 +145,19 @@ class Builder:
     def _drawn(self, position: int, step: Step, users: set[str]) -> None:
         op, family, attributes = self.read.meanings[position]
         own: list[str] = []
-        args = self._arguments(step, family, own)
+        args = self._arguments(step, op, family, own)
         args += [self.made[name] for name in step.captured if name in self.made]
         placed = _named(self.read.places[position], own)
         node = self._call(step, args, layer=placed.is_layer)
-        node.meta[WEIGHTS] = () if family in _FREE else self._weights(step)
-        names = [name for name in step.gives if name in users] or list(step.gives[:1])
+        weights = self._weights(step, family)
+        node.meta[WEIGHTS] = weights
+        names = _results(step, users)
         infos = [self.read.values.info(name) for name in names]
+        used = [info for name, info in zip(names, infos, strict=True) if name in users]
         fresh = self._fresh(own)
-        operands = [_sized(self.read.values.info(n)) for n in step.reads if n in self.made]
-        sized = [_sized(info) for info in infos]
         batch = self.read.values.batch
         items = batch if isinstance(batch, int) else 1
+        asked = Node(step, self.read.sorted.constants, self.read.values)
         record = Annotation(
             op,
             family,
@@ -160,25 +167,30 @@ class Builder:
             source=_source(step),
             parameters=tuple(fresh),
             n_params=sum(fresh.values()),
-            macs=macs_of(op, tuple(operands), sized[0], attributes) // items if sized else 0,
-            bytes_out=sum(map(_bytes, infos)) // items,
+            macs=macs(asked, op, attributes) // items,
+            bytes_out=sum(map(_bytes, used or infos[:1])) // items,
         )
-        self._annotate(node, record)
-        self._give(node, record, names)
+        free = [name for arg in args if isinstance(arg, fx.Node) for name in arg.meta[WEIGHTS]]
+        self._annotate(node, record, self._exact.of(step, (*weights, *free), hidden=False))
+        self._give(node, record, names, users)
 
-    def _give(self, node: fx.Node, record: Annotation, names: Sequence[str]) -> None:
-        """Let values be read; of several that one node gives, each is taken out of it."""
+    def _give(
+        self, node: fx.Node, record: Annotation, names: Sequence[str], users: set[str]
+    ) -> None:
+        """Let values be read; each that is not the one result is taken out by its position."""
         if len(names) == 1:
-            self.made[names[0]] = node
+            self.made |= dict.fromkeys(filter(None, names), node)
             return
         for index, name in enumerate(names):
+            if name not in users:
+                continue
             part = self.graph.call_function(result_at, (node, index))
             info = self.read.values.info(name)
             told = Annotation("getitem", "shape", value=info, calls=record.calls)
-            self._annotate(part, told)
+            self._annotate(part, told, (("part", index),))
             self.made[name] = part
 
-    def _arguments(self, step: Step, family: str, own: list[str]) -> list[Any]:
+    def _arguments(self, step: Step, op: str, family: str, own: list[str]) -> list[Any]:
         """Return the operands; weights of a layer go to `own`, free ones are nodes."""
         found: list[Any] = []
         for position, name in enumerate(step.reads):
@@ -187,23 +199,32 @@ class Builder:
                 continue
             if constant is None:
                 found.append(self._made(name, step))
-            elif constant.scalar is not None and constant.numel == 1:
+            elif constant.scalar is not None and not _is_weight(constant, op, family):
                 found.append(constant.scalar)
-            elif family in _FREE and constant.numel > 1:
+            elif family in _FREE and constant.numel > 0:
                 found.append(self._parameter(name))
             elif not _is_statistic(step, position):
                 own += [name]
         return found
 
-    def _weights(self, step: Step) -> tuple[str, ...]:
-        """Return the tensors that a node reads as weights, statistics too, in order."""
-        constants = self.read.sorted.constants
-        read = [(i, constants[name]) for i, name in enumerate(step.reads) if name in constants]
-        return tuple(
-            constant.names[0]
-            for i, constant in read
-            if not is_size_operand(step, i) and constant.numel > 1 and "float" in constant.dtype
-        )
+    def _weights(self, step: Step, family: str) -> tuple[str, ...]:
+        """Return the tensors that a node reads as weights, statistics too, in order.
+
+        Those that the weights are mainly made of are first. What is not read here because it is
+        large is one too, even where it says how large or where.
+        """
+        found: list[tuple[str, ...]] = []
+        for position, name in enumerate(step.reads):
+            constant = self.read.sorted.constants.get(name)
+            if constant is None or constant.dtype == "string":
+                continue
+            if is_size_operand(step, position):
+                listed = constant.array is None and constant.numel > 0
+            else:
+                listed = family in _LAYERS or (constant.shape != () and family not in _FREE)
+            found += [constant.names] if listed else []
+        names = dict.fromkeys([*(n for ns in found for n in ns[:1]), *itertools.chain(*found)])
+        return tuple(name for name in names if name in self._listed)
 
     def _made(self, name: str, step: Step) -> fx.Node:
         if name not in self.made:
@@ -228,12 +249,12 @@ class Builder:
     def _parameter(self, name: str) -> fx.Node:
         """Return the node of a weight that is no layer's own, such as a position embedding."""
         constant = self.read.sorted.constants[name]
-        key = f"parameter {constant.names[0]}"
+        key = f"parameter {constant.names} {self._exact.recipe(name)}"
         if key in self.made and self.read.values.info(name).shape == constant.shape:
             return self.made[key]
         node = self.graph.create_node("get_attr", self._target(constant), name=_spelled(name))
         fresh = self._fresh([name])
-        is_weight = constant.names[0] in {t.name for t in self.read.model.graph.initializer}
+        is_weight = constant.names[0] in self._initializers
         info = TensorInfo(constant.shape or ("?",), constant.dtype)
         record = Annotation(
             "parameter" if is_weight else "constant",
@@ -244,8 +265,10 @@ class Builder:
             n_params=sum(fresh.values()) if is_weight else 0,
             bytes_out=_bytes(info),
         )
-        self._annotate(node, record)
-        node.meta[WEIGHTS] = (constant.names[0],)
+        weights = tuple(tensor for tensor in constant.names if tensor in self._listed)
+        told = self._exact.operand(name, frozenset(weights))
+        self._annotate(node, record, (("operator", "weight"), ("operands", (told,))))
+        node.meta[WEIGHTS] = weights
         self.made[key] = node
         return node
 
@@ -254,8 +277,9 @@ class Builder:
         name, count = constant.names[0], len(self.made)
         plain = re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name, re.ASCII) and len(name) <= 200
         odd = not plain or any(keyword.iskeyword(word) for word in name.split("."))
-        # unlike a layer's, no name of a weight begins so
-        target = f"renamed_{count}" if odd else name
+        if odd:
+            return self._renamed(count)
+        target = name
         owner: nn.Module = self.root
         *path, leaf = target.split(".")
         for word in path:
@@ -270,8 +294,15 @@ class Builder:
         return target
 
     def _renamed(self, count: int) -> str:
-        self.root.register_buffer(f"renamed_{count}", torch.empty(0, device="meta"))
-        return f"renamed_{count}"
+        name = self._unused_name(f"renamed_{count}")
+        self.root.register_buffer(name, torch.empty(0, device="meta"))
+        return name
+
+    def _unused_name(self, name: str) -> str:
+        """Return a name that no attribute of the module has; a weight may be called anything."""
+        while hasattr(self.root, name):
+            name += "_"
+        return name
 
     def _call(self, step: Step, args: Sequence[Any], *, layer: bool = False) -> fx.Node:
         name = _spelled(step.proto.name or step.op_type)
@@ -279,16 +310,32 @@ class Builder:
             return self.graph.create_node(
                 "call_function", operation(step.op_type), tuple(args), name=name
             )
-        target = f"layer_{len(self.graph.nodes)}"
+        target = self._unused_name(f"layer_{len(self.graph.nodes)}")
         self.root.add_module(target, Operation(step.op_type))
         return self.graph.create_node("call_module", target, tuple(args), name=name)
 
     def _root(self) -> ModuleCall:
         return ModuleCall("", self.read.root)
 
+    @cached_property
+    def _exact(self) -> Exact:
+        return Exact(self.read.model, self.read.sorted.constants)
+
+    @cached_property
+    def _initializers(self) -> frozenset[str]:
+        return frozenset(tensor.name for tensor in self.read.model.graph.initializer)
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        """Tensors that the file holds under a name."""
+        constants = self.read.sorted.constants.values()
+        return frozenset(c.names[0] for c in constants if c.is_listed)
+
     @staticmethod
-    def _annotate(node: fx.Node, record: Annotation) -> None:
+    def _annotate(node: fx.Node, record: Annotation, exact: tuple[Hashable, ...]) -> None:
         node.meta[KEY] = record
+        node.meta[EXACT] = exact
+        node.meta.setdefault(WEIGHTS, ())
 
 
 def _named(placed: Placed, own: Sequence[str]) -> Placed:
@@ -306,6 +353,21 @@ def _named(placed: Placed, own: Sequence[str]) -> Placed:
     return Placed((*around, ModuleCall(cleaned(path), "")), is_layer=True)
 
 
+def _results(step: Step, users: set[str]) -> tuple[str, ...]:
+    """Return the results up to the last that is read; the first alone where no other is."""
+    last = max((i for i, name in enumerate(step.gives) if name and name in users), default=0)
+    return step.gives[: last + 1]
+
+
+_LAYERS = ("conv", "linear", "norm", "activation", "attention", "recurrent", "embedding")
+"""Families that own the weights they read, however small these are."""
+
+
+def _is_weight(constant: Constant, op: str, family: str) -> bool:
+    """Tell a weight of one element from a number that is counted with."""
+    return family in _LAYERS and (constant.shape != () or op == "prelu")
+
+
 _FREE = ("merge", "shape")
 """Families whose constants are no layer's own, and are nodes."""
 
@@ -317,14 +379,8 @@ def _is_statistic(step: Step, position: int) -> bool:
     return step.known and position in _STATISTICS.get(step.op_type, ())
 
 
-def _sized(info: TensorInfo) -> TensorInfo:
-    """Return a shape whose open lengths are one."""
-    lengths = {name: 1 for dim in info.shape for name in symbols_of(dim)}
-    return TensorInfo(at_batch(info.shape, 1, lengths), info.dtype)
-
-
 def _bytes(info: TensorInfo) -> int:
-    return math.prod(at_batch(_sized(info).shape, 1)) * item_bits(info.dtype) // 8
+    return math.prod(at_batch(sized(info).shape, 1)) * item_bits(info.dtype) // 8
 
 
 def _source(step: Step) -> Source | None:

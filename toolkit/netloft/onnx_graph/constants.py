@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnx
 
 from netloft.onnx_graph.arithmetic import array_of
-from netloft.onnx_graph.step import Step
-from netloft.onnx_graph.values import Values, dtype_name
+from netloft.onnx_graph.step import Step, refusal
+from netloft.onnx_graph.values import LARGEST, Values, dtype_name
 
 __all__ = ["Constant", "Sorted", "sort_values"]
 
@@ -23,11 +23,14 @@ class Constant:
     """A value that is the same in every run.
 
     Attributes:
-        names: The tensors that it is made of, as the file calls them.
+        names: The tensors that it is made of, as the file calls them, each once; the one that it
+            is mainly made of is first. Those that say how large or where are left out.
         shape: Its lengths, where they are known.
         dtype: Element type.
-        sizes: Elements of each of `names`.
+        sizes: Elements of each of `names` that are parameters: none for scales of integers, nor for
+            a number that stands in the structure.
         array: Its contents, where they are few and lie in the file.
+        is_listed: Whether the file holds it as a tensor; what is worked out is not.
     """
 
     names: tuple[str, ...]
@@ -35,6 +38,7 @@ class Constant:
     dtype: str
     sizes: tuple[int, ...]
     array: npt.NDArray[Any] | None = field(default=None, compare=False)
+    is_listed: bool = True
 
     @property
     def numel(self) -> int:
@@ -72,7 +76,8 @@ _SIZE_OPERANDS: Mapping[str, tuple[int, ...]] = {
     "ReduceSum": (1,), "ReduceMean": (1,), "ReduceMax": (1,), "ReduceMin": (1,), "ReduceProd": (1,),
     "ReduceL1": (1,), "ReduceL2": (1,), "ReduceLogSum": (1,), "ReduceLogSumExp": (1,),
     "ReduceSumSquare": (1,), "Dropout": (1, 2), "Gather": (1,), "QuantizeLinear": (1, 2),
-    "DequantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2), "QLinearConv": (1, 2, 4, 5, 6, 7), "ConvInteger": (2, 3),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7), "MatMulInteger": (2, 3),
 }  # fmt: skip
 
 # Operators that give something else each time, or depend on what is not seen here.
@@ -80,6 +85,13 @@ _NOT_CONSTANT = frozenset((
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli",
     "Multinomial", "If", "Loop", "Scan",
 ))  # fmt: skip
+
+
+_SCALED = ("QuantizeLinear", "DequantizeLinear")
+"""Operators whose scales belong to a weight and are no parameters."""
+
+_MAX_NAMES = 1_000_000
+"""Names of all constants' sources together."""
 
 
 def is_size_operand(step: Step, position: int) -> bool:
@@ -101,7 +113,7 @@ def sort_values(
         values: Shapes of all values.
         known: Small constants, by name.
     """
-    sorter = _Sorter(values, known, {tensor.name: _of_tensor(tensor) for tensor in _tensors(model)})
+    sorter = _Sorter(values, known, _all(model))
     for position, step in enumerate(steps):
         sorter.take(position, step)
     results = {output.name for output in model.graph.output}
@@ -115,9 +127,18 @@ def sort_values(
     return Sorted(constants, hidden)
 
 
-def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    sparse = [tensor.values for tensor in model.graph.sparse_initializer]
-    return [*model.graph.initializer, *sparse]
+def _all(model: onnx.ModelProto) -> dict[str, Constant]:
+    found = {tensor.name: _of_tensor(tensor) for tensor in model.graph.initializer}
+    for sparse in model.graph.sparse_initializer:
+        found[sparse.values.name] = _sparse(sparse)
+    return found
+
+
+def _sparse(tensor: onnx.SparseTensorProto) -> Constant:
+    """Return a tensor of which the file holds what is not zero."""
+    shape = tuple(int(dim) for dim in tensor.dims)
+    held = _of_tensor(tensor.values)
+    return Constant(held.names, shape, held.dtype, held.sizes, is_listed=False)
 
 
 def _of_tensor(tensor: onnx.TensorProto) -> Constant:
@@ -138,12 +159,14 @@ class _Sorter:
         self._made: set[int] = set()
         self._sums: set[int] = set()
         self._lengths: set[str] = set()
+        self._named = 0
 
     def take(self, position: int, step: Step) -> None:
         """Sort the results of the next node."""
         self.maker |= dict.fromkeys((name for name in step.gives if name), position)
         if step.op_type == "Constant" and step.known:
-            self.constants[step.gives[0]] = _of_constant(step)
+            if any(step.gives):
+                self.constants[next(filter(None, step.gives))] = _of_constant(step)
             self._made.add(position)
             return
         if step.op_type in _NOT_CONSTANT or not step.known or step.graphs:
@@ -176,11 +199,35 @@ class _Sorter:
         return one or (len(info.shape) <= 1 and not info.dtype.startswith("float"))
 
     def _computed(self, name: str, step: Step) -> Constant:
-        source = self.constants[next(filter(None, step.reads))]
+        first = self.constants[next(filter(None, step.reads))]
+        sizes = self._sources(step) or {name: 0}
         info = self._values.infos.get(name)
         shape = _numbers(info.shape) if info else None
-        dtype = info.dtype if info else source.dtype
-        return replace(source, shape=shape, dtype=dtype, array=self._known.get(name))
+        dtype = info.dtype if info else first.dtype
+        array = self._known.get(name)
+        return Constant(tuple(sizes), shape, dtype, tuple(sizes.values()), array, is_listed=False)
+
+    def _sources(self, step: Step) -> dict[str, int]:
+        """Return the tensors that a node's operands are made of, with their parameters.
+
+        Raises:
+            InputError: Constants are made of each other without end.
+        """
+        sizes: dict[str, int] = {}
+        for position, name in enumerate(step.reads):
+            constant = self.constants.get(name)
+            sized = is_size_operand(step, position)
+            scales = sized and step.op_type in _SCALED
+            if constant is None or (sized and not scales):
+                continue
+            for tensor, size in zip(constant.names, constant.sizes, strict=True):
+                sizes.setdefault(tensor, 0 if scales else size)
+        self._named += len(sizes)
+        if self._named > _MAX_NAMES:
+            raise refusal(
+                "constants are made of too many others", step, "fold them before it is drawn"
+            )
+        return sizes
 
     def hidden(self, steps: Sequence[Step], shown: set[int]) -> frozenset[int]:
         """Return the nodes that are not drawn; those whose results others need as tensors are."""
@@ -207,13 +254,19 @@ def _numbers(shape: Sequence[object]) -> tuple[int, ...] | None:
 
 def _of_constant(step: Step) -> Constant:
     """Return what a Constant node gives."""
-    name = step.gives[0]
+    name = next(filter(None, step.gives))
     for attribute in step.attributes.values():
         if attribute.type == onnx.AttributeProto.TENSOR:
-            return replace(_of_tensor(attribute.t), names=(name,))
-        if attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
-            return replace(_of_tensor(attribute.sparse_tensor.values), names=(name,))
-    found = next(iter(step.values.values()), ())
-    array = np.asarray(found)
+            found = _of_tensor(attribute.t)
+        elif attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
+            found = _sparse(attribute.sparse_tensor)
+        else:
+            continue
+        if min(found.shape or (0,)) < 0 or found.numel > LARGEST:
+            raise refusal("a constant has an impossible size", step, "write the file again")
+        return replace(found, names=(name,), sizes=found.sizes if found.shape else (0,))
+    array = np.asarray(next(iter(step.values.values()), ()))
     kind = {"i": "int64", "f": "float32"}.get(array.dtype.kind, "string")
-    return Constant((name,), array.shape, kind, (array.size,), array if array.size else None)
+    size = array.size if array.shape else 0
+    held = array if array.size else None
+    return Constant((name,), array.shape, kind, (size,), held, is_listed=False)

@@ -16,24 +16,25 @@ __all__ = [
     "clip",
     "conv",
     "deform_conv",
+    "einsum",
     "flatten",
     "gather",
     "gelu",
     "gemm",
     "global_pool",
     "held",
+    "integer_conv",
     "leaky",
     "matmul",
     "norm",
     "packed_matmul",
-    "pad",
     "pool",
     "quantized_conv",
     "quantized_matmul",
     "recurrent",
     "reduce",
-    "resize",
-    "shuffle",
+    "shrink",
+    "softmax",
     "transpose",
 ]
 
@@ -68,14 +69,14 @@ def _windowed(node: Node, kernel: tuple[int, ...], rank: int) -> dict[str, objec
     }
 
 
-def conv(node: Node, weight_at: int = 1) -> _Found:
+def conv(node: Node, weight_at: int = 1, bias_at: int = 2) -> _Found:
     """A convolution, upwards or downwards."""
     weight = node.weight(weight_at)
     weight = weight if weight and len(weight) > 2 else None
     rank = _dims(len(weight) if weight else node.rank())
     attributes = _windowed(node, weight[2:] if weight else (), rank)
     attributes["groups"] = node.integer("group", 1)
-    attributes["bias"] = bool(node.name(8 if weight_at == 3 else 2))
+    attributes["bias"] = bool(node.name(bias_at))
     if weight:
         attributes["weight_shape"] = weight
     kind = "conv_transpose" if node.step.op_type == "ConvTranspose" else "conv"
@@ -84,13 +85,19 @@ def conv(node: Node, weight_at: int = 1) -> _Found:
 
 def quantized_conv(node: Node) -> _Found:
     """A convolution in integers, with a scale and a zero point behind each operand."""
-    op, attributes = conv(node, 3)
+    op, attributes = conv(node, 3, 8)
     return op, {**attributes, "quantized": True}
+
+
+def integer_conv(node: Node) -> _Found:
+    """A convolution in integers, with zero points and no bias."""
+    op, attributes = conv(node)
+    return op, {**attributes, "bias": False}
 
 
 def deform_conv(node: Node) -> _Found:
     """A convolution whose kernel is bent."""
-    _, attributes = conv(node)
+    _, attributes = conv(node, bias_at=3)
     return "deform_conv2d", attributes
 
 
@@ -181,13 +188,14 @@ _NORMS = {
 
 def norm(node: Node) -> _Found:
     """A normalisation with learned scales."""
-    attributes: dict[str, object] = {"eps": node.number("epsilon", 1e-5)}
+    skips = node.step.op_type.startswith("Skip")  # ONNX Runtime's, behind a sum
+    attributes: dict[str, object] = {"eps": node.number("epsilon", 1e-12 if skips else 1e-5)}
     if node.integer("num_groups", 0):
         attributes["num_groups"] = node.integer("num_groups", 0)
-    weight = node.weight(1)
+    weight = node.weight(2 if skips else 1)
     if weight:
         attributes["weight_shape"] = weight
-    if node.step.op_type.startswith("Skip"):
+    if skips:
         attributes["skip"] = True
     return _NORMS.get(node.step.op_type, "layer_norm"), attributes
 
@@ -246,12 +254,40 @@ _AXIS_OPS = {"Concat": "cat", "LogSoftmax": "log_softmax"}
 def axis(node: Node) -> _Found:
     """An operation along one axis."""
     op = node.step.op_type
-    return _AXIS_OPS.get(op, op.lower()), {"dim": node.integer("axis", -1 if "max" in op else 0)}
+    return _AXIS_OPS.get(op, op.lower()), {"dim": node.integer("axis", 0)}
+
+
+def softmax(node: Node) -> _Found:
+    """A softmax; before operator set 13 it runs over all axes from one on, as if they were one."""
+    op = node.step.op_type
+    name = _AXIS_OPS.get(op, op.lower())
+    if not 0 < node.step.opset < 13:
+        return name, {"dim": node.integer("axis", -1)}
+    along, rank = node.integer("axis", 1), node.rank()
+    told: dict[str, object] = {"dim": along}
+    if along not in (-1, rank - 1):
+        told["flattened"] = True
+    return name, told
 
 
 def flatten(node: Node) -> _Found:
-    """All axes from one on as one."""
-    return "flatten", {"start_dim": node.integer("axis", 1)}
+    """Two axes: those before one as one, and those from it on."""
+    along = node.integer("axis", 1)
+    return "flatten", {"start_dim": 1} if along == 1 else {"axis": along}
+
+
+def shrink(node: Node) -> _Found:
+    """A shrinking: what is small is zero, and the rest is moved towards it, or not."""
+    bias, threshold = node.number("bias", 0.0), node.number("lambd", 0.5)
+    if bias == 0:
+        return "hardshrink", {"lambd": threshold}
+    more = {} if bias == threshold else {"bias": bias}
+    return "softshrink", {"lambd": threshold, **more}
+
+
+def einsum(node: Node) -> _Found:
+    """A sum of products."""
+    return "einsum", {"equation": node.word("equation", "")}
 
 
 def transpose(node: Node) -> _Found:
@@ -278,41 +314,6 @@ def reduce(node: Node) -> _Found:
     if axes is not None:
         attributes["dim"] = axes
     return _REDUCTIONS.get(op, op.removeprefix("Reduce").lower()), attributes
-
-
-def pad(node: Node) -> _Found:
-    """A padding; PyTorch tells it from the last axis on, both ends of each."""
-    attributes: dict[str, object] = {"mode": node.word("mode", "constant")}
-    pads = node.numbers(1, "pads")
-    value = node.constant(2)
-    if value is not None and value.scalar is not None:
-        attributes["value"] = value.scalar
-    if pads is not None:
-        half = len(pads) // 2
-        ends = [(pads[i], pads[i + half]) for i in reversed(range(half))]
-        while len(ends) > 1 and ends[-1] == (0, 0):
-            ends.pop()
-        attributes["pad"] = tuple(int(n) for pair in ends for n in pair)
-    return "pad", attributes
-
-
-def resize(node: Node) -> _Found:
-    """A picture made larger or smaller."""
-    last = 1 if node.step.op_type == "Upsample" or len(node.step.reads) == 2 else 2
-    scales, sizes = node.numbers(last, "scales"), node.numbers(3)
-    attributes: dict[str, object] = {"mode": node.word("mode", "nearest")}
-    if scales:
-        attributes["scale_factor"] = scales[2:]
-    elif sizes:
-        attributes["size"] = sizes[2:]
-    return "interpolate", attributes
-
-
-def shuffle(node: Node) -> _Found:
-    """Channels laid out as a larger picture, or back."""
-    up = node.step.op_type == "DepthToSpace"
-    name = "upscale_factor" if up else "downscale_factor"
-    return "pixel_shuffle" if up else "pixel_unshuffle", {name: node.integer("blocksize", 1)}
 
 
 def held(node: Node) -> _Found:

@@ -12,7 +12,7 @@ from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN, symbols_of
 from netloft.onnx_graph.step import Step
 
-__all__ = ["Symbols", "settled"]
+__all__ = ["Symbols", "settled", "time_first"]
 
 _LONGEST = 80
 """Letters of a symbolic length that is kept."""
@@ -23,13 +23,14 @@ _OPEN = re.compile(r"unk__\d+")
 
 
 class Symbols:
-    """Lengths by name; the first axis of the first input is the batch."""
+    """Lengths by name; the first axis of the first input is the batch, or that behind time."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, timed: frozenset[str] = frozenset()) -> None:
         weights = {tensor.name for tensor in model.graph.initializer}
         given = [v for v in model.graph.input if v.name not in weights]
-        dims = given[0].type.tensor_type.shape.dim if given else ()
-        self._batch = str(dims[0].dim_param) if dims else ""
+        dims = list(given[0].type.tensor_type.shape.dim) if given else []
+        behind = len(dims) > 1 and given[0].name in timed and dims[0].dim_param != BATCH
+        self._batch = str(dims[int(behind)].dim_param) if dims else ""
 
     def length(self, dim: onnx.TensorShapeProto.Dimension) -> Dim:
         """Return a length as netloft writes it; `?` for one that is no sum of names."""
@@ -51,6 +52,25 @@ class Symbols:
         if name == self._batch:
             return BATCH
         return f"{name}_" if name == BATCH else name
+
+
+def time_first(model: onnx.ModelProto, steps: Sequence[Step]) -> frozenset[str]:
+    """Return the inputs whose first axis is time, since a recurrent layer reads it as such."""
+    source = {value.name: value.name for value in model.graph.input}
+    found: set[str] = set()
+    for step in steps:
+        before = source.get(step.reads[0]) if step.reads else None
+        if before is None or not step.gives:
+            continue
+        if step.op_type in _RECURRENT and step.values.get("layout", 0) == 0:
+            found.add(before)
+        elif step.op_type in _SAME_AXES:
+            source[step.gives[0]] = before
+    return frozenset(found)
+
+
+_RECURRENT = ("LSTM", "GRU", "RNN")
+_SAME_AXES = ("Identity", "Dropout", "Cast", "Relu", "Tanh", "Sigmoid", "LayerNormalization")
 
 
 def settled(infos: Mapping[str, TensorInfo], steps: Sequence[Step]) -> dict[str, TensorInfo]:

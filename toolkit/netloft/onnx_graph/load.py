@@ -6,6 +6,7 @@ has to be told precisely, and no weight beside it may be opened.
 
 from __future__ import annotations
 
+import math
 import mmap
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _MAX_FIELDS = 1_000_000
 
 _MAX_HEADER = 1 << 29
 """Bytes of a structure, weights aside."""
+
+_MAX_ELEMENTS = 1 << 62
+"""Elements of a weight."""
 
 _GRAPH, _FUNCTION = 7, 25  # field numbers of ModelProto
 _NODES = {_GRAPH: 1, _FUNCTION: 7}
@@ -59,6 +63,7 @@ def load_structure(path: Path) -> onnx.ModelProto:
             raise _too_large(path, f"{len(header):,} bytes beside its weights")
         model: onnx.ModelProto = onnx.ModelProto.FromString(header)
         _check_text(model)
+        _check_weights(model.graph, path)
     except (ValueError, DecodeError) as error:  # an empty file cannot be mapped
         raise InputError(
             f"{path} is no ONNX file: it is cut off, or holds something else",
@@ -85,6 +90,21 @@ def _check_size(path: Path) -> None:
                         raise _too_large(path, f"more than {MAX_NODES:,} nodes")
             if count > _MAX_FIELDS:
                 raise _too_large(path, f"more than {_MAX_FIELDS:,} parts")
+
+
+def _check_weights(graph: onnx.GraphProto, path: Path) -> None:
+    """Refuse sizes that no tensor has.
+
+    Raises:
+        InputError: A weight has a negative length, or more elements than there are addresses.
+    """
+    sparse = [part for tensor in graph.sparse_initializer for part in (tensor.values, tensor)]
+    for tensor in (*graph.initializer, *sparse):
+        lengths = [int(dim) for dim in tensor.dims]
+        if min(lengths, default=0) < 0 or math.prod(map(float, lengths)) > _MAX_ELEMENTS:
+            raise InputError(
+                f"a weight of {path} has an impossible size", remedy="write or download it again"
+            )
 
 
 def _check_text(message: Message) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netloft.graph.ops import family_of
-from netloft.onnx_graph import layers
+from netloft.onnx_graph import layers, resampling
 from netloft.onnx_graph.operands import Node
 from netloft.onnx_graph.step import cleaned
 
@@ -27,14 +27,14 @@ _NAMES: Mapping[str, str] = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish",
     "Mish": "mish", "Softplus": "softplus", "Softsign": "softsign", "PRelu": "prelu",
     "Selu": "selu", "HardSigmoid": "hardsigmoid", "Swish": "silu", "QuickGelu": "silu",
-    "BiasGelu": "gelu", "FastGelu": "gelu", "Shrink": "softshrink",
+    "BiasGelu": "gelu", "FastGelu": "gelu",
     "Reshape": "reshape", "Squeeze": "squeeze", "Unsqueeze": "unsqueeze", "Expand": "expand",
     "Tile": "repeat", "Slice": "getitem", "GatherElements": "gather", "GatherND": "gather_nd",
     "Shape": "size", "Size": "numel", "ReverseSequence": "flip", "Trilu": "trilu",
     "GridSample": "grid_sample", "AffineGrid": "affine_grid", "RoiAlign": "roi_align",
     "MaxRoiPool": "roi_pool", "CumSum": "cumsum", "Det": "det", "TopK": "topk",
     "NonMaxSuppression": "nms", "OneHot": "one_hot", "Range": "arange", "EyeLike": "eye",
-    "ConstantOfShape": "full", "NonZero": "nonzero", "Einsum": "einsum", "Unique": "unique",
+    "ConstantOfShape": "full", "NonZero": "nonzero", "Unique": "unique",
     "LRN": "local_response_norm", "LpNormalization": "normalize", "Constant": "constant",
 }  # fmt: skip
 
@@ -48,8 +48,8 @@ _QUIET: Mapping[str, str] = {
 
 _READ: Mapping[str, _Read] = {
     "Conv": layers.conv, "ConvTranspose": layers.conv, "FusedConv": layers.conv,
-    "NhwcConv": layers.conv, "ConvInteger": layers.conv, "QLinearConv": layers.quantized_conv,
-    "DeformConv": layers.deform_conv,
+    "NhwcConv": layers.conv, "ConvInteger": layers.integer_conv,
+    "QLinearConv": layers.quantized_conv, "DeformConv": layers.deform_conv,
     "Gemm": layers.gemm, "FusedGemm": layers.gemm,
     "MatMul": layers.matmul, "FusedMatMul": layers.matmul, "MatMulInteger": layers.matmul,
     "QLinearMatMul": layers.quantized_matmul, "MatMulNBits": layers.packed_matmul,
@@ -67,15 +67,16 @@ _READ: Mapping[str, _Read] = {
     "GroupQueryAttention": layers.attention, "QAttention": layers.attention,
     "Clip": layers.clip, "LeakyRelu": layers.leaky, "ThresholdedRelu": layers.leaky,
     "Elu": layers.leaky, "Celu": layers.leaky, "Gelu": layers.gelu,
-    "Softmax": layers.axis, "LogSoftmax": layers.axis, "Hardmax": layers.axis,
+    "Softmax": layers.softmax, "LogSoftmax": layers.softmax, "Hardmax": layers.softmax,
+    "Shrink": layers.shrink, "Einsum": layers.einsum,
     "Concat": layers.axis, "Split": layers.axis, "Flatten": layers.flatten,
     "ArgMax": layers.axis, "ArgMin": layers.axis, "Transpose": layers.transpose,
     "ReduceMean": layers.reduce, "ReduceSum": layers.reduce, "ReduceMax": layers.reduce,
     "ReduceMin": layers.reduce, "ReduceProd": layers.reduce, "ReduceL1": layers.reduce,
     "ReduceL2": layers.reduce, "ReduceLogSumExp": layers.reduce, "ReduceLogSum": layers.reduce,
     "ReduceSumSquare": layers.reduce,
-    "Pad": layers.pad, "Resize": layers.resize, "Upsample": layers.resize,
-    "DepthToSpace": layers.shuffle, "SpaceToDepth": layers.shuffle,
+    "Pad": resampling.pad, "Resize": resampling.resize, "Upsample": resampling.resize,
+    "DepthToSpace": resampling.shuffle, "SpaceToDepth": resampling.shuffle,
     "If": layers.held, "Loop": layers.held, "Scan": layers.held,
 }  # fmt: skip
 

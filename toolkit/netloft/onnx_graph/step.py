@@ -43,6 +43,7 @@ class Step:
         captured: Names that the graphs inside it read from outside.
         scope: The module calls around it.
         attributes: By name; those of a function's caller are put in.
+        opset: Version of the operator's set; 0 where the file does not say.
     """
 
     proto: onnx.NodeProto
@@ -51,6 +52,7 @@ class Step:
     scope: Scope = ()
     captured: tuple[str, ...] = ()
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
+    opset: int = 0
 
     @property
     def op_type(self) -> str:
@@ -61,6 +63,11 @@ class Step:
     def domain(self) -> str:
         """Where the operator is from; empty for ONNX's own."""
         return "" if self.proto.domain == "ai.onnx" else str(self.proto.domain)
+
+    @property
+    def overload(self) -> str:
+        """Which of several functions of one name is called."""
+        return str(getattr(self.proto, "overload", ""))
 
     @property
     def known(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,16 @@ from onnx import numpy_helper
 
 from netloft.errors import first_line
 from netloft.graph.annotation import TensorInfo
-from netloft.graph.dims import UNKNOWN
-from netloft.onnx_graph.lengths import Symbols, settled
+from netloft.graph.cost import at_batch
+from netloft.graph.dims import UNKNOWN, symbols_of
+from netloft.onnx_graph.lengths import Symbols, settled, time_first
 from netloft.onnx_graph.step import Step, cleaned
+from netloft.runtime.header import SMALL
 
-__all__ = ["NO_SHAPE", "Values", "dtype_name", "infer", "item_bits"]
+__all__ = ["LARGEST", "NO_SHAPE", "Values", "dtype_name", "infer", "item_bits", "sized"]
+
+LARGEST = 1 << 62
+"""Elements of a tensor; more are in no memory."""
 
 NO_SHAPE = TensorInfo((UNKNOWN,), "float32")
 """What is said of a value of which the file says nothing."""
@@ -76,18 +82,57 @@ def infer(
     flat = _flat(model, steps, known)
     note = ""
     try:
-        flat = onnx.shape_inference.infer_shapes(flat, strict_mode=False, data_prop=True)
+        flat = _inferred(flat)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         note = f"shapes are those that the file tells: {cleaned(first_line(error))}"
-    symbols = Symbols(model)
+    timed = time_first(model, steps)
+    symbols = Symbols(model, timed)
     told = [*flat.graph.input, *flat.graph.output, *flat.graph.value_info]
     infos = {v.name: _info(v.type, symbols) for v in told}
     for tensor in flat.graph.initializer:
         infos[tensor.name] = TensorInfo(tuple(tensor.dims), dtype_name(tensor.data_type))
-    infos = settled(infos, steps)
+    infos = {n: _possible(info) for n, info in settled(infos, steps).items()}
     weights = {tensor.name for tensor in model.graph.initializer}
     ends = [v.name for v in (*model.graph.input, *model.graph.output) if v.name not in weights]
-    return Values(infos, _batch([infos[name] for name in ends]), note)
+    batch = "dynamic" if timed else _batch([infos[name] for name in ends])
+    return Values(infos, batch, note)
+
+
+def _inferred(flat: onnx.ModelProto) -> onnx.ModelProto:
+    """Infer shapes, and from lengths that the network reads those that follow from them.
+
+    The second takes memory for each element of each vector, and is left out where these are long.
+    """
+    found: onnx.ModelProto = onnx.shape_inference.infer_shapes(flat, strict_mode=False)
+    if not any(node.op_type in ("Shape", "Size") for node in flat.graph.node):
+        return found
+    infos = (*found.graph.input, *found.graph.value_info, *found.graph.output)
+    shapes = [value.type.tensor_type.shape.dim for value in infos]
+    lengths = [int(shape[0].dim_value) for shape in shapes if len(shape) == 1]
+    lengths += [int(t.dims[0]) for t in found.graph.initializer if len(t.dims) == 1]
+    if sum(lengths) > _MAX_VECTORS:
+        return found
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(
+        found, strict_mode=False, data_prop=True
+    )
+    return inferred
+
+
+_MAX_VECTORS = 4_000_000
+"""Elements of all vectors of a file whose lengths are followed."""
+
+
+def sized(info: TensorInfo) -> TensorInfo:
+    """Return a shape whose open lengths are one."""
+    lengths = {name: 1 for dim in info.shape for name in symbols_of(dim)}
+    return TensorInfo(at_batch(info.shape, 1, lengths), info.dtype)
+
+
+def _possible(info: TensorInfo) -> TensorInfo:
+    """Return nothing for lengths that no tensor has."""
+    lengths = [int(dim) for dim in sized(info).shape]
+    fits = math.prod(map(float, lengths)) <= LARGEST and max(lengths, default=0) <= LARGEST
+    return info if fits else TensorInfo((UNKNOWN,), info.dtype)
 
 
 def _flat(
@@ -95,7 +140,8 @@ def _flat(
 ) -> onnx.ModelProto:
     """Return the model without functions: what is inferred of a function is not given back.
 
-    Constants that were worked out stand in it as weights, since not all of them are inferred.
+    Constants that were worked out stand in it as weights, since not all of them are inferred; so do
+    large constants, without their contents, which a function would copy into each of its calls.
     """
     flat = onnx.ModelProto()
     flat.CopyFrom(model)
@@ -107,6 +153,10 @@ def _flat(
                 numpy_helper.from_array(known[step.gives[0]], step.gives[0])
             )
             continue
+        tensor = _large(step)
+        if tensor is not None:
+            flat.graph.initializer.append(tensor)
+            continue
         node = flat.graph.node.add()
         node.CopyFrom(step.proto)
         node.input[:], node.output[:] = step.reads, step.gives
@@ -114,12 +164,26 @@ def _flat(
         for name, attribute in step.attributes.items():
             node.attribute.add().CopyFrom(attribute)
             node.attribute[-1].name = name
+    flat.ir_version = max(flat.ir_version, 4)  # before, all weights were inputs too
     domains = {entry.domain for entry in flat.opset_import}
     for entry in (e for function in model.functions for e in function.opset_import):
         if entry.domain not in domains:
             flat.opset_import.add(domain=entry.domain, version=entry.version)
             domains.add(entry.domain)
     return flat
+
+
+def _large(step: Step) -> onnx.TensorProto | None:
+    """Return a large constant as a weight that lies elsewhere."""
+    if step.op_type != "Constant" or not step.known or len(step.gives) != 1 or not step.gives[0]:
+        return None
+    held = [a.t for a in step.attributes.values() if a.type == onnx.AttributeProto.TENSOR]
+    if len(held) != 1 or held[0].ByteSize() <= SMALL:
+        return None
+    tensor = onnx.TensorProto(name=step.gives[0], data_type=held[0].data_type, dims=held[0].dims)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="elsewhere")
+    return tensor
 
 
 def _batch(infos: Sequence[TensorInfo]) -> str | int:

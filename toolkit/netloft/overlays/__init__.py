@@ -43,7 +43,7 @@ def make_overlay(kind: str, graph: Graph, inputs: Inputs | None = None) -> Overl
     """
     if kind not in OVERLAYS:
         raise UsageError(f"there is no overlay '{kind}'", remedy=f"give {', '.join(OVERLAYS)}")
-    if kind in (*RUN, "pass") and graph.capture.startswith("ONNX file"):
+    if kind in (*RUN, "pass") and graph.is_read:
         raise UsageError(
             f"the overlay '{kind}' runs the network, and the graph of an ONNX file is only read",
             remedy="give the module, or one of flops, params, memory, dtype",
