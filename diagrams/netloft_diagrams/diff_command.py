@@ -90,7 +90,7 @@ def diff(
         click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     elif not quiet:
         click.echo(found.text(), nl=False)
-    if not found.equal:
+    if not found.proven:
         raise SystemExit(1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from netloft.comparing.compare import Side
+from netloft.comparing.side import Side
 from netloft.comparing.difference import Change
 from netloft.comparing.entry import Entry
 from netloft.comparing.weights import Array
@@ -42,7 +42,7 @@ def explained(
 
 
 def _told(change: Change, found: _Reasons, back: _Reasons) -> Change:
-    if change.kind == "same":
+    if change.kind in ("same", "uncompared"):
         return change
     reason = found.of.get(change.a.position, "") if change.a else ""
     if not reason and change.b:
@@ -89,7 +89,7 @@ class _Reasons:
                 self._written_out(entry, new)
 
     def _folded(self, norm: Entry) -> None:
-        before = [self._here.entries[i] for i in norm.reads]
+        before = [self._here.entries[r.position] for r in norm.reads]
         if len(before) != 1 or before[0].position not in self._pairs:
             return
         layer = before[0]
@@ -124,7 +124,7 @@ class _Reasons:
 
     def _padded(self, pad: Entry) -> None:
         """A padding in zeros that the convolution behind it now does itself."""
-        readers = [e for e in self._here.entries if pad.position in e.reads]
+        readers = [e for e in self._here.entries if pad.position in [r.position for r in e.reads]]
         if len(readers) != 1 or readers[0].position not in self._pairs:
             return
         layer = readers[0]
