@@ -100,9 +100,7 @@ def _changes(left: Side, right: Side, pairs: Mapping[int, int]) -> Iterator[Chan
         yield from (Change("removed", gone, None) for gone in after.get(entry.position, ()))
 
 
-def _compared(
-    a: Entry, b: Entry, left: Side, right: Side, pairs: Mapping[int, int]
-) -> Compared:
+def _compared(a: Entry, b: Entry, left: Side, right: Side, pairs: Mapping[int, int]) -> Compared:
     if a.op == b.op == "input":
         ends = [
             [v for v in side.graph.inputs if v.node == entry.node[0]]
@@ -162,7 +160,7 @@ def _sources(entry: Entry, side: Side, known: Mapping[int, int]) -> Iterator[_So
     """Return what an operation reads, through what the other side does not have."""
     for read in entry.reads:
         while read.position not in known and len(side.entries[read.position].reads) == 1:
-            read = side.entries[read.position].reads[0]  # noqa: PLW2901 - it is followed up
+            read = side.entries[read.position].reads[0]
         if read.position not in known:
             if side.entries[read.position].reads:
                 yield _Source(-1)

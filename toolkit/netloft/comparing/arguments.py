@@ -190,6 +190,9 @@ def bound_arguments(node: fx.Node) -> dict[str, Any]:
     if getattr(target, "__module__", "") == "_operator":
         names = _OPERANDS if short in _BINARY else tuple(f"argument {i}" for i in range(9))
         return {**dict(zip(names, args, strict=False)), **kwargs}
+    names = _dispatched(short)
+    if names:  # functions that hide their names behind a choice of what they return
+        return {**dict(zip(names, args, strict=False)), **kwargs}
     found = None if isinstance(target, str) else _by_python(target, args, kwargs)
     tries = [args]
     if len(args) > 2 or (len(args) == 2 and not isinstance(args[1], tuple | list)):
@@ -200,6 +203,12 @@ def bound_arguments(node: fx.Node) -> dict[str, Any]:
         return {**{f"argument {i}": a for i, a in enumerate(args)}, **kwargs}
     rename = {"self": "input", "exponent": "other"}
     return {rename.get(key, key): value for key, value in found.items()}
+
+
+def _dispatched(name: str) -> tuple[str, ...]:
+    if name.startswith("max_pool"):
+        return ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    return ("input", "output_size") if name.startswith("adaptive_max_pool") else ()
 
 
 def _by_python(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -229,9 +238,7 @@ def _try(
     return dict(bound.arguments)
 
 
-def _by_schema(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any] | None:
+def _by_schema(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     for types, signature in _schemas(name):
         found = _try(signature, args, kwargs)
         if found is not None and all(_fits(types[k], v) for k, v in found.items()):

@@ -14,6 +14,7 @@ from netloft.graph.graph import Value
 
 __all__ = ["compare_ends", "compare_pair"]
 
+
 def compare_pair(a: Entry, b: Entry, left: Side, right: Side) -> Compared:
     """Return what differs between two operations, weights by their values."""
     rows: list[Row] = []
@@ -70,7 +71,9 @@ def _commuted(entry: Entry, named: Mapping[str, object]) -> Mapping[str, object]
 
 
 def _shared(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Row, ...]:
-    return _differing({k: v for k, v in a.items() if k in b}, {k: v for k, v in b.items() if k in a})
+    return _differing(
+        {k: v for k, v in a.items() if k in b}, {k: v for k, v in b.items() if k in a}
+    )
 
 
 def _differing(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Row, ...]:

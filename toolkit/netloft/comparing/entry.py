@@ -16,6 +16,7 @@ from netloft.comparing.wiring import Read, Wiring, is_part
 from netloft.graph.annotation import Annotation, Source
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph
+from netloft.graph.ops import writes
 from netloft.onnx_graph import WEIGHTS
 from netloft.passes.affine import Affine
 
@@ -116,7 +117,7 @@ class _Entries:
         self._at: dict[fx.Node, int] = {}
         self._wiring = Wiring(graph, self._at)
         for node, record in graph:
-            if record.value is None and record.op != "output":
+            if record.value is None and record.op != "output" and not self._writes(node):
                 continue
             if record.family == "parameter" and node.users and all(_owns(u) for u in node.users):
                 continue
@@ -125,6 +126,10 @@ class _Entries:
             else:
                 self._at[node] = len(self.found)
                 self.found.append(self._entry(node, record))
+
+    def _writes(self, node: fx.Node) -> bool:
+        """Tell of what gives nothing and writes into a value, as `y[0] = 1` does."""
+        return self._graph.file is None and writes(node, self._graph.module)
 
     def _join(self, node: fx.Node) -> None:
         """Count a node to the entry of what it reads first."""

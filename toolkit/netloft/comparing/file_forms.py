@@ -118,9 +118,7 @@ def _clip(wants: Wants) -> Form:
     ends = [_get(wants, "min"), _get(wants, "max")]
     if wants.record.op == "relu6":
         ends = [0.0, 6.0]
-    return Form(
-        {"min": plain("", ends[0]), "max": plain("", ends[1])}, whole=_operands(wants) == 1
-    )
+    return Form({"min": plain("", ends[0]), "max": plain("", ends[1])}, whole=_operands(wants) == 1)
 
 
 def _one(name: str) -> Callable[[Wants], Form]:

@@ -7,7 +7,6 @@ file's record does not hold, the form is partial, and two of these are not calle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import fx

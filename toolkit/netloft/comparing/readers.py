@@ -21,7 +21,9 @@ class Readers:
             for name in dict.fromkeys((*step.reads, *step.captured)):
                 self._of.setdefault(name, []).append(step)
 
-    def attribute(self, names: Sequence[str], op_type: str, name: str, otherwise: int) -> int | None:
+    def attribute(
+        self, names: Sequence[str], op_type: str, name: str, otherwise: int
+    ) -> int | None:
         """Return a number of the one node of a kind that reads some tensors; else None.
 
         Args:

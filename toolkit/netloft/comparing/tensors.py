@@ -65,7 +65,9 @@ def _loose(role: str, entry: Entry, left: Side, right: Side) -> bool:
 
 def _one_sided(role: str, a: Entry, b: Entry, left: Side, right: Side) -> Compared:
     """Look for a weight that one side alone has as a tensor."""
-    owner, side, other, far = (a, left, b, right) if role in dict(a.weights) else (b, right, a, left)
+    owner, side, other, far = (
+        (a, left, b, right) if role in dict(a.weights) else (b, right, a, left)
+    )
     name = dict(owner.weights)[role]
     shape = side.weights.shape(name)
     if far.is_file and not side.is_file and np.prod(shape) == 1 and other.numbers:
