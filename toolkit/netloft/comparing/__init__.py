@@ -148,6 +148,8 @@ class _Source:
 
     def ranked(self) -> _Source:
         """Count results among those that are read, as files do; these know no writes in place."""
+        if self.written != -1:
+            return _Source(-1)
         at = (self.parts.index(self.part),) if len(self.parts) > 1 else ()
         return _Source(self.position, at)
 

@@ -32,9 +32,8 @@ def _arguments(a: Entry, b: Entry, left: Side, right: Side) -> Compared:
     if left.is_file and right.is_file:
         return _in_files(a, b)
     old, new = a.arguments, b.arguments
-    types = (("type", *(", ".join(e.types) for e in (a, b))),) if a.types != b.types else ()
-    if old and new and types and a.op == b.op:
-        return Compared(types)
+    if old and new and a.types != b.types and a.op == b.op:
+        return Compared((("type", ", ".join(a.types), ", ".join(b.types)),))
     if old and new and old.spelling == new.spelling:
         rows = _differing(_commuted(a, old.named), _commuted(b, new.named))
         return Compared(rows, whole=bool(rows) or (old.complete and new.complete))

@@ -12,7 +12,7 @@ from netloft.comparing.entry import Entry
 from netloft.comparing.idle import does_nothing
 from netloft.comparing.side import Side
 from netloft.comparing.weights import Array
-from netloft.comparing.written_out import WRITTEN_OUT, parts_of
+from netloft.comparing.written_out import parts_of, written_as
 
 __all__ = ["explained"]
 
@@ -196,9 +196,8 @@ class _Reasons:
         """Layers that the file has as another one, or as one and some more."""
         for here, there in self._pairs.items():
             entry, other = self._here.entries[here], self._there.entries[there]
-            if entry.op in WRITTEN_OUT and (
-                entry.op == other.op or other.op in WRITTEN_OUT[entry.op]
-            ):
+            allowed = written_as(entry)
+            if allowed and other.op in {entry.op, *allowed}:
                 free = [e for e in new if e.position not in self.parts]
                 parts = parts_of(entry, self._here, self._pairs, free)
                 parts = [e for e in parts if not e.path or e.path == other.path]

@@ -21,7 +21,8 @@ class Read(NamedTuple):
         position: Of the entry that gives it.
         part: Which of the entry's results it is; empty where it has one.
         parts: All of its results that are read, in order.
-        written: Position of the entry that wrote over it last; -1 where none did.
+        written: Position of the entry that wrote over a part of it last; -1 where none did. One
+            that wrote over all of it is what is read.
     """
 
     position: int
@@ -36,6 +37,7 @@ class Wiring:
     def __init__(self, graph: Graph, at: Mapping[fx.Node, int]) -> None:
         self._at = at
         self._order: dict[fx.Node, int] = {}
+        self._wholly: set[fx.Node] = set()
         self._writers: list[tuple[int, fx.Node, frozenset[int]]] = []
         for i, (node, record) in enumerate(graph):
             self._order[node] = i
@@ -44,6 +46,8 @@ class Wiring:
                 known = first.meta.get("netloft") if isinstance(first, fx.Node) else None
                 memory = known.memory if isinstance(known, Annotation) else record.memory
                 self._writers.append((i, node, frozenset(memory)))
+                if record.op != "setitem" and "out" not in node.kwargs:
+                    self._wholly.add(node)
 
     def reads(self, node: fx.Node) -> tuple[Read, ...]:
         """Return what a node reads, in order; what is read twice is there twice."""
@@ -51,18 +55,29 @@ class Wiring:
         for operand in operands(node):
             if operand in self._at:
                 parts = _parts(_giver(operand)) if _part(operand) else ()
-                written = self._written(operand, node)
-                found.append(Read(self._at[operand], _part(operand), parts, written))
+                writer = self._writer(operand, node)
+                if writer is None:
+                    found.append(Read(self._at[operand], _part(operand), parts))
+                elif self._root(writer) is self._root(operand):  # all of it was written over
+                    found.append(Read(self._at[writer]))
+                else:
+                    found.append(Read(self._at[operand], _part(operand), parts, self._at[writer]))
         return tuple(found)
 
-    def _written(self, operand: fx.Node, reader: fx.Node) -> int:
+    def _root(self, node: fx.Node) -> fx.Node:
+        """Return the value that a node wrote over, and all of it."""
+        while node in self._wholly:
+            node = node.all_input_nodes[0]
+        return node
+
+    def _writer(self, operand: fx.Node, reader: fx.Node) -> fx.Node | None:
         """Return the last that wrote over an operand between its making and its reading."""
         record = operand.meta.get("netloft")
         memory = set(record.memory) if isinstance(record, Annotation) else set()
-        last = -1
+        last = None
         for i, writer, written in self._writers:
             if self._order[operand] < i < self._order[reader] and memory & written:
-                last = self._at.get(writer, last)
+                last = writer if writer in self._at else last
         return last
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from netloft.comparing.entry import Entry
 from netloft.comparing.side import Side
 
-__all__ = ["WRITTEN_OUT", "parts_of"]
+__all__ = ["WRITTEN_OUT", "parts_of", "written_as"]
 
 _MOVES = "reshape permute expand slice split cat identity to parameter"
 _SUMS = "add sub mul div sqrt pow reciprocal neg abs sum mean max maximum minimum clamp norm where"
@@ -19,12 +19,13 @@ WRITTEN_OUT: Mapping[str, frozenset[str]] = {
          f"linear matmul softmax scaled_dot_product_attention isnan eq and or not {_SUMS}"),
         ("transformer_encoder_layer transformer_decoder_layer transformer transformer_encoder "
          "transformer_decoder shifted_window_attention shifted_window_attention_v2",
-         "linear matmul softmax layer_norm relu gelu erf scaled_dot_product_attention roll isnan eq "
-         f"and or not {_SUMS}"),
+         "linear matmul softmax layer_norm relu gelu erf scaled_dot_product_attention roll isnan "
+         f"eq and or not {_SUMS}"),
         ("lstm gru rnn lstm_cell gru_cell rnn_cell",
          f"lstm gru rnn linear matmul sigmoid tanh relu {_SUMS}"),
         ("flip roll stack hstack vstack narrow unbind repeat repeat_interleave tile masked_fill "
          "tril triu fold unfold channel_shuffle meshgrid", "flip gather trilu where mul"),
+        ("setitem index_put masked_scatter slice_scatter", "where mul add scatter ScatterND"),
         ("einsum bilinear tensordot", f"einsum matmul linear {_SUMS}"),
         ("glu", "sigmoid mul"), ("pow rsqrt square", _SUMS),
         ("std var norm normalize cosine_similarity logsumexp max min",
@@ -36,13 +37,22 @@ WRITTEN_OUT: Mapping[str, frozenset[str]] = {
          f"{_SUMS}"),
         ("layer_norm group_norm instance_norm rms_norm batch_norm local_response_norm",
          f"layer_norm group_norm instance_norm rms_norm batch_norm {_SUMS}"),
-        ("gelu silu mish softmin hardswish hardsigmoid log_sigmoid logsigmoid tanhshrink softshrink "
-         "hardshrink threshold", f"sigmoid softmax erf tanh exp log softplus gt lt {_SUMS}"),
+        ("gelu silu mish softmin hardswish hardsigmoid log_sigmoid logsigmoid tanhshrink "
+         "softshrink hardshrink threshold",
+         f"sigmoid softmax erf tanh exp log softplus gt lt {_SUMS}"),
         ("interpolate pixel_shuffle pixel_unshuffle grid_sample", f"matmul linear {_SUMS}"),
     )
     for op in ops.split()
 }  # fmt: skip
 """Operations, spelled alike, by what they may be written out as."""
+
+
+def written_as(entry: Entry) -> frozenset[str]:
+    """Return what an operation may be written out as; nothing for one that never is."""
+    told = entry.arguments
+    if entry.op in ("add", "sub") and told is not None and "alpha" in told.named:
+        return frozenset(("add", "sub", "mul"))
+    return WRITTEN_OUT.get(entry.op, frozenset())
 
 
 def parts_of(
@@ -59,7 +69,7 @@ def parts_of(
         pairs: What is the same on the other side.
         new: What the other side alone has.
     """
-    allowed = [e for e in new if e.op in WRITTEN_OUT.get(entry.op, ())]
+    allowed = [e for e in new if e.op in written_as(entry)]
     if entry.is_layer and entry.path:
         inside = f"{entry.path}."
         own = [e for e in allowed if e.path == entry.path or e.path.startswith(inside)]
@@ -73,6 +83,8 @@ def parts_of(
     for reader in here.entries:
         for read in reader.reads:
             readers.setdefault(read.position, []).append(reader.position)
+            if read.written >= 0:
+                readers.setdefault(read.written, []).append(reader.position)
     behind = _around(entry, readers, known)
     first = max((pairs[p] for p in before), default=-1)
     last = min((pairs[p] for p in behind), default=-1)
