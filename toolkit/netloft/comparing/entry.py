@@ -141,7 +141,11 @@ class _Entries:
         self._at[node] = position
         numbers = (*owner.numbers, *self._numbers(node, owner.family))
         self.found[position] = replace(
-            owner, node=(*owner.node, node.name), weights=weights, numbers=numbers
+            owner,
+            node=(*owner.node, node.name),
+            weights=weights,
+            numbers=numbers,
+            exact=_both(owner.exact, node.meta.get(EXACT)),
         )
 
     def _numbers(self, node: fx.Node, family: str) -> tuple[float, ...]:
@@ -215,6 +219,10 @@ class _Entries:
             name = names.get(parameter, "")
             role = own.get(name, name if name in _ROLES else f"weight {i}" if i else "weight")
             yield role, str(parameter.target)
+
+
+def _both(one: Hashable, other: Hashable) -> Hashable:
+    return one if other is None else (one, other)
 
 
 def _op(node: fx.Node, record: Annotation) -> str:

@@ -18,6 +18,7 @@ from netloft.comparing.readers import Readers
 from netloft.errors import InputError
 from netloft.graph.graph import Graph
 from netloft.onnx_graph.flatten import flatten
+from netloft.onnx_graph.step import Step
 
 __all__ = ["Gap", "Weights", "gap"]
 
@@ -124,6 +125,20 @@ def _numpy(tensor: torch.Tensor) -> Array:
     return plain.numpy()
 
 
+def _constant(step: Step) -> onnx.TensorProto | None:
+    """Return what a constant holds, as a tensor or as a list of numbers."""
+    for name, attribute in step.attributes.items():
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            return attribute.t
+        if name in ("value_float", "value_floats"):
+            floats = attribute.f if name == "value_float" else list(attribute.floats)
+            return numpy_helper.from_array(np.asarray(floats, np.float32))
+        if name in ("value_int", "value_ints"):
+            ints = attribute.i if name == "value_int" else list(attribute.ints)
+            return numpy_helper.from_array(np.asarray(ints, np.int64))
+    return None
+
+
 class _File:
     """The tensors of an ONNX file; those beside it must lie in its folder."""
 
@@ -138,9 +153,9 @@ class _File:
         self._tensors: dict[str, onnx.TensorProto] = {t.name: t for t in model.graph.initializer}
         steps = flatten(model)
         for step in steps:  # a value of a function has a name of its own for each call
-            value = step.attributes.get("value") if step.op_type == "Constant" else None
-            if value is not None and value.type == onnx.AttributeProto.TENSOR and step.gives:
-                self._tensors.setdefault(step.gives[0], value.t)
+            value = _constant(step) if step.op_type == "Constant" and step.gives else None
+            if value is not None:
+                self._tensors.setdefault(step.gives[0], value)
         opsets = [s.version for s in model.opset_import if s.domain in ("", "ai.onnx")]
         self.readers = Readers(steps, max(opsets, default=0))
 
