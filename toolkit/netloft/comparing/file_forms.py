@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from netloft.comparing.form import COMMUTES, Form, Wants, known
+from netloft.comparing.form import COMMUTES, Form, Wants, known, pooled
 from netloft.comparing.plain import plain
 from netloft.graph.annotation import TensorInfo
 from netloft.onnx_graph import WEIGHTS
@@ -82,8 +82,9 @@ def _pool(wants: Wants) -> Form:
     if wants.record.op.startswith("avg"):
         counts = bool(_get(wants, "count_include_pad", False))
         facts["count_include_pad"] = counts or facts["padding"] == 0
-    ceiling = facts["ceil_mode"] and wants.record.op.startswith("avg")
-    return Form(facts, whole=facts["padding"] != "same" and not ceiling)
+    if facts["padding"] == "same":
+        return Form({"kernel_size": facts["kernel_size"]}, whole=False)
+    return pooled(wants, facts)
 
 
 def _global(wants: Wants) -> Form:

@@ -12,7 +12,7 @@ from netloft.graph.annotation import Annotation
 from netloft.graph.graph import Graph
 from netloft.onnx_graph.stand_in import Operation
 
-__all__ = ["COMMUTES", "Form", "Shape", "Wants", "even_padding", "known"]
+__all__ = ["COMMUTES", "Form", "Shape", "Wants", "even_padding", "known", "pooled"]
 
 Shape = tuple[object, ...] | None
 
@@ -87,3 +87,23 @@ def even_padding(kernel: object, dilation: object) -> object:
         return None
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=False)]
     return None if any(n % 2 for n in total) else tuple(n // 2 for n in total)
+
+
+def pooled(wants: Wants, facts: dict[str, object]) -> Form:
+    """Return the form of a pooling, from its window, its padding and how it rounds.
+
+    A largest value does not see what is padded: where windows begin and how many there are says
+    all. An average may count it, and at a rounded end spellings count differently.
+    """
+    padding, rounds_up = facts["padding"], facts.pop("ceil_mode")
+    rank = int(wants.record.op[-2])
+    is_even = not (isinstance(padding, tuple) and len(padding) == 2 * rank)
+    if wants.record.op.startswith("avg"):
+        if rounds_up or not is_even:
+            del facts["padding"], facts["count_include_pad"]
+            return Form(facts, whole=False)
+        return Form(facts)
+    if isinstance(padding, tuple) and not is_even:
+        begins = padding[:rank]
+        facts["padding"] = begins[0] if len(set(begins)) == 1 else begins
+    return Form({**facts, "shape": wants.shape}, whole=known(wants.shape))

@@ -13,7 +13,7 @@ from torch import fx
 
 from netloft.comparing.arguments import Arguments
 from netloft.comparing.file_forms import FILE_FORMS
-from netloft.comparing.form import COMMUTES, Form, Shape, Wants, even_padding
+from netloft.comparing.form import COMMUTES, Form, Shape, Wants, even_padding, pooled
 from netloft.comparing.form import known as known_shape
 from netloft.comparing.plain import plain
 from netloft.comparing.readers import Readers
@@ -64,6 +64,7 @@ def _rank(node: fx.Node) -> int:
 _SPELLING = (
     "affine", "elementwise_affine", "transposed", "bias", "track_running_stats", "padding_around",
     "min_value", "max_value", "num_channels", "num_parameters", "training",
+    "num_embeddings", "embedding_dim", "norm_type", "padding_idx", "scale_grad_by_freq", "sparse",
 )  # fmt: skip
 
 
@@ -167,10 +168,8 @@ def _pool(wants: Wants, told: _Told) -> Form:
     if wants.record.op.startswith("avg"):
         counts = bool(told.take("count_include_pad", otherwise=True))
         facts["count_include_pad"] = counts or facts["padding"] == 0
-    if told.take("return_indices"):
-        return Form(facts, whole=False)
-    # at an odd end a ceiling counts what lies outside differently
-    return Form(facts, whole=not (facts["ceil_mode"] and wants.record.op.startswith("avg")))
+    form = pooled(wants, facts)
+    return Form(form.facts, whole=form.whole and not told.take("return_indices"))
 
 
 def _adaptive(wants: Wants, told: _Told) -> Form:

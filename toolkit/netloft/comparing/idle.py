@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloft.comparing.entry import Entry
 from netloft.comparing.side import Side
+from netloft.errors import InputError
 
 __all__ = ["does_nothing"]
 
@@ -24,20 +25,22 @@ _WITH_MODES = 7
 
 def does_nothing(entry: Entry, side: Side) -> bool:
     """Tell whether an operation gives what it is given: a dropout, an identity, a wider cast."""
+    if entry.op == "cat":
+        return len(entry.reads) == 1 and not entry.weights and not entry.reads[0].parts
     if entry.op == "to":
         return _widens(entry, side)
     if entry.arguments is not None:
         trains = any(entry.arguments.named.get(name) is True for name in ("training", "train"))
         return entry.arguments.spelling in _PLAIN and not trains
-    node = side.graph.node(entry.node[0])
     if entry.op == "identity":
         return True
     readers = side.weights.readers
     if entry.op != "dropout" or readers is None or readers.opset < _WITH_MODES:
         return False
-    # the rate, then whether it trains: a rate that is left out is not among them
-    more = node.args[1:]
-    return len(more) <= 1 and all(type(a) is float and 0 <= a < 1 for a in more)
+    try:
+        return not any(bool(side.weights[name].any()) for name in readers.modes())
+    except InputError:
+        return False  # it is worked out when the file is run
 
 
 def _widens(entry: Entry, side: Side) -> bool:

@@ -40,6 +40,11 @@ class Readers:
         }
         return int(found.pop()) if len(found) == 1 else None
 
+    def modes(self) -> list[str]:
+        """Return the operands that tell dropouts whether they train."""
+        steps = {id(s): s for found in self._of.values() for s in found if s.op_type == "Dropout"}
+        return [s.reads[2] for s in steps.values() if len(s.reads) > 2 and s.reads[2]]
+
     def turned(self, name: str) -> bool | None:
         """Tell whether a matrix stands as (inputs, outputs); None where that is not clear."""
         found = self._turned(name, 8)

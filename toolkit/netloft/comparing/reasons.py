@@ -99,7 +99,7 @@ class _Reasons:
     def look(self, gone: list[Entry], new: list[Entry]) -> None:
         """Find reasons for what the other side does not have."""
         for entry in gone:
-            if entry.family == "identity":
+            if entry.family == "identity" or (entry.op == "cat" and len(entry.reads) == 1):
                 if does_nothing(entry, self._here):
                     self.of[entry.position] = _Reason("does nothing when a network is evaluated")
             elif entry.op == "batch_norm" and self._folded(entry):
@@ -131,7 +131,9 @@ class _Reasons:
     def _is_fold(self, norm: Entry, layer: Entry, other: Entry) -> bool:
         weights = self._here.weights
         own, folded, scales = dict(layer.weights), dict(other.weights), dict(norm.weights)
-        if not {"weight"} <= set(own) or not {"weight", "bias"} <= set(folded):
+        if "weight" not in own or "weight" not in folded:
+            return False
+        if "bias" not in folded and len(other.numbers) != 1:
             return False
         if not {"running_mean", "running_var"} <= set(scales):
             return False
@@ -148,8 +150,9 @@ class _Reasons:
         shape = [1] * weight.ndim
         shape[axis] = -1
         results = (weight * scale.reshape(shape), (bias - mean) * scale + shift)
-        names = (folded["weight"], folded["bias"])
+        names = [folded[role] for role in ("weight", "bias") if role in folded]
         given = [_wide(self._there.weights[name]) for name in names]
+        given += [np.asarray(other.numbers)] if len(given) < 2 else []
         return all(_close(x, y) for x, y in zip(results, given, strict=True))
 
     def _padded(self, pad: Entry) -> None:
@@ -200,7 +203,7 @@ class _Reasons:
             if allowed and other.op in {entry.op, *allowed}:
                 free = [e for e in new if e.position not in self.parts]
                 parts = parts_of(entry, self._here, self._pairs, free)
-                parts = [e for e in parts if not e.path or e.path == other.path]
+                parts = [e for e in parts if e.op == "parameter" or e.path in ("", other.path)]
                 if parts or entry.op != other.op:
                     covers = ("operation", "module", "weight", "bias")
                     self.of[here] = _Reason(_out(len(parts) + 1, other), covers, whole=False)

@@ -35,11 +35,12 @@ WRITTEN_OUT: Mapping[str, frozenset[str]] = {
          "adaptive_max_pool2d adaptive_max_pool3d",
          "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d matmul linear "
          f"{_SUMS}"),
-        ("layer_norm group_norm instance_norm rms_norm batch_norm local_response_norm",
+        ("local_response_norm", f"avg_pool1d avg_pool2d avg_pool3d pad {_SUMS}"),
+        ("layer_norm group_norm instance_norm rms_norm batch_norm",
          f"layer_norm group_norm instance_norm rms_norm batch_norm {_SUMS}"),
         ("gelu silu mish softmin hardswish hardsigmoid log_sigmoid logsigmoid tanhshrink "
          "softshrink hardshrink threshold",
-         f"sigmoid softmax erf tanh exp log softplus gt lt {_SUMS}"),
+         f"sigmoid softmax erf tanh exp log softplus gt lt ge le {_SUMS}"),
         ("interpolate pixel_shuffle pixel_unshuffle grid_sample", f"matmul linear {_SUMS}"),
     )
     for op in ops.split()
@@ -52,6 +53,8 @@ def written_as(entry: Entry) -> frozenset[str]:
     told = entry.arguments
     if entry.op in ("add", "sub") and told is not None and "alpha" in told.named:
         return frozenset(("add", "sub", "mul"))
+    if entry.op.startswith("avg_pool") and told is not None and told.named.get("ceil_mode"):
+        return frozenset((entry.op, "mul", "parameter", "pad"))
     return WRITTEN_OUT.get(entry.op, frozenset())
 
 
@@ -73,8 +76,9 @@ def parts_of(
     if entry.is_layer and entry.path:
         inside = f"{entry.path}."
         own = [e for e in allowed if e.path == entry.path or e.path.startswith(inside)]
-        if own:
-            return own
+        if own:  # with the numbers that they read, which stand right before them
+            span = range(own[0].position - 1, own[-1].position)
+            return [e for e in allowed if e in own or (e.op == "parameter" and e.position in span)]
     known = pairs.keys() - {entry.position}
     before = _around(
         entry, {e.position: [r.position for r in e.reads] for e in here.entries}, known
