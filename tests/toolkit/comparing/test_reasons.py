@@ -150,7 +150,7 @@ def test_a_quantisation_is_not_explained(tmp_path: Path) -> None:
     assert len(diff(path, bare).unexplained) == 2
 
 
-def gemm(folder: Path, weight: np.ndarray[Any, Any], **attributes: int) -> Path:
+def gemm(folder: Path, weight: np.ndarray[Any, Any], **attributes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     node = helper.make_node("Gemm", ["x", "w"], ["y"], **attributes)
     x, y = tensor("x", [2, 4]), tensor("y", [2, 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,102 @@ def test_a_module_and_its_own_file_and_that_of_another(name: str, tmp_path: Path
     (tmp_path / "other").mkdir()
     found = diff(graph, exported(two, tmp_path / "other"))
     assert not found.proven, found.text()
+
+
+OWN: dict[str, Callable[[], nn.Module]] = {
+    "same": lambda: nn.Conv2d(4, 4, 3, padding="same"),
+    "valid": lambda: nn.Conv2d(4, 4, 3, padding="valid"),
+    "reflecting": lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+    "grouped": lambda: nn.Conv2d(4, 4, 3, groups=4),
+    "transposed": lambda: nn.ConvTranspose2d(4, 4, 3, 2, output_padding=1),
+    "one channel": lambda: nn.Conv2d(4, 1, 1),
+    "linear": lambda: nn.Linear(8, 8),
+    "one output": lambda: nn.Linear(8, 1),
+    "folded": lambda: nn.Sequential(nn.Conv2d(4, 1, 1), nn.BatchNorm2d(1)),
+    "padded": lambda: nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3)),
+    "batch norm": lambda: nn.BatchNorm2d(4),
+    "layer norm": lambda: nn.LayerNorm(8),
+    "bare layer norm": lambda: nn.LayerNorm((8, 8), elementwise_affine=False),
+    "group norm": lambda: nn.GroupNorm(2, 4),
+    "instance norm": lambda: nn.InstanceNorm2d(4, affine=True),
+    "rms norm": lambda: nn.RMSNorm(8),
+    "response norm": lambda: nn.LocalResponseNorm(2),
+    "prelu": nn.PReLU,
+    "slopes": lambda: nn.PReLU(4),
+    "relu6": nn.ReLU6,
+    "hardtanh": nn.Hardtanh,
+    "hardswish": nn.Hardswish,
+    "hardsigmoid": nn.Hardsigmoid,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "selu": nn.SELU,
+    "celu": nn.CELU,
+    "softplus": nn.Softplus,
+    "log softmax": lambda: nn.LogSoftmax(1),
+    "log sigmoid": nn.LogSigmoid,
+    "softshrink": nn.Softshrink,
+    "hardshrink": nn.Hardshrink,
+    "max pool": lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
+    "average pool": lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+    "global pool": lambda: nn.AdaptiveAvgPool2d(1),
+    "adaptive": lambda: nn.AdaptiveAvgPool2d(3),
+    "adaptive max": lambda: nn.AdaptiveMaxPool2d(2),
+    "constant pad": lambda: nn.ConstantPad2d(1, 3.0),
+    "replication pad": lambda: nn.ReplicationPad2d(2),
+    "nearest": lambda: nn.Upsample(scale_factor=2),
+    "bilinear": lambda: nn.UpsamplingBilinear2d(scale_factor=2),
+    "shuffle": lambda: nn.PixelShuffle(2),
+    "unshuffle": lambda: nn.PixelUnshuffle(2),
+    "unfold": lambda: nn.Unfold(2),
+    "flatten": lambda: nn.Flatten(2),
+    "dropout": nn.Dropout,
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_no_layer_differs_from_its_own_file_without_a_reason(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(OWN[name](), nn.ReLU()).eval()
+    graph = graph_of(module)
+    write_onnx(graph, module, {"input": X}, tmp_path / "net.onnx", prove=False)
+    for found in (diff(graph, tmp_path / "net.onnx"), diff(tmp_path / "net.onnx", graph)):
+        assert not found.unexplained, found.text()
+
+
+def weights_of(found: nn.Module) -> list[str]:
+    held = [*found.named_parameters(), *found.named_buffers()]
+    return [name for name, value in held if value.is_floating_point()]
+
+
+@pytest.mark.parametrize("name", [n for n, make in OWN.items() if weights_of(make())])
+def test_one_number_of_a_weight_is_seen_in_a_file_too(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(OWN[name](), nn.ReLU()).eval()
+    write_onnx(graph_of(module), module, {"input": X}, tmp_path / "net.onnx", prove=False)
+    for weight in weights_of(module):
+        other = copy.deepcopy(module)
+        with torch.no_grad():
+            other.state_dict()[weight].view(-1)[-1:] += 0.5
+        assert diff(graph_of(module), graph_of(other)).unexplained
+        found = diff(graph_of(other), tmp_path / "net.onnx")
+        assert found.unexplained or not found.proven
+        if not any(change.reason.startswith("written out") for change in found.changes):
+            assert found.unexplained, found.text()
+
+
+def test_what_is_not_compared_is_told_and_counted(tmp_path: Path) -> None:
+    def one(s: Any, x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+    found = diff(graph_of(Held(one)), exported(one, tmp_path))
+    assert (found.equal, found.proven, found.counts["uncompared"]) == (True, False, 1)
+    first, line, _ = found.text().split("\n")
+    assert first.endswith(
+        "removed, 1 not compared: their arguments have no common form; "
+        "netloft verify compares results"
+    )
+    assert line.startswith("? ")
+    assert line.endswith(": not compared")
+    facts = found.to_json()
+    assert (facts["equal"], facts["proven"]) == (True, False)
+    assert [c["compared"] for c in facts["changes"]] == [False]

@@ -53,6 +53,9 @@ def written_as(entry: Entry) -> frozenset[str]:
     told = entry.arguments
     if entry.op in ("add", "sub") and told is not None and "alpha" in told.named:
         return frozenset(("add", "sub", "mul"))
+    if entry.family == "conv" and told is not None:
+        around = told.named.get("padding_mode", "zeros") != "zeros"
+        return frozenset((entry.op, "pad")) if around else frozenset()
     if entry.op.startswith("avg_pool") and told is not None and told.named.get("ceil_mode"):
         return frozenset((entry.op, "mul", "parameter", "pad"))
     return WRITTEN_OUT.get(entry.op, frozenset())
