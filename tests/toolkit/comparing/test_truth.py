@@ -134,6 +134,27 @@ PAIRS: dict[str, tuple[Do, Do]] = {
         lambda s, x: (lambda p: p[0] * p[1].sigmoid())(x.chunk(2, 1)),
         lambda s, x: (lambda p: p[1] * p[0].sigmoid())(x.chunk(2, 1)),
     ),
+    "lengths": (
+        lambda s, x: (lambda p: p[0].sum(1) * p[1].sum(1))(x.split([1, 3], 1)),
+        lambda s, x: (lambda p: p[0].sum(1) * p[1].sum(1))(x.split([3, 1], 1)),
+    ),
+    "new axis": (lambda s, x: x[:, None], lambda s, x: x[:, :, None]),
+    "index": (lambda s, x: x[..., 0], lambda s, x: x[..., 1]),
+    "sort": (lambda s, x: x.sort(1)[0], lambda s, x: x.sort(1, descending=True)[0]),
+    "rounding": (
+        lambda s, x: torch.div(x, 2, rounding_mode="floor"),
+        lambda s, x: torch.div(x, 2, rounding_mode="trunc"),
+    ),
+    "attention": (
+        lambda s, x: F.scaled_dot_product_attention(x, x, x),
+        lambda s, x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    ),
+    "softplus": (lambda s, x: F.softplus(x, 2), lambda s, x: F.softplus(x, 1)),
+    "clamp_min": (lambda s, x: x.clamp_min(0.5), lambda s, x: x.clamp_max(0.5)),
+    "clamp by": (
+        lambda s, x: torch.clamp(x, s.w, None),
+        lambda s, x: torch.clamp(x, None, s.w),
+    ),
     "inplace": (lambda s, x: relu_then_add(s, x, True), lambda s, x: relu_then_add(s, x, False)),
     "write": (lambda s, x: written_first(s, x, True), lambda s, x: written_first(s, x, False)),
     "side": (lambda s, x: x @ s.w, lambda s, x: s.w @ x),

@@ -113,7 +113,7 @@ def _compared(a: Entry, b: Entry, left: Side, right: Side, pairs: Mapping[int, i
     old, new = [*_sources(a, left, pairs)], [*_sources(b, right, {p: p for p in pairs.values()})]
     crossed = left.is_file != right.is_file
     if crossed:
-        old, new = [s.ranked() for s in old], [s.ranked() for s in new]
+        old, new = [s.ranked(right) for s in old], [s.ranked(right) for s in new]
     if a.op in COMMUTES and b.op == a.op:
         old, new = sorted(old, key=repr), sorted(new, key=repr)
     if len(old) == len(new):
@@ -146,10 +146,15 @@ class _Source:
     def is_open(self) -> bool:
         return self.position < 0
 
-    def ranked(self) -> _Source:
-        """Count results among those that are read, as files do; these know no writes in place."""
-        if self.written != -1:
+    def ranked(self, side: Side) -> _Source:
+        """Count results among those that are read, as files do; these know no writes in place.
+
+        Those of a recurrent layer stand in another order in a file; it is not compared as a whole.
+        """
+        if self.written != -1 or self.is_open:
             return _Source(-1)
+        if side.entries[self.position].family in ("recurrent", "attention"):
+            return _Source(self.position)
         at = (self.parts.index(self.part),) if len(self.parts) > 1 else ()
         return _Source(self.position, at)
 

@@ -87,7 +87,7 @@ _SAME_OPS = {
     "narrow": "slice", "index_select": "slice", "addmm": "linear", "mm": "matmul",
     "bmm": "matmul", "chunk": "split", "hardtanh": "clamp", "type_as": "to", "float": "to",
     "constant": "parameter", "amax": "max", "amin": "min", "relu6": "clamp", "double": "to",
-    "half": "to",
+    "half": "to", "clamp_min": "clamp", "clamp_max": "clamp", "clip": "clamp",
 }  # fmt: skip
 
 EXACT = "netloft_exact"

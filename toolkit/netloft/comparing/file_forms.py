@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from netloft.comparing.form import COMMUTES, Form, Wants, known, pooled
+from netloft.comparing.form import COMMUTES, Form, Wants, known, pooled, split
 from netloft.comparing.plain import plain
 from netloft.graph.annotation import TensorInfo
 from netloft.onnx_graph import WEIGHTS
@@ -112,7 +112,7 @@ def _dim(wants: Wants) -> Form:
 
 
 def _split(wants: Wants) -> Form:
-    return Form({"dim": wants.axis(_get(wants, "dim", 0))}, whole=wants.reads_all_parts())
+    return split(wants, wants.axis(_get(wants, "dim", 0)))
 
 
 def _clip(wants: Wants) -> Form:

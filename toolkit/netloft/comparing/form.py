@@ -12,7 +12,7 @@ from netloft.graph.annotation import Annotation
 from netloft.graph.graph import Graph
 from netloft.onnx_graph.stand_in import Operation
 
-__all__ = ["COMMUTES", "Form", "Shape", "Wants", "even_padding", "known", "pooled"]
+__all__ = ["COMMUTES", "Form", "Shape", "Wants", "even_padding", "known", "pooled", "split"]
 
 Shape = tuple[object, ...] | None
 
@@ -75,6 +75,14 @@ class Wants:
         read = {n.args[1] for n in self.node.users if len(n.args) > 1}
         return isinstance(value, tuple) and len(read) == len(value) > 1
 
+    def lengths(self, dim: int | None) -> tuple[object, ...] | None:
+        """Return the lengths of all results along an axis; None where one is not known."""
+        value = self.record.value
+        if not isinstance(value, tuple) or dim is None:
+            return None
+        found = tuple(v.shape[dim] if dim < len(v.shape) else "?" for v in value)
+        return found if all(isinstance(n, int) for n in found) else None
+
 
 def known(shape: Shape) -> bool:
     """Tell whether all lengths of a shape are known but the batch."""
@@ -87,6 +95,14 @@ def even_padding(kernel: object, dilation: object) -> object:
         return None
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=False)]
     return None if any(n % 2 for n in total) else tuple(n // 2 for n in total)
+
+
+def split(wants: Wants, dim: int | None) -> Form:
+    """Return the form of a value cut into several, all of which are read."""
+    lengths = wants.lengths(dim)
+    if lengths is None or not wants.reads_all_parts():
+        return Form({"dim": dim}, whole=False)
+    return Form({"dim": dim, "lengths": lengths})
 
 
 def pooled(wants: Wants, facts: dict[str, object]) -> Form:

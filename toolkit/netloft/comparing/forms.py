@@ -13,7 +13,7 @@ from torch import fx
 
 from netloft.comparing.arguments import Arguments
 from netloft.comparing.file_forms import FILE_FORMS
-from netloft.comparing.form import COMMUTES, Form, Shape, Wants, even_padding, pooled
+from netloft.comparing.form import COMMUTES, Form, Shape, Wants, even_padding, pooled, split
 from netloft.comparing.form import known as known_shape
 from netloft.comparing.plain import plain
 from netloft.comparing.readers import Readers
@@ -196,7 +196,7 @@ def _dim(wants: Wants, told: _Told) -> Form:
 def _split(wants: Wants, told: _Told) -> Form:
     dim = wants.axis(told.take("dim", otherwise=0))
     told.named.clear()
-    return Form({"dim": dim}, whole=wants.reads_all_parts())
+    return split(wants, dim)
 
 
 def _clamp(wants: Wants, told: _Told) -> Form:
@@ -296,7 +296,7 @@ def _table() -> dict[str, Callable[[Wants, _Told], Form]]:
         ("max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d", _pool),
         ("batch_norm layer_norm instance_norm group_norm", _norm),
         ("softmax log_softmax cat", _dim), ("split chunk", _split),
-        ("clamp hardtanh relu6", _clamp), ("softplus", _softplus),
+        ("clamp clamp_min clamp_max clip hardtanh relu6", _clamp), ("softplus", _softplus),
         ("leaky_relu", _one("negative_slope", otherwise=0.01)),
         ("elu celu", _one("alpha", otherwise=1.0)),
         ("gelu", _one("approximate", otherwise="none")),

@@ -27,6 +27,8 @@ WRITTEN_OUT: Mapping[str, frozenset[str]] = {
          "tril triu fold unfold channel_shuffle meshgrid", "flip gather trilu where mul"),
         ("setitem index_put masked_scatter slice_scatter", "where mul add scatter ScatterND"),
         ("einsum bilinear tensordot", f"einsum matmul linear {_SUMS}"),
+        ("slice", "gather where scatter ScatterND"), ("sort argsort topk", "topk neg"),
+        ("clamp", "maximum minimum where"),
         ("glu", "sigmoid mul"), ("pow rsqrt square", _SUMS),
         ("std var norm normalize cosine_similarity logsumexp max min",
          f"exp log topk argmax argmin {_SUMS}"),
@@ -50,15 +52,22 @@ WRITTEN_OUT: Mapping[str, frozenset[str]] = {
 
 def written_as(entry: Entry) -> frozenset[str]:
     """Return what an operation may be written out as; nothing for one that never is."""
-    told = entry.arguments
-    if entry.op in ("add", "sub") and told is not None and "alpha" in told.named:
-        return frozenset(("add", "sub", "mul"))
-    if entry.family == "conv" and told is not None:
-        around = told.named.get("padding_mode", "zeros") != "zeros"
-        return frozenset((entry.op, "pad")) if around else frozenset()
-    if entry.op.startswith("avg_pool") and told is not None and told.named.get("ceil_mode"):
-        return frozenset((entry.op, "mul", "parameter", "pad"))
+    named = entry.arguments.named if entry.arguments is not None else {}
+    for op, name, plain, parts in _WITH_ARGUMENT:
+        if entry.op.startswith(op) and named.get(name) not in (None, *plain):
+            return frozenset((entry.op, *parts.split()))
     return WRITTEN_OUT.get(entry.op, frozenset())
+
+
+_WITH_ARGUMENT: tuple[tuple[str, str, tuple[object, ...], str], ...] = (
+    ("add", "alpha", (), "mul"),
+    ("sub", "alpha", (), "mul"),
+    ("div", "rounding_mode", (), "mod sub round lt to floor trunc where neg abs sign mul"),
+    ("softplus", "beta", (1,), "mul div"),
+    ("conv", "padding_mode", ("zeros",), "pad"),
+    ("avg_pool", "ceil_mode", (False,), "mul parameter pad"),
+)
+"""Operations that are written out where an argument is not one of some."""
 
 
 def parts_of(
@@ -80,8 +89,13 @@ def parts_of(
         inside = f"{entry.path}."
         own = [e for e in allowed if e.path == entry.path or e.path.startswith(inside)]
         if own:  # with the numbers that they read, which stand right before them
+            inside_of = {id(e) for e in own}
             span = range(own[0].position - 1, own[-1].position)
-            return [e for e in allowed if e in own or (e.op == "parameter" and e.position in span)]
+            return [
+                e
+                for e in allowed
+                if id(e) in inside_of or (e.op == "parameter" and e.position in span)
+            ]
     known = pairs.keys() - {entry.position}
     before = _around(
         entry, {e.position: [r.position for r in e.reads] for e in here.entries}, known
