@@ -67,7 +67,7 @@ def written_first(s: Any, x: Tensor, first: bool) -> Tensor:
     return x + y
 
 
-Do = Callable[[Any, Tensor], Any]
+Do = Callable[[Any, Any], Any]
 
 # One argument is all that two of a row differ in.
 PAIRS: dict[str, tuple[Do, Do]] = {

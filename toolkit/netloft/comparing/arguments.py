@@ -186,7 +186,8 @@ def bound_arguments(node: fx.Node) -> dict[str, Any]:
     args, kwargs = node.args, dict(node.kwargs)
     target = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    short = _ALIASES.get(name.strip("_"), name.strip("_"))
+    short = name.partition(".")[0].strip("_")  # torch.ops has conv2d.default
+    short = _ALIASES.get(short, short)
     if getattr(target, "__module__", "") == "_operator":
         names = _OPERANDS if short in _BINARY else tuple(f"argument {i}" for i in range(9))
         return {**dict(zip(names, args, strict=False)), **kwargs}

@@ -52,7 +52,8 @@ class Change:
         """What changed and why, in words."""
         told = [_told(*row) for row in self.what]
         told += [self.reason] if self.reason else []
-        told += ["not compared"] if self.kind == "uncompared" else []
+        if self.kind == "uncompared" and not self.reason.endswith("not compared"):
+            told.append("not compared")
         return "; ".join(told)
 
     def __str__(self) -> str:
