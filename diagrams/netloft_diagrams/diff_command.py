@@ -52,7 +52,8 @@ def diff(
     """Say what differs between A and B: each a MODEL, an .onnx file, or the folder of a bundle.
 
     Operations, hyper-parameters, wiring and weights by value. The options of a MODEL are for both;
-    --arg-b and --weights-b are for B alone. Exit code 0: nothing differs; 1: something does.
+    --arg-b and --weights-b are for B alone. Exit code 0: all was compared and nothing differs;
+    1: something differs, or could not be compared.
 
     \b
     Examples:
@@ -90,7 +91,7 @@ def diff(
         click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     elif not quiet:
         click.echo(found.text(), nl=False)
-    if not found.equal:
+    if not found.proven:
         raise SystemExit(1)
 
 

@@ -16,6 +16,7 @@ from netloft_diagrams.overlay import noted
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.raster import pdf, png
 from netloft_diagrams.scene import Scene, boxes_of, frames_of
+from netloft_diagrams.signed import signed
 from netloft_diagrams.svg import svg
 from netloft_diagrams.table import mermaid, table
 from netloft_diagrams.volume import figure, tikz, volume_svg, volumes
@@ -89,17 +90,17 @@ class Drawing:
             still = self.svg
         except UsageError as error:  # too large for a page, and not for a screen
             still = f"<p>{escape(error.problem)}</p>"
-        return explorer(self.scene, self.graph, self.options, down=down, still=still)
+        return explorer(signed(self.scene), self.graph, self.options, down=down, still=still)
 
     def dot(self) -> str:
         """The scene for Graphviz."""
-        return dot(self.scene, self.options.direction)
+        return dot(signed(self.scene), self.options.direction)
 
     def mermaid(self) -> str:
         """The scene for pages that render Mermaid."""
-        return mermaid(self.scene)
+        return mermaid(signed(self.scene))
 
     def table(self) -> str:
         """The scene for a terminal."""
         overlay = self.options.overlay
-        return table(self.scene, overlay.kind if overlay else "")
+        return table(signed(self.scene), overlay.kind if overlay else "")

@@ -43,6 +43,8 @@ class Mark:
         """
         if change is None or change.kind == "same":
             return cls()
+        if change.kind == "uncompared":
+            return cls(words=("not compared",), told=(change.words,))
         if change.entry.node[0] != node:
             return cls(change.kind)
         rows = [_short(*row) for row in change.what if row[0] != "module"]
@@ -67,9 +69,11 @@ class Mark:
     @classmethod
     def within(cls, marks: Iterable[Mark]) -> Mark:
         """Return the mark of a module that is not opened: what is inside, counted."""
-        found = Counter(mark.kind for mark in marks)
+        inside = list(marks)
+        found = Counter(mark.kind for mark in inside)
         if set(found) <= {"same"}:
-            return cls()
+            count = sum("not compared" in mark.words for mark in inside)
+            return cls(words=(f"{count} not compared",) if count else ())
         kind = next(iter(found)) if len(found) == 1 else "changed"
         return cls(kind, tuple(f"{found[k]} {k}" for k in KINDS if found[k]))
 

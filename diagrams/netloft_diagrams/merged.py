@@ -30,7 +30,9 @@ def merged(difference: Difference) -> Graph:
     made = _Union(difference).run()
     a, b = difference.a, difference.b
     name = f"{a.name} → {b.name}" if a.name != b.name else b.name
-    counts = ", ".join(f"{n} {kind}" for kind, n in difference.counts.items())
+    told = dict(difference.counts)
+    told["not compared"] = told.pop("uncompared")
+    counts = ", ".join(f"{n} {kind}" for kind, n in told.items() if n or kind != "not compared")
     return replace(
         b,
         module=fx.GraphModule(made.root, made.graph, "Merged"),
@@ -84,7 +86,21 @@ class _Union:
                     self.old[name] = made
             for gone in waiting.pop(index, []):
                 self._remove(gone)
+        self._say_who_read()
         return self
+
+    def _say_who_read(self) -> None:
+        """Tell in the box of what was removed what read it, where no wire can: it stands before."""
+        for change in self.difference.changes:
+            if change.kind != "removed" or change.a is None:
+                continue
+            name = change.a.node[-1]
+            made, users = self.old[name], self.difference.a.node(name).users
+            readers = [_called(self.old[u.name]) for u in users if u.name in self.old]
+            if readers and not made.users:
+                mark: Mark = made.meta[MARK]
+                told = f"read by {', '.join(dict.fromkeys(readers))}"
+                made.meta[MARK] = replace(mark, words=(*mark.words, told))
 
     def _places(self) -> dict[int, list[Change]]:
         """Return what was removed by the place, in the second graph, behind which it stands."""
@@ -181,6 +197,11 @@ class _Union:
         target = f"renamed_{len(self.graph.nodes)}"
         self.root.register_buffer(target, torch.empty(0, device="meta"))
         return target
+
+
+def _called(node: fx.Node) -> str:
+    record = annotation(node)
+    return (record.module if node.op == "call_module" else "") or record.op
 
 
 def _flat(node: fx.Node) -> list[Any]:

@@ -24,6 +24,7 @@ from netloft_diagrams.mark import MARK
 from netloft_diagrams.merged import merged
 from netloft_diagrams.page import Options, compose
 from netloft_diagrams.scene import Box, boxes_of, frames_of
+from netloft_exporters.onnx import write_onnx
 
 
 class Other(Net):
@@ -129,6 +130,44 @@ def test_every_format_draws_it_and_twice_alike(found: Difference, tmp_path: Path
     for kind in sorted(set(FORMATS) - {"pdf", "tex"}):
         assert render(found, kind) == render(diff(*pair()), kind)
     assert draw(found, tmp_path / "d.svg") == (tmp_path / "d.svg",)
+
+
+@pytest.mark.parametrize("kind", ["html", "dot", "mmd", "txt"])
+def test_formats_without_marks_say_what_became_of_each(found: Difference, kind: str) -> None:
+    text = render(found, kind).decode().replace("#40;", "(").replace("#41;", ")")
+    for word in ("+ Conv 1×1 → 8 (added)", "ReLU (removed)", "(changed)"):
+        assert word in text
+
+
+class Late(nn.Module):
+    """Two branches whose order is all that two of these differ in."""
+
+    def __init__(self, tanh: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.tanh = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 3), tanh
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.tanh:
+            return self.a(torch.tanh(self.b(x)))
+        return self.b(self.a(x))
+
+
+def test_what_was_removed_has_a_reader_or_says_who_read_it() -> None:
+    graph = merged(diff(graph_of(Late(True)), graph_of(Late(False))))
+    gone = [node for node, _ in graph if node.meta[MARK].kind == "removed"]
+    assert gone
+    for node in gone:
+        assert node.users or any(word.startswith("read by ") for word in node.meta[MARK].words)
+
+
+def test_a_file_that_is_not_wholly_compared_ends_with_1(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Hardsigmoid()).eval()
+    write_onnx(graph_of(module), module, {"input": PICTURE}, tmp_path / "n.onnx", prove=False)
+    found = diff(graph_of(module), tmp_path / "n.onnx")
+    assert (found.equal, found.proven) == (True, False)
+    (box,) = [b for b in boxes_of(build(merged(found)).root) if "not compared" in b.lines]
+    assert box.mark is not None
+    assert box.mark.kind == "same"
 
 
 def test_equal_graphs_are_drawn_pale() -> None:

@@ -43,7 +43,13 @@ def test_a_graph_is_equal_to_itself_and_to_its_copy(base: Graph) -> None:
     for other in (base, graph_of(net())):
         found = diff(base, other)
         assert found.equal
-        assert found.counts == {"same": len(base), "changed": 0, "added": 0, "removed": 0}
+        assert found.counts == {
+            "same": len(base),
+            "changed": 0,
+            "added": 0,
+            "removed": 0,
+            "uncompared": 0,
+        }
         assert found.text() == f"{len(base)} same, 0 changed, 0 added, 0 removed\n"
 
 
@@ -194,7 +200,13 @@ def test_a_graph_and_its_own_file(base: Graph, tmp_path: Path, functions: bool) 
     path = written(tmp_path, functions=functions)
     found = diff(base, path)
     assert not found.unexplained
-    assert found.counts == {"same": len(base) - 4, "changed": 2, "added": 0, "removed": 2}
+    assert found.counts == {
+        "same": len(base) - 4,
+        "changed": 2,
+        "added": 0,
+        "removed": 2,
+        "uncompared": 0,
+    }
     passed = run_passes(base, choose_passes()).graph
     assert diff(passed, path).equal
 
@@ -297,7 +309,7 @@ def test_the_function_is_at_the_front_door(base: Graph) -> None:
     assert netloft.diff(base, base).equal
     facts = netloft.diff(base, graph_of(Longer())).to_json()
     assert facts["counts"]["added"] == 1
-    assert facts["changes"][0].keys() == {"kind", "a", "b", "what", "reason"}
+    assert facts["changes"][0].keys() == {"kind", "a", "b", "what", "reason", "compared"}
 
 
 STEPS: list[Callable[[], nn.Module]] = [

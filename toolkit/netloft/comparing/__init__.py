@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from netloft.comparing.align import align
-from netloft.comparing.compare import Row, Side, compare_ends, compare_pair
+from netloft.comparing.compare import compare_ends, compare_pair
 from netloft.comparing.difference import KINDS, Change, Difference
 from netloft.comparing.entry import Entry, entries_of
+from netloft.comparing.form import COMMUTES
 from netloft.comparing.reasons import explained
+from netloft.comparing.side import Compared, Side
 from netloft.comparing.weights import Gap, Weights
 from netloft.graph.graph import Graph
 from netloft.onnx_graph import read_onnx
@@ -49,7 +52,8 @@ def file_of(path: Path) -> Path:
 
 def _side(given: Graph | str | os.PathLike[str]) -> Side:
     graph = given if isinstance(given, Graph) else read_onnx(file_of(Path(given)))
-    return Side(graph, entries_of(graph), Weights(graph))
+    weights = Weights(graph)
+    return Side(graph, entries_of(graph, weights.readers), weights)
 
 
 def _pairs(left: Side, right: Side) -> dict[int, int]:
@@ -88,41 +92,85 @@ def _changes(left: Side, right: Side, pairs: Mapping[int, int]) -> Iterator[Chan
     for entry in right.entries:
         if entry.position in there:
             old = left.entries[there[entry.position]]
-            rows = _rows(old, entry, left, right, pairs)
-            yield Change("changed" if rows else "same", old, entry, rows)
+            found = _compared(old, entry, left, right, pairs)
+            kind = "changed" if found.rows else "same" if found.whole else "uncompared"
+            yield Change(kind, old, entry, found.rows, whole=found.whole)
         else:
             yield Change("added", None, entry)
         yield from (Change("removed", gone, None) for gone in after.get(entry.position, ()))
 
 
-def _rows(a: Entry, b: Entry, left: Side, right: Side, pairs: Mapping[int, int]) -> tuple[Row, ...]:
+def _compared(a: Entry, b: Entry, left: Side, right: Side, pairs: Mapping[int, int]) -> Compared:
     if a.op == b.op == "input":
         ends = [
             [v for v in side.graph.inputs if v.node == entry.node[0]]
             for side, entry in ((left, a), (right, b))
         ]
-        return tuple(compare_ends(ends[0], ends[1], "input"))
-    rows = compare_pair(a, b, left, right) if a.op != "output" else ()
+        return Compared(tuple(compare_ends(ends[0], ends[1], "input")))
+    found = compare_pair(a, b, left, right) if a.op != "output" else Compared()
     if a.op == b.op == "output":
-        rows = tuple(compare_ends(left.graph.outputs, right.graph.outputs, "output"))
-    old = [pairs[i] for i in _sources(a, left, set(pairs))]
-    new = list(_sources(b, right, set(pairs.values())))
-    if a.op in _EITHER_WAY:
-        old, new = sorted(old), sorted(new)
-    if old != new:
-        before, after = (", ".join(str(right.entries[i]) for i in found) for found in (old, new))
-        rows = (*rows, ("reads", before or "nothing", after or "nothing"))
-    return rows
+        found = Compared(tuple(compare_ends(left.graph.outputs, right.graph.outputs, "output")))
+    old, new = [*_sources(a, left, pairs)], [*_sources(b, right, {p: p for p in pairs.values()})]
+    crossed = left.is_file != right.is_file
+    if crossed:
+        old, new = [s.ranked(right) for s in old], [s.ranked(right) for s in new]
+    if a.op in COMMUTES and b.op == a.op:
+        old, new = sorted(old, key=repr), sorted(new, key=repr)
+    if len(old) == len(new):
+        kept = [(o, n) for o, n in zip(old, new, strict=True) if not (o.is_open or n.is_open)]
+        old, new = [o for o, _ in kept], [n for _, n in kept]
+    if old == new:
+        return found
+    before, after = (", ".join(s.told(right) for s in seen) for seen in (old, new))
+    return Compared((*found.rows, ("reads", before or "nothing", after or "nothing")), found.whole)
 
 
-_EITHER_WAY = ("add", "mul", "maximum", "minimum", "and", "or", "xor", "eq")
+@dataclass(frozen=True)
+class _Source:
+    """What an operation reads, by its place on the second side.
+
+    Attributes:
+        position: Of the entry; -1 for one that the other side does not have and that reads
+            several: what stands for it is told by its own line.
+        part: Which of its results.
+        parts: All of its results that are read.
+        written: Position of what wrote over it last.
+    """
+
+    position: int
+    part: tuple[object, ...] = ()
+    parts: tuple[object, ...] = ()
+    written: int = -1
+
+    @property
+    def is_open(self) -> bool:
+        return self.position < 0
+
+    def ranked(self, side: Side) -> _Source:
+        """Count results among those that are read, as files do; these know no writes in place.
+
+        Those of a recurrent layer stand in another order in a file; it is not compared as a whole.
+        """
+        if self.written != -1 or self.is_open:
+            return _Source(-1)
+        if side.entries[self.position].family in ("recurrent", "attention"):
+            return _Source(self.position)
+        at = (self.parts.index(self.part),) if len(self.parts) > 1 else ()
+        return _Source(self.position, at)
+
+    def told(self, side: Side) -> str:
+        part = "".join(f" result {i}" for i in self.part)
+        return f"{side.entries[self.position]}{part}" if self.position >= 0 else "another"
 
 
-def _sources(entry: Entry, side: Side, known: set[int]) -> Iterator[int]:
+def _sources(entry: Entry, side: Side, known: Mapping[int, int]) -> Iterator[_Source]:
     """Return what an operation reads, through what the other side does not have."""
-    for position in entry.reads:
-        seen = position
-        while seen not in known and side.entries[seen].reads:
-            seen = side.entries[seen].reads[0]
-        if seen in known:
-            yield seen
+    for read in entry.reads:
+        while read.position not in known and len(side.entries[read.position].reads) == 1:
+            read = side.entries[read.position].reads[0]
+        if read.position not in known:
+            if side.entries[read.position].reads:
+                yield _Source(-1)
+            continue
+        written = known.get(read.written, -2) if read.written >= 0 else -1
+        yield _Source(known[read.position], read.part, read.parts, written)

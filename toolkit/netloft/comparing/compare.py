@@ -2,95 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from netloft.comparing.entry import Entry, comparable
-from netloft.comparing.weights import Array, Weights, gap
+from netloft.comparing.entry import Entry
+from netloft.comparing.form import COMMUTES
+from netloft.comparing.form import known as known_shape
+from netloft.comparing.side import Compared, Row, Side
+from netloft.comparing.tensors import compare_weights
 from netloft.graph.dims import UNKNOWN
-from netloft.graph.graph import Graph, Value
+from netloft.graph.graph import Value
 
-__all__ = ["Row", "Side", "compare_ends", "compare_pair"]
-
-Row = tuple[str, str, str]
-"""What changed, before, and after."""
+__all__ = ["compare_ends", "compare_pair"]
 
 
-@dataclass(frozen=True)
-class Side:
-    """One graph with what there is to compare of it.
-
-    Attributes:
-        graph: The graph.
-        entries: Its operations.
-        weights: Its tensors.
-        seen: Tensors that were compared: a tied one is told of once.
-    """
-
-    graph: Graph
-    entries: Sequence[Entry]
-    weights: Weights
-    seen: set[object] = field(default_factory=set)
-
-
-def compare_pair(a: Entry, b: Entry, left: Side, right: Side) -> tuple[Row, ...]:
+def compare_pair(a: Entry, b: Entry, left: Side, right: Side) -> Compared:
     """Return what differs between two operations, weights by their values."""
     rows: list[Row] = []
     if a.path != b.path:
         rows.append(("module", a.path or "the network", b.path or "the network"))
     if a.op != b.op:
         rows.append(("operation", a.op, b.op))
-    alike = (left.graph.file is None) == (right.graph.file is None)
-    rows += [
-        (name, "none" if old is None else _spelled(old), "none" if new is None else _spelled(new))
-        for name, old, new in comparable(a, b, alike=alike)
-    ]
-    return (*rows, *_weights(a, b, left, right))
+    found = _arguments(a, b, left, right)
+    weights = compare_weights(a, b, left, right)
+    return Compared((*rows, *found.rows, *weights.rows), found.whole and weights.whole)
+
+
+def _arguments(a: Entry, b: Entry, left: Side, right: Side) -> Compared:
+    """Compare all that two operations are called with beside values and weights."""
+    if left.is_file and right.is_file:
+        return _in_files(a, b)
+    old, new = a.arguments, b.arguments
+    if old and new and a.types != b.types and a.op == b.op:
+        return Compared((("type", ", ".join(a.types), ", ".join(b.types)),))
+    if old and new and old.spelling == new.spelling:
+        rows = _differing(_commuted(a, old.named), _commuted(b, new.named))
+        return Compared(rows, whole=bool(rows) or (old.complete and new.complete))
+    if a.op != b.op:
+        return Compared(_shared(a.attributes, b.attributes) if old and new else ())
+    shared = {name for name in a.form.facts if name in b.form.facts}
+    whole = a.form.whole and b.form.whole
+    names = {*a.form.facts, *b.form.facts} if whole else shared
+    facts = [{k: v for k, v in e.form.facts.items() if k in names} for e in (a, b)]
+    rows = _differing(*(_known_lengths(*facts) if not whole else facts))
+    return Compared(rows, whole=whole or bool(rows))
+
+
+def _in_files(a: Entry, b: Entry) -> Compared:
+    """Compare two nodes by all that their files say of them."""
+    rows = _differing(a.attributes, b.attributes) if a.op == b.op else ()
+    if not rows and a.op == b.op and a.exact is not None and b.exact is not None:
+        rows = () if a.exact == b.exact else (("attributes", "", "differ"),)
+    return Compared(rows)
+
+
+def _known_lengths(*facts: dict[str, object]) -> list[dict[str, object]]:
+    """Leave shapes out that one side does not know, or tells in other words."""
+    known = all("shape" not in f or known_shape(f["shape"]) for f in facts)  # type: ignore[arg-type]
+    return [f if known else {k: v for k, v in f.items() if k != "shape"} for f in facts]
+
+
+def _commuted(entry: Entry, named: Mapping[str, object]) -> Mapping[str, object]:
+    """Put the operands of a sum in one order, whichever stands first."""
+    if entry.op not in COMMUTES or set(named) != {"input", "other"}:
+        return named
+    sides = sorted(named.values(), key=lambda v: (not isinstance(v, tuple), repr(v)))
+    return dict(zip(("input", "other"), sides, strict=True))
+
+
+def _shared(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Row, ...]:
+    return _differing(
+        {k: v for k, v in a.items() if k in b}, {k: v for k, v in b.items() if k in a}
+    )
+
+
+def _differing(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Row, ...]:
+    return tuple(
+        (_called(name, a.get(name), b.get(name)), _spelled(a.get(name)), _spelled(b.get(name)))
+        for name in dict.fromkeys((*a, *b))
+        if _typed(a.get(name)) != _typed(b.get(name))
+    )
+
+
+def _typed(value: object) -> object:
+    """Tell True from 1."""
+    if isinstance(value, tuple):
+        return tuple(map(_typed, value))
+    return ("bool", value) if isinstance(value, bool) else value
+
+
+def _called(name: str, *values: object) -> str:
+    is_side = name in ("other", "input", "argument 0", "argument 1")
+    return "constant" if is_side and all(isinstance(v, int | float) for v in values) else name
 
 
 def _spelled(value: object) -> str:
     if isinstance(value, tuple):
-        return "×".join(map(str, value)) or "none"
-    return str(value)
-
-
-def _weights(a: Entry, b: Entry, left: Side, right: Side) -> list[Row]:
-    before, after = dict(a.weights), dict(b.weights)
-    rows: list[Row] = []
-    for role in dict.fromkeys((*before, *after)):
-        if role not in before or role not in after:
-            side, name = (left, before[role]) if role in before else (right, after[role])
-            told = f"of {_size(side.weights.shape(name))}"
-            rows.append((role, told, "none") if role in before else (role, "none", told))
-            continue
-        key = (left.weights.identity(before[role]), right.weights.identity(after[role]))
-        if key not in left.seen:
-            left.seen.add(key)
-            x, y = left.weights[before[role]], right.weights[after[role]]
-            rows += _tensors(role, x, y, turns=a.family == "linear")
-    return rows
-
-
-def _size(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape)) or "one"
-
-
-def _tensors(role: str, x: Array, y: Array, *, turns: bool) -> list[Row]:
-    """Compare two tensors; a matrix may stand in a file the other way round."""
-    rows: list[Row] = []
-    if x.dtype != y.dtype:
-        rows.append((f"{role} type", str(x.dtype), str(y.dtype)))
-    other = y.T if turns and x.ndim == y.ndim == 2 else None
-    ways = [way for way in (y, other) if way is not None and way.shape == x.shape]
-    if not ways:
-        if x.size == y.size and x.size and np.array_equal(x.reshape(-1), y.reshape(-1)):
-            return rows  # a bias of (1, 8, 1, 1) and one of (8,)
-        return [*rows, (f"{role} shape", _size(x.shape), _size(y.shape))]
-    gaps = [gap(x, way) for way in ways]
-    best = min(gaps, key=lambda g: g.count)
-    return [*rows, (f"{role} differs in", "", str(best))] if best.count else rows
+        if value and value[0] in ("value", "weight") and len(value) == 2:
+            return f"{value[0]} {value[1]}"
+        if value and value[0] == "slice":
+            return ":".join("" if v is None else str(v) for v in value[1:])
+        plain = all(isinstance(v, int | str) for v in value)
+        return ("×" if plain else ", ").join(map(_spelled, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def compare_ends(a: Sequence[Value], b: Sequence[Value], what: str) -> list[Row]:

@@ -12,9 +12,11 @@ from netloft.graph.graph import Graph
 
 __all__ = ["KINDS", "Change", "Difference"]
 
-KINDS = ("same", "changed", "added", "removed")
+KINDS = ("same", "changed", "added", "removed", "uncompared")
 
-_SIGNS = {"changed": "~", "added": "+", "removed": "-"}
+_SIGNS = {"changed": "~", "added": "+", "removed": "-", "uncompared": "?"}
+
+NOT_COMPARED = "not compared: their arguments have no common form; netloft verify compares results"
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Change:
     """One operation of either side, or of both.
 
     Attributes:
-        kind: `same`, `changed`, `added` or `removed`.
+        kind: `same`, `changed`, `added`, `removed`, or `uncompared` for two of which nothing was
+            found to differ, and not all could be compared.
         a: The operation in the first graph; None for one that was added.
         b: The operation in the second graph; None for one that was removed.
         what: What changed: a hyper-parameter or a weight, before, and after.
         reason: Why it is no surprise, such as a norm that was folded; else empty.
+        whole: Whether all of it could be compared. What a layer was written out as is not.
     """
 
     kind: str
@@ -34,6 +38,7 @@ class Change:
     b: Entry | None
     what: tuple[tuple[str, str, str], ...] = ()
     reason: str = ""
+    whole: bool = True
 
     @property
     def entry(self) -> Entry:
@@ -46,7 +51,10 @@ class Change:
     def words(self) -> str:
         """What changed and why, in words."""
         told = [_told(*row) for row in self.what]
-        return "; ".join([*told, self.reason] if self.reason else told)
+        told += [self.reason] if self.reason else []
+        if self.kind == "uncompared" and not self.reason.endswith("not compared"):
+            told.append("not compared")
+        return "; ".join(told)
 
     def __str__(self) -> str:
         entry = self.entry
@@ -76,8 +84,18 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Tell whether nothing differs."""
-        return all(change.kind == "same" for change in self.changes)
+        """Tell whether nothing was found to differ; `proven` says whether all was compared."""
+        return all(change.kind in ("same", "uncompared") for change in self.changes)
+
+    @property
+    def uncompared(self) -> tuple[Change, ...]:
+        """What could not be compared, or not all of it."""
+        return tuple(change for change in self.changes if not change.whole)
+
+    @property
+    def proven(self) -> bool:
+        """Tell whether everything was compared and nothing differs."""
+        return self.equal and not self.uncompared
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,19 +106,25 @@ class Difference:
     @property
     def unexplained(self) -> tuple[Change, ...]:
         """What differs without a reason that is known."""
-        return tuple(c for c in self.changes if c.kind != "same" and not c.reason)
+        return tuple(
+            c for c in self.changes if c.kind not in ("same", "uncompared") and not c.reason
+        )
 
     def text(self) -> str:
         """Return the counts, then a line for each difference."""
         return "\n".join([*self._lines(), ""])
 
     def _lines(self) -> Iterator[str]:
-        yield ", ".join(f"{count} {kind}" for kind, count in self.counts.items())
-        differ = [change for change in self.changes if change.kind != "same"]
+        counts = self.counts
+        open_ones = counts.pop("uncompared")
+        told = [f"{count} {kind}" for kind, count in counts.items()]
+        yield ", ".join([*told, *([f"{open_ones} {NOT_COMPARED}"] if open_ones else [])])
+        listed = [change for change in self.changes if change.kind != "same"]
+        differ = [change for change in listed if change.kind != "uncompared"]
         if any(change.reason for change in differ):
             explained = len(differ) - len(self.unexplained)
             yield f"{explained} explained, {len(self.unexplained)} unexplained"
-        for change in differ:
+        for change in listed:
             yield str(change)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +133,7 @@ class Difference:
             "a": self.a.name,
             "b": self.b.name,
             "equal": self.equal,
+            "proven": self.proven,
             "counts": self.counts,
             "unexplained": len(self.unexplained),
             "changes": [_facts(change) for change in self.changes if change.kind != "same"],
@@ -130,4 +155,5 @@ def _facts(change: Change) -> dict[str, Any]:
         },
         "what": [{"name": n, "before": old, "after": new} for n, old, new in change.what],
         "reason": change.reason,
+        "compared": change.whole,
     }

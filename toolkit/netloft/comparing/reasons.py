@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netloft.comparing.compare import Side
 from netloft.comparing.difference import Change
 from netloft.comparing.entry import Entry
+from netloft.comparing.idle import does_nothing
+from netloft.comparing.side import Side
 from netloft.comparing.weights import Array
+from netloft.comparing.written_out import parts_of, written_as
 
 __all__ = ["explained"]
 
@@ -42,25 +44,43 @@ def explained(
 
 
 def _told(change: Change, found: _Reasons, back: _Reasons) -> Change:
-    if change.kind == "same":
+    reason = found.of.get(change.a.position) if change.a else None
+    if reason is None and change.b:
+        reason = back.of.get(change.b.position)
+        reason = reason and replace(reason, words=_before(reason.words))
+    if reason is None:
         return change
-    reason = found.of.get(change.a.position, "") if change.a else ""
-    if not reason and change.b:
-        reason = back.of.get(change.b.position, "")
-        reason = f"before, {reason}" if reason.endswith(_FOLDED) or " into " in reason else reason
-    if not reason:
-        return change
-    folded = change.kind == "changed"
-    what = tuple(row for row in change.what if not (folded and _follows(row[0])))
-    return replace(change, what=what, reason=reason)
+    what = tuple(row for row in change.what if row[0].split(" ")[0] not in reason.covers)
+    whole = change.whole and reason.whole
+    if what or change.kind == "same":  # the reason does not tell all that differs
+        return replace(change, whole=whole, kind=change.kind if whole else _open(change.kind))
+    return replace(change, what=(), reason=reason.words, whole=whole)
+
+
+def _open(kind: str) -> str:
+    return "uncompared" if kind == "same" else kind
 
 
 _FOLDED = "folded in"
 
 
-def _follows(name: str) -> bool:
-    """Tell whether a row is what a fold does to a layer, and so is told by its reason."""
-    return name.split(" ")[0] in ("weight", "bias", "padding", "module")
+def _before(words: str) -> str:
+    return f"before, {words}" if words.endswith(_FOLDED) or " into " in words else words
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """Why something differs.
+
+    Attributes:
+        words: To be told.
+        covers: The rows of a changed operation that it explains, by the first word of their names.
+        whole: Whether that was found by looking at all that there is.
+    """
+
+    words: str
+    covers: tuple[str, ...] = ()
+    whole: bool = True
 
 
 class _Reasons:
@@ -73,35 +93,47 @@ class _Reasons:
 
     def __init__(self, here: Side, there: Side, pairs: Mapping[int, int]) -> None:
         self._here, self._there, self._pairs = here, there, pairs
-        self.of: dict[int, str] = {}
-        self.parts: dict[int, str] = {}
+        self.of: dict[int, _Reason] = {}
+        self.parts: dict[int, _Reason] = {}
 
     def look(self, gone: list[Entry], new: list[Entry]) -> None:
         """Find reasons for what the other side does not have."""
         for entry in gone:
-            if entry.family == "identity":
-                self.of[entry.position] = "does nothing when a network is evaluated"
-            elif entry.op == "batch_norm":
-                self._folded(entry)
+            if entry.family == "identity" or (entry.op == "cat" and len(entry.reads) == 1):
+                if does_nothing(entry, self._here):
+                    self.of[entry.position] = _Reason("does nothing when a network is evaluated")
+            elif entry.op == "batch_norm" and self._folded(entry):
+                continue
             elif entry.op == "pad":
                 self._padded(entry)
             else:
                 self._written_out(entry, new)
+        if self._there.is_file and not self._here.is_file:
+            self._written_otherwise(new)
 
-    def _folded(self, norm: Entry) -> None:
-        before = [self._here.entries[i] for i in norm.reads]
+    def _readers(self, position: int) -> list[Entry]:
+        return [e for e in self._here.entries if position in [r.position for r in e.reads]]
+
+    def _folded(self, norm: Entry) -> bool:
+        before = [self._here.entries[r.position] for r in norm.reads]
         if len(before) != 1 or before[0].position not in self._pairs:
-            return
+            return False
         layer = before[0]
         other = self._there.entries[self._pairs[layer.position]]
-        if layer.family in ("conv", "linear") and self._is_fold(norm, layer, other):
-            self.of[norm.position] = f"folded into {layer.path}"
-            self.of[layer.position] = f"{norm.path} folded in"
+        fits = layer.family in ("conv", "linear") and len(self._readers(layer.position)) == 1
+        if not fits or not self._is_fold(norm, layer, other):
+            return False
+        self.of[norm.position] = _Reason(f"folded into {layer.path}")
+        covers = ("weight", "bias", "module")
+        self.of[layer.position] = _Reason(f"{norm.path} {_FOLDED}", covers)
+        return True
 
     def _is_fold(self, norm: Entry, layer: Entry, other: Entry) -> bool:
         weights = self._here.weights
         own, folded, scales = dict(layer.weights), dict(other.weights), dict(norm.weights)
-        if not {"weight"} <= set(own) or not {"weight", "bias"} <= set(folded):
+        if "weight" not in own or "weight" not in folded:
+            return False
+        if "bias" not in folded and len(other.numbers) != 1:
             return False
         if not {"running_mean", "running_var"} <= set(scales):
             return False
@@ -118,32 +150,79 @@ class _Reasons:
         shape = [1] * weight.ndim
         shape[axis] = -1
         results = (weight * scale.reshape(shape), (bias - mean) * scale + shift)
-        names = (folded["weight"], folded["bias"])
+        names = [folded[role] for role in ("weight", "bias") if role in folded]
         given = [_wide(self._there.weights[name]) for name in names]
+        given += [np.asarray(other.numbers)] if len(given) < 2 else []
         return all(_close(x, y) for x, y in zip(results, given, strict=True))
 
     def _padded(self, pad: Entry) -> None:
         """A padding in zeros that the convolution behind it now does itself."""
-        readers = [e for e in self._here.entries if pad.position in e.reads]
+        readers = self._readers(pad.position)
+        facts = pad.form.facts
         if len(readers) != 1 or readers[0].position not in self._pairs:
+            return
+        if facts.get("mode") != "constant" or facts.get("value") != 0:
             return
         layer = readers[0]
         other = self._there.entries[self._pairs[layer.position]]
-        old, new = layer.attributes.get("padding"), other.attributes.get("padding")
-        sizes = pad.attributes.get("pad")
-        if layer.family not in ("conv", "pool") or not isinstance(sizes, tuple | int):
+        if layer.op != other.op or layer.op not in ("conv1d", "conv2d", "conv3d"):
             return
-        same = {sizes} if isinstance(sizes, int) else set(sizes)
-        if len(same) == 1 and isinstance(old, int) and new == old + next(iter(same)):
-            self.of[pad.position] = f"folded into {layer.path}"
-            self.of[layer.position] = "a padding folded in"
+        rank = int(layer.op[-2])
+        sizes = facts.get("pad")
+        if not isinstance(sizes, tuple) or len(sizes) > 2 * rank:
+            return
+        added = (*sizes[::2], *sizes[1::2])
+        half = len(sizes) // 2
+        around = [
+            (0,) * (rank - half) + tuple(reversed(end)) for end in (added[:half], added[half:])
+        ]
+        old, new = (_ends(e.form.facts.get("padding"), rank) for e in (layer, other))
+        if old and new and new == [o + n for o, n in zip(old, sum(around, ()), strict=True)]:
+            self.of[pad.position] = _Reason(f"folded into {layer.path}")
+            self.of[layer.position] = _Reason(f"a padding {_FOLDED}", ("padding",))
 
     def _written_out(self, entry: Entry, new: list[Entry]) -> None:
-        """A layer that the other side has as several operations of the same module."""
-        parts = [e for e in new if e.path == entry.path or e.path.startswith(f"{entry.path}.")]
-        if entry.is_layer and len(parts) > 1:
-            self.of[entry.position] = f"written out as {len(parts)} operations"
-            self.parts |= {e.position: f"a part of {entry.path}, written out" for e in parts}
+        """An operation that a file has as others of the same module, or in the same place."""
+        if self._here.is_file or not self._there.is_file:
+            return
+        free = [e for e in new if e.position not in self.parts]
+        parts = parts_of(entry, self._here, self._pairs, free)
+        if parts:
+            self.of[entry.position] = _Reason(_out(len(parts), parts[0]), whole=False)
+            self._part(entry, parts)
+
+    def _part(self, entry: Entry, parts: list[Entry]) -> None:
+        told = _Reason(f"a part of {entry.path or entry.op}, written out", whole=False)
+        self.parts |= {e.position: told for e in parts}
+
+    def _written_otherwise(self, new: list[Entry]) -> None:
+        """Layers that the file has as another one, or as one and some more."""
+        for here, there in self._pairs.items():
+            entry, other = self._here.entries[here], self._there.entries[there]
+            allowed = written_as(entry)
+            if allowed and other.op in {entry.op, *allowed}:
+                free = [e for e in new if e.position not in self.parts]
+                parts = parts_of(entry, self._here, self._pairs, free)
+                parts = [e for e in parts if e.op == "parameter" or e.path in ("", other.path)]
+                if parts or entry.op != other.op:
+                    covers = ("operation", "module", "weight", "bias")
+                    self.of[here] = _Reason(_out(len(parts) + 1, other), covers, whole=False)
+                    self._part(entry, parts)
+
+
+def _out(count: int, one: Entry) -> str:
+    if count == 1:
+        return f"written out as {one.op}, which is not compared"
+    return f"written out as {count} operations, which are not compared"
+
+
+def _ends(padding: object, rank: int) -> list[int]:
+    """Return what is padded at all begins, then at all ends."""
+    if isinstance(padding, int):
+        return [padding] * (2 * rank)
+    if isinstance(padding, tuple) and len(padding) in (rank, 2 * rank):
+        return list(padding) * (2 * rank // len(padding))
+    return []
 
 
 def _wide(array: Array) -> Array:

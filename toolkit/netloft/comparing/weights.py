@@ -14,8 +14,11 @@ import torch
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
+from netloft.comparing.readers import Readers
 from netloft.errors import InputError
 from netloft.graph.graph import Graph
+from netloft.onnx_graph.flatten import flatten
+from netloft.onnx_graph.step import Step
 
 __all__ = ["Gap", "Weights", "gap"]
 
@@ -99,6 +102,11 @@ class Weights:
         assert isinstance(found, torch.Tensor)
         return found
 
+    @property
+    def readers(self) -> Readers | None:
+        """Which nodes read the tensors of a file; None for a module."""
+        return None if self._file is None else self._file.readers
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's lengths without reading it."""
         if self._file is not None:
@@ -117,6 +125,20 @@ def _numpy(tensor: torch.Tensor) -> Array:
     return plain.numpy()
 
 
+def _constant(step: Step) -> onnx.TensorProto | None:
+    """Return what a constant holds, as a tensor or as a list of numbers."""
+    for name, attribute in step.attributes.items():
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            return attribute.t
+        if name in ("value_float", "value_floats"):
+            floats = attribute.f if name == "value_float" else list(attribute.floats)
+            return numpy_helper.from_array(np.asarray(floats, np.float32))
+        if name in ("value_int", "value_ints"):
+            ints = attribute.i if name == "value_int" else list(attribute.ints)
+            return numpy_helper.from_array(np.asarray(ints, np.int64))
+    return None
+
+
 class _File:
     """The tensors of an ONNX file; those beside it must lie in its folder."""
 
@@ -129,17 +151,19 @@ class _File:
                 f"the weights of {path} cannot be read", remedy="write or download it again"
             ) from error
         self._tensors: dict[str, onnx.TensorProto] = {t.name: t for t in model.graph.initializer}
-        for node in (*model.graph.node, *(n for f in model.functions for n in f.node)):
-            for attribute in node.attribute if node.op_type == "Constant" else ():
-                if attribute.type == onnx.AttributeProto.TENSOR:
-                    self._tensors.setdefault(node.output[0], attribute.t)
+        steps = flatten(model)
+        for step in steps:  # a value of a function has a name of its own for each call
+            value = _constant(step) if step.op_type == "Constant" and step.gives else None
+            if value is not None:
+                self._tensors.setdefault(step.gives[0], value)
+        opsets = [s.version for s in model.opset_import if s.domain in ("", "ai.onnx")]
+        self.readers = Readers(steps, max(opsets, default=0))
 
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(int(dim) for dim in self._tensor(name).dims)
 
     def _tensor(self, name: str) -> onnx.TensorProto:
-        # the value of a function has a number behind its own name
-        tensor = self._tensors.get(name) or self._tensors.get(name.rpartition("#")[0])
+        tensor = self._tensors.get(name)
         if tensor is None:
             raise InputError(f"{self._path} holds no tensor '{name[:100]}'")
         return tensor
