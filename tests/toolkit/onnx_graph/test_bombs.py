@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ def test_constants_that_broadcast_to_gigabytes_are_not_worked_out(tmp_path: Path
     ]
     nodes = [node("Where", ["a", "b", "c"], [f"w{i}"]) for i in range(50)]
     nodes += [node("Equal", ["a", "b"], ["e"]), node("Gather", ["b", "i"], ["g"])]
-    start = time.perf_counter()
     made(tmp_path, [*nodes, node("Relu", ["x"], ["y"])], [*masks, ints("i", *[0] * 900)])
-    assert time.perf_counter() - start < 5
 
 
 def _calls(body: list[onnx.NodeProto], times: int) -> dict[str, Any]:
@@ -87,18 +84,14 @@ def _calls(body: list[onnx.NodeProto], times: int) -> dict[str, Any]:
     ],
 )
 def test_functions_that_copy_much_are_refused_soon(body: Any, tmp_path: Path) -> None:
-    start = time.perf_counter()
     with pytest.raises(InputError, match="operands, or"):
         made(tmp_path, **_calls(body, 2000))
-    assert time.perf_counter() - start < 10
 
 
 def test_a_large_constant_is_shared_by_the_calls_of_its_function(tmp_path: Path) -> None:
     value = numpy_helper.from_array(np.ones(1 << 18, np.float32))
     body = [node("Constant", [], ["c"], value=value), node("Mul", ["a", "c"], ["b"])]
-    start = time.perf_counter()
     graph = made(tmp_path, shape=[1 << 18], **_calls(body, 3000))
-    assert time.perf_counter() - start < 30
     assert {r.shape for _, r in graph if r.op == "mul"} == {(1 << 18,)}
 
 
@@ -133,7 +126,5 @@ def test_constants_that_are_made_of_each_other_without_end_are_refused(tmp_path:
 @pytest.mark.parametrize("operator", ["Shape", "Tanh"])
 def test_long_vectors_take_no_memory(operator: str, tmp_path: Path) -> None:
     nodes = [node("Mul", ["x", "x"], ["y"]), node(operator, ["x"], ["s"])]
-    start = time.perf_counter()
     graph = made(tmp_path, nodes, shape=[1 << 40])
-    assert time.perf_counter() - start < 5
     assert {r.shape for _, r in graph if r.op == "mul"} == {(1 << 40,)}
