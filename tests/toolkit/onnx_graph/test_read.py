@@ -165,7 +165,7 @@ def test_integers_with_scales_are_drawn_as_the_layers_they_are(tmp_path: Path) -
     graph = read_onnx(saved(tmp_path, nodes, *shapes, weights))
     assert graph.totals.n_params == 54
     boxes = list(boxes_of(build(graph).root))
-    assert [box.title for box in boxes] == ["x", "Conv 3×3 → 2", "output"]
+    assert [box.title for box in boxes] == ["x", "Conv 3×3 → 2", "y"]
     assert boxes[1].lines == ("Quantize", "Dequantize", "Quantize", "Dequantize")
 
 
