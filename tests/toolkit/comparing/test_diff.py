@@ -305,6 +305,22 @@ def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
     assert not diff(path, tmp_path / "far.onnx").equal
 
 
+def test_a_weight_of_a_type_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    weight.data_type = 99
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "w"], ["y"])],
+        "odd",
+        [onnx.helper.make_tensor_value_info("x", 1, ["b", 4])],
+        [onnx.helper.make_tensor_value_info("y", 1, None)],
+        initializer=[weight],
+    )
+    file = tmp_path / "odd.onnx"
+    file.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    with pytest.raises(InputError, match="the weight 'w' of .* cannot be read"):
+        diff(file, file)
+
+
 def test_the_function_is_at_the_front_door(base: Graph) -> None:
     assert netloft.diff(base, base).equal
     facts = netloft.diff(base, graph_of(Longer())).to_json()

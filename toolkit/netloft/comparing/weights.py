@@ -174,7 +174,7 @@ class _File:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 return self._beside(tensor)
             return np.asarray(numpy_helper.to_array(tensor))
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError) as error:  # KeyError: no such type
             raise InputError(
                 f"the weight '{name[:100]}' of {self._path} cannot be read",
                 remedy="write or download the file again, with the data that lies beside it",
