@@ -317,7 +317,7 @@ def test_a_weight_of_a_type_that_does_not_exist_is_refused(tmp_path: Path) -> No
     )
     file = tmp_path / "odd.onnx"
     file.write_bytes(onnx.helper.make_model(graph).SerializeToString())
-    with pytest.raises(InputError, match="the weight 'w' of .* cannot be read"):
+    with pytest.raises(InputError, match=r"the weight 'w' of .* cannot be read"):
         diff(file, file)
 
 
