@@ -12,8 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from tests.toolkit.passes.nets import Net
-from torch import Tensor, nn
-from torch.library import custom_op
+from torch import Tensor, library, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from torch.nn.utils import parametrize
 
@@ -132,7 +131,7 @@ def test_a_function_of_the_user_s_is_named_like_torch_s(tmp_path: Path) -> None:
     compared(Net(lambda m, x: normalize(x)), (torch.randn(2, 4, 6),), tmp_path)
 
 
-@custom_op("netloft_tests::gelu", mutates_args=())
+@library.custom_op("netloft_tests::gelu", mutates_args=())
 def gelu(x: Tensor) -> Tensor:
     """Not the one of torch."""
     return x * 3
