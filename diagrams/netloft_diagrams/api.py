@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,8 +194,7 @@ def _drawing(
 
         graph = trace(graph, example_inputs)
     overlay = _overlay(color, graph, example_inputs)
-    options = Options(depth, expand, only, direction or "", style=style, overlay=overlay)
-    return Drawing(as_values(graph), options)
+    return Drawing(as_values(graph), replace(options, overlay=overlay))
 
 
 def _overlay(

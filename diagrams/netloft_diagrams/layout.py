@@ -14,7 +14,7 @@ from netloft_diagrams.geometry import Placed, Wire, transposed
 from netloft_diagrams.measure import SIGN, box_label, frame_title, sign_width
 from netloft_diagrams.row import IDENTITY, ROW_ENDS, Row, RowStyle, least_width, make_row
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
-from netloft_diagrams.series import Atom, atoms
+from netloft_diagrams.series import atoms, borders_of
 from netloft_diagrams.summary import summarise
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH, SMALL
@@ -207,7 +207,7 @@ def _close_widest(frame: Frame, placed: dict[str, Placed], context: _Context) ->
 def _rows(frame: Frame, placed: dict[str, Placed], room: float, context: _Context) -> Placed:
     """Break a frame's items into rows and stack them."""
     parts = atoms(frame.items, frame.gives)
-    borders = _borders(frame, parts)
+    borders = borders_of(frame, parts)
     single = [
         make_row([placed[i.key] for i in part], borders[k], borders[k + 1], context.style)
         for k, part in enumerate(parts)
@@ -225,18 +225,6 @@ def _rows(frame: Frame, placed: dict[str, Placed], room: float, context: _Contex
         else:
             rows.append(make_row(members, borders[start], borders[end], context.style))
     return _stack(frame, rows, context)
-
-
-def _borders(frame: Frame, parts: Sequence[Atom]) -> list[tuple[str, ...]]:
-    """Return the values that cross before each part, and after the last."""
-    borders = [frame.reads]
-    for k in range(1, len(parts)):
-        later = [n for part in parts[k:] for i in part for n in i.reads]
-        earlier = {n for part in parts[:k] for i in part for n in i.gives} | set(frame.reads)
-        borders.append(tuple(dict.fromkeys(n for n in (*later, *frame.gives) if n in earlier)))
-        inside = {n for part in parts[k:] for i in part for n in i.gives}
-        borders[-1] = tuple(n for n in borders[-1] if n not in inside)
-    return [*borders, frame.gives]
 
 
 def _is_stepped(placed: Placed) -> bool:

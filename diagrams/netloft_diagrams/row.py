@@ -7,6 +7,7 @@ downwards swaps the axes at the end.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -227,9 +228,11 @@ class RowMaker:
         self._fork_track: dict[tuple[int, str], int] = {}
         self._join_track: dict[tuple[int, str], int] = {}
         self._n_tracks: dict[int, tuple[int, int]] = {}
-        self._left = {
-            (gap, a, edge.net) for edge in self._edges for gap, a, b in self._steps(edge) if a != b
-        }
+        self._left: dict[tuple[int, float], set[str]] = defaultdict(set)
+        for edge in self._edges:
+            for gap, a, b in self._steps(edge):
+                if a != b:
+                    self._left[gap, a].add(edge.net)
         for edge in self._edges:
             steps = list(self._steps(edge))
             for step, (gap, a, b) in enumerate(steps):
@@ -256,11 +259,11 @@ class RowMaker:
 
         A line that came in before another value has left the lane would look like that value.
         """
-        steps = list(self._steps(edge))
-        gap, _, b = steps[step]
-        if step < len(steps) - 1:
+        levels = self._levels(edge)
+        if step < len(levels) - 2:
             return False
-        return step > 0 or any(g == gap and a == b and n != edge.net for g, a, n in self._left)
+        leaving = self._left.get((self._column[edge.source] + step, levels[-1]), set())
+        return step > 0 or bool(leaving - {edge.net})
 
     def _place_along(self) -> None:
         self._x: dict[str, float] = {}

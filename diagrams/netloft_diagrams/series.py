@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netloft_diagrams.scene import Item
+from netloft_diagrams.scene import Frame, Item
 
-__all__ = ["Atom", "atoms"]
+__all__ = ["Atom", "atoms", "borders_of"]
 
 Atom = tuple[Item, ...]
 """Items that belong together: a layer, or a fork with all that follows up to its join."""
@@ -33,3 +33,16 @@ def atoms(items: Sequence[Item], gives: Sequence[str]) -> list[Atom]:
     if start < len(items):
         found.append(tuple(items[start:]))
     return found
+
+
+def borders_of(frame: Frame, parts: Sequence[Atom]) -> list[tuple[str, ...]]:
+    """Return the values that cross before each part, and after the last."""
+    last_reader = {name: k for k, part in enumerate(parts) for i in part for name in i.reads}
+    last_reader.update(dict.fromkeys(frame.gives, len(parts)))
+    borders = [frame.reads]
+    alive = dict.fromkeys(frame.reads)
+    for k, part in enumerate(parts[:-1]):
+        alive.update((name, None) for item in part for name in item.gives)
+        alive = {name: None for name in alive if last_reader.get(name, -1) > k}
+        borders.append(tuple(alive))
+    return [*borders, frame.gives]

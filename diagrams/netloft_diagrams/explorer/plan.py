@@ -14,7 +14,7 @@ from netloft_diagrams.lanes import Edge
 from netloft_diagrams.measure import box_label
 from netloft_diagrams.row import RowMaker, RowStyle
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
-from netloft_diagrams.series import Atom, atoms
+from netloft_diagrams.series import atoms, borders_of
 from netloft_diagrams.summary import summarise
 
 __all__ = ["Planner"]
@@ -57,7 +57,7 @@ class Planner:
     def frame(self, frame: Frame) -> list[dict[str, Any]]:
         """Return the plan of each part of a frame; one value alone crosses between two parts."""
         parts = atoms(frame.items, frame.gives)
-        borders = _borders(frame, parts)
+        borders = borders_of(frame, parts)
         at = {item.key: i for i, item in enumerate(frame.items)}
         return [
             self._part(part, borders[k], borders[k + 1], at, frame.path)
@@ -129,16 +129,3 @@ class _Plan(RowMaker):
         number = {y: i for i, y in enumerate(sorted({round(y) for y in heights}))}
         self.lane = {key: number[round(y)] for key, y in self._y.items()}
         self.travel = {e: tuple(number[round(y)] for y in ys) for e, ys in self._travel.items()}
-
-
-def _borders(frame: Frame, parts: Sequence[Atom]) -> list[tuple[str, ...]]:
-    """Return the values that cross before each part, and after the last."""
-    last_reader = {name: k for k, part in enumerate(parts) for i in part for name in i.reads}
-    last_reader.update(dict.fromkeys(frame.gives, len(parts)))
-    borders = [frame.reads]
-    alive = dict.fromkeys(frame.reads)
-    for k, part in enumerate(parts[:-1]):
-        alive.update((name, None) for item in part for name in item.gives)
-        alive = {name: None for name in alive if last_reader.get(name, -1) > k}
-        borders.append(tuple(alive))
-    return [*borders, frame.gives]

@@ -159,7 +159,7 @@ def _print(graph: Graph) -> None:
         f"\n{totals.n_params:,} parameters, {totals.macs:,} multiply-adds for one item, "
         f"{size} of activations at most"
     )
-    if graph.capture.startswith("ONNX file"):
+    if graph.is_read:
         click.echo(f"read from an {graph.capture}")
     elif graph.capture != "torch.fx":
         click.echo(f"traced by {graph.capture}")
