@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from netloft_diagrams.scene import Item
 
@@ -67,7 +68,7 @@ class Placed:
     wires: tuple[Wire, ...] = ()
     heading: float = 8.0
 
-    @property
+    @cached_property
     def base(self) -> float:
         """Where the main line passes: the first entry, or the middle."""
         return next(iter(self.ins.values()), next(iter(self.outs.values()), self.height / 2))

@@ -66,11 +66,13 @@ def assign_lanes(
         column: Column of each item.
         weight: What decides between paths of the same length.
     """
-    inner = [e for e in edges if e.source in set(keys) and e.target in set(keys)]
+    here = set(keys)
+    inner = [e for e in edges if e.source in here and e.target in here]
     spine = _longest_path(keys, inner, weight)
+    on_spine = set(spine)
     lanes = Lanes(of=dict.fromkeys(spine, 0))
     blocks = _skip_blocks(spine, inner, column)
-    for part in _components([k for k in keys if k not in set(spine)], inner):
+    for part in _components([k for k in keys if k not in on_spine], inner):
         inside = assign_lanes(part, inner, column, weight)
         start, end = _span(part, spine, inner, column)
         blocks.append(_Block(inside, start, end, is_edge=False))

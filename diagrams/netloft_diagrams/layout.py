@@ -157,8 +157,11 @@ def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
     inner_room = room if _is_root(frame) else room - 2 * SIDE
     item_room = inner_room - ROW_ENDS - (2 * INDENT if len(frame.items) > 1 else 0)
     path = frame.path or above
-    placed = {i.key: _item(i, item_room, path, context) for i in frame.items}
     may_close = not _is_root(frame) and frame.key not in context.keep_open
+    frame = _without_what_cannot_fit(frame, inner_room, path, context)
+    placed = {i.key: _item(i, item_room, path, context) for i in frame.items}
+    for item in placed.values():
+        context.relabel(item)
     while True:
         result = None
         if _least_width(frame, placed) <= inner_room:
@@ -177,6 +180,30 @@ def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
         frame = closed
 
 
+def _without_what_cannot_fit(frame: Frame, room: float, path: str, context: _Context) -> Frame:
+    """Close frames that would be closed for want of room, before they are laid out.
+
+    Only where there is no choice among them: the widest is known once all are laid out.
+    """
+    classes = {i.class_name for i in _open_frames(frame, context)}
+    if len(classes) != 1:
+        return frame
+    bounds = {i.key: Placed(i, 0, 0, _bound(i, path, context), 0) for i in frame.items}
+    if _least_width(frame, bounds) <= room:
+        return frame
+    return _closed(frame, classes.pop(), context)
+
+
+def _bound(item: Item, above: str, context: _Context) -> float:
+    """Return a width that an item has at least, however it is laid out."""
+    if isinstance(item, Box):
+        label = box_label(item, above)
+        return label.height if context.down else label.width
+    boxes = [_bound(i, item.path or above, context) for i in item.items if isinstance(i, Box)]
+    title = 0.0 if context.down else _title_width(item)
+    return max([title, *(2 * SIDE + box for box in boxes)])
+
+
 def _least_width(frame: Frame, placed: dict[str, Placed]) -> float:
     """Return the width of the widest part that cannot be broken, without labels: a cheap bound."""
     return max(
@@ -190,13 +217,20 @@ def _is_root(frame: Frame) -> bool:
 
 def _close_widest(frame: Frame, placed: dict[str, Placed], context: _Context) -> Frame:
     """Replace the widest open frame inside, and its like, by boxes, if any is open."""
-    open_frames = [
-        i for i in frame.items if isinstance(i, Frame) and i.key not in context.keep_open
-    ]
+    open_frames = _open_frames(frame, context)
     if not open_frames:
         return frame
     widest = max(open_frames, key=lambda i: placed[i.key].width).class_name
-    alike = {i.key for i in open_frames if i.class_name == widest}
+    return _closed(frame, widest, context)
+
+
+def _open_frames(frame: Frame, context: _Context) -> list[Frame]:
+    return [i for i in frame.items if isinstance(i, Frame) and i.key not in context.keep_open]
+
+
+def _closed(frame: Frame, class_name: str, context: _Context) -> Frame:
+    """Replace the open frames of one class by boxes."""
+    alike = {i.key for i in _open_frames(frame, context) if i.class_name == class_name}
     items = (
         summarise(i, context.shapes) if isinstance(i, Frame) and i.key in alike else i
         for i in frame.items

@@ -10,7 +10,7 @@ from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import closed_where, structure
+from netloft_diagrams.summary import closed_where
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
     frames = list(frames_of(scene.root))
     first: dict[object, str] = {}
     for frame in frames:
-        first.setdefault(structure(frame), frame.key)
+        first.setdefault(frame.structure, frame.key)
     again = frozenset(frame.key for frame in frames) - frozenset(first.values())
     deepest = max(frame.depth for frame in frames)
     same = frozenset(frame.key for frame in frames if frame.depth and _is_unchanged(frame))

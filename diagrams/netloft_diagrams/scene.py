@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from netloft_diagrams.mark import Mark
 
@@ -82,6 +83,12 @@ class Box:
         """Elements of all parameters it stands for."""
         return self.n_params + self.covered_params
 
+    @cached_property
+    def structure(self) -> object:
+        """Itself without sizes: what two stages of a network have in common."""
+        lines = tuple(line for line in self.lines if not line.startswith("stride"))
+        return self.kind, self.title.split(" → ")[0].split("[")[0], lines, self.times > 1
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -115,25 +122,30 @@ class Frame:
     note: tuple[str, ...] = ()
     amount: float | str | None = None
 
-    @property
+    @cached_property
     def n_params(self) -> int:
         """Elements of the parameters of one copy; a repeat that shares weights counts once."""
         return sum(i.n_params * (i.times if i.covered_params else 1) for i in self.items)
 
-    @property
+    @cached_property
     def covered_params(self) -> int:
         """Elements of the parameters of the copies that its boxes stand for."""
         return sum(item.covered_params for item in self.items)
 
-    @property
+    @cached_property
     def total_params(self) -> int:
         """Elements of all parameters it stands for."""
         return sum(item.total_params for item in self.items)
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-adds of one copy."""
         return sum(item.macs * item.times for item in self.items)
+
+    @cached_property
+    def structure(self) -> object:
+        """Itself without sizes: what two stages of a network have in common."""
+        return self.class_name, self.times > 1, tuple(item.structure for item in self.items)
 
 
 Item = Box | Frame

@@ -10,18 +10,10 @@ from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams.mark import Mark
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
-__all__ = ["PLAIN", "closed_where", "structure", "summarise"]
+__all__ = ["PLAIN", "closed_where", "summarise"]
 
 PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
-
-
-def structure(item: Item) -> object:
-    """Describe an item without its sizes: what two stages of a network have in common."""
-    if isinstance(item, Box):
-        lines = tuple(line for line in item.lines if not line.startswith("stride"))
-        return item.kind, item.title.split(" → ")[0].split("[")[0], lines, item.times > 1
-    return item.class_name, item.times > 1, tuple(structure(child) for child in item.items)
 
 
 def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
@@ -104,8 +96,8 @@ def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
         if isinstance(item, Box):
             return item
         if item is not scene.root and wanted(item):
-            return summarise(item, scene.shapes, opened.get(structure(item), ""))
-        opened.setdefault(structure(item), item.path)
+            return summarise(item, scene.shapes, opened.get(item.structure, ""))
+        opened.setdefault(item.structure, item.path)
         items = tuple(close(child) for child in item.items)
         same = all(new is old for new, old in zip(items, item.items, strict=True))
         return item if same else replace(item, items=items)  # what is the same is laid out once

@@ -18,6 +18,7 @@ UNKNOWN = 1.0
 """Width, in ems, of a letter that the font lacks: an emoji or an ideogram is one em wide."""
 
 
+@functools.lru_cache(maxsize=10_000)
 def width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of `text` in pixels at a font size of `size` pixels."""
     widths = _widths(bold)

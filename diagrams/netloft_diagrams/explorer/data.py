@@ -25,7 +25,6 @@ from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
 from netloft_diagrams.overlay import Look, Scale, palette
 from netloft_diagrams.page import Options, is_asked_for
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import structure
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import SMALL, TITLE
 
@@ -84,7 +83,7 @@ class _Items:
         self._asked = {f.key for f in frames_of(scene.root) if is_asked_for(f, options)}
         first: dict[object, str] = {}
         for frame in frames_of(scene.root):
-            first.setdefault(structure(frame), frame.key)
+            first.setdefault(frame.structure, frame.key)
         self._first = frozenset(first.values())
         self._look = _palette(scene, options.overlay)[0] if options.overlay else None
 

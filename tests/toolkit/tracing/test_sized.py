@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
+from torchvision.models.swin_transformer import (
+    PatchMerging,
+    ShiftedWindowAttention,
+    shifted_window_attention,
+)
 from torchvision.models.video.mvit import Pool
 
 from netloft.errors import TraceError
 from netloft.graph.graph import Graph
 from netloft.tracing import trace
+from netloft.tracing.capture import Captured
 
 
 class BranchOnAFixedLength(nn.Module):
@@ -55,6 +60,13 @@ class Windows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.merging(self.attention(x))
+
+
+class WindowsAndPlaces(Windows):
+    """What the way that goes through helpers stops at: a length that follows values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.nonzero(x).sum()
 
 
 class Pooled(nn.Module):
@@ -110,3 +122,20 @@ def test_helpers_of_torchvision_are_gone_through() -> None:
 def test_a_helper_that_gives_a_number_is_gone_through() -> None:
     graph = traced(Pooled(), torch.randn(2, 3, 33, 4))
     assert not any(record.op.startswith("_") for _, record in graph)
+
+
+def test_a_helper_is_one_operation_where_no_way_goes_through_it() -> None:
+    graph = trace(WindowsAndPlaces().eval(), (torch.randn(2, 6, 6, 8),))
+    called = [node.target for node, _ in graph if node.op == "call_function"]
+    assert shifted_window_attention in called
+    assert graph.capture == "torch.fx"
+
+
+def test_shapes_that_tracing_has_found_are_those_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = Windows().eval(), torch.randn(2, 6, 6, 8)
+    found = trace(module, (x,), prove=False)
+    monkeypatch.setattr(Captured, "runs", {})
+    anew = trace(module, (x,), prove=False)
+    records = [[(node.name, record) for node, record in graph] for graph in (found, anew)]
+    assert len(records[0]) > 50
+    assert records[0] == records[1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,14 @@ def at_batch(
         batch: Items in the batch.
         lengths: Of other open axes, by name.
     """
-    sizes = ChainMap({BATCH: batch}, lengths)  # type: ignore[arg-type] # only read
+    return _worked_out(shape, (*lengths.items(), (BATCH, batch)))
+
+
+@lru_cache(maxsize=4096)
+def _worked_out(shape: tuple[Dim, ...], sizes: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    known = dict(sizes)
     # one that follows them in a way that is not known counts as one
-    return tuple(_length(dim, sizes) for dim in shape)
+    return tuple(_length(dim, known) for dim in shape)
 
 
 def _length(dim: Dim, sizes: Mapping[str, int]) -> int:

@@ -11,7 +11,15 @@ from typing import Any
 from torch import fx, nn
 from torch._ops import OpOverload, OpOverloadPacket
 
-__all__ = ["FAMILIES", "attributes_of", "family_of", "is_inplace", "op_of", "writes"]
+__all__ = [
+    "FAMILIES",
+    "attributes_of",
+    "called_module",
+    "family_of",
+    "is_inplace",
+    "op_of",
+    "writes",
+]
 
 FAMILIES = (
     "input",
@@ -211,6 +219,14 @@ def function_op(name: str) -> str:
     return FUNCTION_OPS.get(plain, plain)
 
 
+def called_module(node: fx.Node, root: nn.Module) -> nn.Module:
+    """Return the module that a `call_module` node calls; nn.Module's own way takes ten times."""
+    found = root
+    for word in str(node.target).split("."):
+        found = found._modules[word]  # type: ignore[assignment] # a called one is not None
+    return found
+
+
 def op_of(node: fx.Node, root: nn.Module) -> str:
     """Return the canonical operation of an fx node."""
     if node.op == "placeholder":
@@ -220,7 +236,7 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
     if node.op == "get_attr":
         return "parameter"
     if node.op == "call_module":
-        return module_op(root.get_submodule(str(node.target)))
+        return module_op(called_module(node, root))
     if node.op == "call_method":
         return METHOD_OPS.get(str(node.target)) or function_op(str(node.target))
     name = getattr(node.target, "__name__", str(node.target))
@@ -256,7 +272,7 @@ _NO_WRITES = ("requires_grad_", "share_memory_")
 def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     """Tell whether the node overwrites its first operand."""
     if node.op == "call_module":
-        return bool(getattr(root.get_submodule(str(node.target)), "inplace", False))
+        return bool(getattr(called_module(node, root), "inplace", False))
     if node.op not in ("call_function", "call_method"):
         return False
     name = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
@@ -289,7 +305,7 @@ def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:
     """Return the hyper-parameters of a node by name; tensors and defaults of None are left out."""
     found: Mapping[str, object]
     if node.op == "call_module":
-        module = root.get_submodule(str(node.target))
+        module = called_module(node, root)
         # where a module keeps its plain attributes; asking it for one that it lacks is slow
         own = vars(module)
         found = {name: own[name] for name in _MODULE_ATTRIBUTES if name in own}

@@ -20,8 +20,8 @@ from netloft.errors import first_line
 from netloft.models.build import one_thread, seeded
 from netloft.models.domain import domain_inputs, noise_inputs
 from netloft.models.loaded import LoadedModel
+from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
-from netloft.tracing.tracer import detached_copy
 
 __all__ = ["calibrate", "wake_zeros"]
 

@@ -16,8 +16,8 @@ from netloft.models.labels import read_labels
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.models.photographs import IMAGENET_MEAN, IMAGENET_STD
 from netloft.models.pipeline import Head, Normalise, Pipeline
+from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
-from netloft.tracing.tracer import detached_copy
 
 __all__ = ["Statistics", "wrap"]
 

@@ -17,9 +17,9 @@ from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
 from netloft.parity.widened import Reread, Widened, widened
+from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.nesting import room_for
-from netloft.tracing.tracer import detached_copy
 
 __all__ = ["Reference", "ReferenceRun"]
 

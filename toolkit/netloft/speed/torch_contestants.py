@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netloft.speed.contestants import Contestant, cpp_compiler
-from netloft.tracing.tracer import detached_copy
+from netloft.tracing.clone import detached_copy
 
 __all__ = [
     "COMPILED",

@@ -17,6 +17,7 @@ from netloft.graph.results import output_nodes
 from netloft.tracing.annotate import annotate
 from netloft.tracing.axes import Axes, checked_axes, lengths_of
 from netloft.tracing.capture import Captured, capture
+from netloft.tracing.clone import detached_copy, private_copy
 from netloft.tracing.dead import dead_modules, unused_parameters
 from netloft.tracing.faithful import UnfaithfulError, check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
@@ -24,9 +25,7 @@ from netloft.tracing.nesting import room_for
 from netloft.tracing.shapes import propagate_shapes
 from netloft.tracing.tracer import (
     bind_inputs,
-    detached_copy,
     disarm_names,
-    private_copy,
     remove_dead,
 )
 
@@ -90,7 +89,7 @@ def _traced(
         others = _proven(captured, module, graph_module, inputs, batch, axes)
         lengths = {symbol: (*lengths[symbol], other) for symbol, other in others.items()}
         _share_weights(captured, graph_module, module)
-    shapes = propagate_shapes(graph_module, inputs, batch, axes)
+    shapes = propagate_shapes(graph_module, inputs, batch, axes, captured.runs)
     annotate(graph_module, shapes, lengths_of(axes, inputs))
     return Graph(
         module=graph_module,

@@ -14,7 +14,7 @@ from torch import fx, nn
 from netloft.graph.annotation import Annotation, ModuleCall, TensorInfo
 from netloft.graph.cost import at_batch, bytes_of, macs_of
 from netloft.graph.graph import KEY
-from netloft.graph.ops import attributes_of, family_of, is_inplace, op_of
+from netloft.graph.ops import attributes_of, called_module, family_of, is_inplace, op_of
 from netloft.tracing.shapes import Shapes, Tree, tensors_in
 
 __all__ = ["annotate"]
@@ -36,7 +36,7 @@ class _Parameters:
     def _of(self, node: fx.Node) -> list[tuple[str, nn.Parameter]]:
         target = str(node.target)
         if node.op == "call_module":
-            module = self._root.get_submodule(target)
+            module = called_module(node, self._root)
             return [(f"{target}.{name}", p) for name, p in module.named_parameters()]
         if node.op == "get_attr":
             path, _, name = target.rpartition(".")
@@ -109,7 +109,7 @@ def _inner_matrices(node: fx.Node, root: nn.Module) -> dict[str, object]:
     """Say how large the matrices inside of a recurrent or transformer layer are."""
     if node.op != "call_module":
         return {}
-    module = root.get_submodule(str(node.target))
+    module = called_module(node, root)
     if not isinstance(module, nn.RNNBase) and "Transformer" not in type(module).__name__:
         return {}
     attentions = sum(isinstance(m, nn.MultiheadAttention) for m in module.modules())
@@ -126,7 +126,7 @@ def _weight_shape(
     node: fx.Node, root: nn.Module, trees: Mapping[str, Tree]
 ) -> tuple[int, ...] | None:
     if node.op == "call_module":
-        weight: Any = getattr(root.get_submodule(str(node.target)), "weight", None)
+        weight: Any = getattr(called_module(node, root), "weight", None)
         return tuple(weight.shape) if isinstance(weight, torch.Tensor) else None
     if node.op != "call_function" or len(node.args) < 2 or not isinstance(node.args[1], fx.Node):
         return None

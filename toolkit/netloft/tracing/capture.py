@@ -10,9 +10,12 @@ from torch import fx, nn
 
 from netloft.errors import TraceError
 from netloft.tracing.axes import Axes
+from netloft.tracing.clone import private_copy
+from netloft.tracing.dataless import Values
 from netloft.tracing.exported import CaptureError, ExportTracer
-from netloft.tracing.sized import SizedTracer, calls_a_helper
-from netloft.tracing.tracer import Tracer, private_copy
+from netloft.tracing.helpers import HelperMetError
+from netloft.tracing.sized import SizedTracer
+from netloft.tracing.tracer import Tracer
 
 __all__ = ["Captured", "capture"]
 
@@ -42,6 +45,13 @@ class Captured:
         return f"torch.export, since {self.refusal.problem}{where}"
 
     @property
+    def runs(self) -> dict[int, Values]:
+        """What each node gives without data, by batch size, where tracing had to know."""
+        if isinstance(self.tracer, SizedTracer):
+            return self.tracer.runs(self.graph)
+        return {}
+
+    @property
     def program(self) -> torch.export.ExportedProgram | None:
         """What torch.export gave; None where torch.fx traced."""
         return self.tracer.program if isinstance(self.tracer, ExportTracer) else None
@@ -60,8 +70,8 @@ def capture(
 ) -> Captured:
     """Trace a copy, for user code runs meanwhile; its weights are compared afterwards.
 
-    The plain way first; with buffers recorded, or with lengths known, where that stops or holds
-    calls that only the last goes through; torch.export where all of them stop.
+    The plain way first; with buffers recorded where that stops; with lengths known where those
+    stop, or meet a helper that only this one goes through; torch.export where all of them stop.
 
     Args:
         module: The network.
@@ -73,28 +83,36 @@ def capture(
     Raises:
         TraceError: No way leads to a graph; the message is the first one's.
     """
-    refusal: TraceError | None = None
-    held: Captured | None = None
-    for tracer in (Tracer(inputs), Tracer(inputs, buffers=True), SizedTracer(inputs, batch, axes)):
+    refusals: list[TraceError] = []
+
+    def attempt(tracer: Tracer) -> Captured | None:
         work = copied(module)
         try:
-            graph = tracer.trace(work)
+            return Captured(work, tracer, tracer.trace(work))
         except TraceError as error:
-            # what stops every way is told as the plain way met it
-            refusal = refusal or error
-            continue
-        held = held or Captured(work, tracer, graph)
-        if not calls_a_helper(graph):
-            return Captured(work, tracer, graph)
-    if held is not None:
-        return held
-    assert refusal is not None
+            refusals.append(error)
+            return None
+
+    def plainly(*, helpers: bool) -> Captured | None:
+        plain = attempt(Tracer(inputs, helpers=helpers))
+        return plain or attempt(Tracer(inputs, buffers=True, helpers=helpers))
+
+    found: Captured | None
+    try:
+        found = plainly(helpers=False) or attempt(SizedTracer(inputs, batch, axes))
+    except HelperMetError:
+        found = attempt(SizedTracer(inputs, batch, axes))
+        if found is None:  # what stops every way is told as the plain way met it
+            refusals.clear()
+            found = plainly(helpers=True)
+    if found is not None:
+        return found
     if type(module).__module__.startswith("torch.nn."):
         raise TraceError(
             f"{type(module).__name__} is a single layer of torch.nn",
             remedy="put it into a module of your own whose forward calls it",
-        ) from refusal
-    return _exported(module, ExportTracer(inputs, batch, axes), refusal)
+        ) from refusals[0]
+    return _exported(module, ExportTracer(inputs, batch, axes), refusals[0])
 
 
 def _exported(module: nn.Module, tracer: ExportTracer, refusal: TraceError) -> Captured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -49,10 +50,16 @@ class Dataless:
     Args:
         module: The graph.
         inputs: Example inputs by name, batch first.
+        known: Runs that were made before, by batch size.
     """
 
-    def __init__(self, module: fx.GraphModule, inputs: Mapping[str, torch.Tensor]) -> None:
-        self._module, self._inputs = module, inputs
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        inputs: Mapping[str, torch.Tensor],
+        known: Mapping[int, Values] = MappingProxyType({}),
+    ) -> None:
+        self._module, self._inputs, self._known = module, inputs, known
         self._meta: _Meta | None = _Meta(module)
 
     def run(self, size: int) -> Values:
@@ -61,6 +68,8 @@ class Dataless:
         Raises:
             TraceError: The graph fails; the message names the line.
         """
+        if size in self._known:
+            return self._known[size]
         if self._meta is not None:
             try:
                 return self._meta.values_of(self._on_meta(size))
@@ -89,16 +98,31 @@ class Steps:
         self._meta = _Meta(module, fx.Graph())
         self._variants = variants
         self._environments: list[dict[fx.Node, Any]] = [{} for _ in variants]
+        self._seen: list[dict[str, Any]] = [{} for _ in variants]
 
     def run(self, node: fx.Node) -> list[Any]:
         """Return what a node gives for each variant."""
-        for inputs, environment in zip(self._variants, self._environments, strict=True):
-            self._meta.env = environment
+        for inputs, environment, seen in zip(
+            self._variants, self._environments, self._seen, strict=True
+        ):
+            self._meta.env, self._meta.values = environment, seen
             if node.op == "placeholder":
-                environment[node] = inputs[str(node.target)].to("meta")
+                environment[node] = seen[node.name] = inputs[str(node.target)].to("meta")
             else:
                 environment[node] = self._meta.run_node(node)
         return [environment[node] for environment in self._environments]
+
+    def whole(self, graph: fx.Graph) -> list[Values] | None:
+        """Return what each variant gave, for a graph whose nodes have run; None if one has not."""
+        *nodes, output = graph.nodes
+        if any(node not in environment for environment in self._environments for node in nodes):
+            return None
+        found = []
+        for environment, seen in zip(self._environments, self._seen, strict=True):
+            self._meta.env, self._meta.values = environment, seen
+            result = self._meta.run_node(output)
+            found.append(Values({node.name: seen[node.name] for node in graph.nodes}, result))
+        return found
 
 
 def _sized(tensor: torch.Tensor, size: int, device: str | None) -> torch.Tensor:

@@ -18,13 +18,14 @@ from torch.export import ExportedProgram
 from netloft.errors import first_line
 from netloft.tracing.axes import Axes, lengths_of
 from netloft.tracing.calls import Calls, watch_calls
+from netloft.tracing.clone import private_copy
 from netloft.tracing.faithful import accepts, watched_run
 from netloft.tracing.program import CaptureError, ProgramReader
 from netloft.tracing.quiet import quiet
 from netloft.tracing.regroup import regroup
 from netloft.tracing.shapes import resized
 from netloft.tracing.source import describe, frame_in, raised_at
-from netloft.tracing.tracer import Tracer, private_copy
+from netloft.tracing.tracer import Tracer
 
 __all__ = ["CaptureError", "ExportTracer"]
 

@@ -24,9 +24,9 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from netloft.errors import TraceError, first_line
 from netloft.graph.annotation import Source
 from netloft.tracing.axes import Axes, lengths_of, other_lengths, stretched
+from netloft.tracing.clone import sharing_copy
 from netloft.tracing.guard import changed_weight, plain_state, random_state
 from netloft.tracing.source import current_source, describe, raised_at, relative_file
-from netloft.tracing.tracer import sharing_copy
 
 __all__ = [
     "UnfaithfulError",

@@ -16,7 +16,7 @@ from netloft.errors import TraceError
 from netloft.graph.annotation import Dim, TensorInfo
 from netloft.graph.dims import BATCH, UNKNOWN
 from netloft.tracing.axes import Axes
-from netloft.tracing.dataless import Dataless
+from netloft.tracing.dataless import Dataless, Values
 from netloft.tracing.memory import may_share_at_one, shared_memory
 from netloft.tracing.symbolic import run_on_symbols
 
@@ -62,6 +62,7 @@ def propagate_shapes(
     inputs: Mapping[str, torch.Tensor],
     batch: str | int,
     axes: Axes = MappingProxyType({}),
+    known: Mapping[int, Values] = MappingProxyType({}),
 ) -> Shapes:
     """Return what each node gives; lengths and numbers that follow the batch are symbolic.
 
@@ -70,14 +71,17 @@ def propagate_shapes(
         inputs: Example inputs by name, batch first.
         batch: `dynamic`, or a fixed size.
         axes: Other open axes.
+        known: Runs that tracing has made already, by batch size.
 
     Raises:
         TraceError: The graph fails at another batch size.
     """
     if axes:
         return _on_symbols(module, inputs, batch, axes)
-    runner = Dataless(module, inputs)
-    sizes = list(_SIZES) if batch == "dynamic" else [next(iter(inputs.values())).shape[0]]
+    runner = Dataless(module, inputs, known)
+    sizes = [next(iter(inputs.values())).shape[0]]
+    if batch == "dynamic":
+        sizes = [size for size in known if size > 1] or list(_SIZES)
     try:
         runs = [runner.run(size) for size in sizes]
     except TraceError as error:

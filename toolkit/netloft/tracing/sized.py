@@ -7,43 +7,27 @@ is a plain number. A length that differs stays a node of the graph, and stops a 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import fx, nn
 
 from netloft.errors import TraceError, first_line
 from netloft.tracing.axes import Axes, lengths_of, stretched
-from netloft.tracing.dataless import Steps
+from netloft.tracing.dataless import Steps, Values
+from netloft.tracing.helpers import unwrapped_helpers
 from netloft.tracing.shapes import resized
 from netloft.tracing.source import current_source, describe
 from netloft.tracing.tracer import RecordingProxy, Tracer
 
-__all__ = ["SizedTracer", "calls_a_helper"]
+__all__ = ["SizedTracer"]
 
 _SIZES = (1, 2, 1009)
 """Small ones too: what is cut off at five items is as long as the batch before."""
 
 _PLAIN = ("dim", "ndimension", "numel", "nelement", "is_floating_point", "is_complex", "size")
 """Methods that read what is known of a tensor."""
-
-_HELPERS = "torchvision.models."
-"""Functions of these modules are marked with `fx.wrap` and plain Python on tensors; they are gone
-through, for what they hold is most of the network (the attention of a Swin transformer)."""
-
-
-def calls_a_helper(graph: fx.Graph) -> bool:
-    """Tell whether a graph holds a call of a function that this tracer goes through."""
-    return any(
-        node.op == "call_function"
-        and isinstance(node.target, FunctionType)
-        and node.target.__module__.startswith(_HELPERS)
-        for node in graph.nodes
-    )
 
 
 class SizedProxy(RecordingProxy):
@@ -125,6 +109,7 @@ class SizedTracer(Tracer):
     def __init__(self, inputs: Mapping[str, torch.Tensor], batch: str | int, axes: Axes) -> None:
         super().__init__(inputs)
         self._variants = _variants(inputs, batch, axes)
+        self._sizes = () if axes else _SIZES if batch == "dynamic" else (_items(inputs),)
         self._steps: Steps | None = None
         self._running = False
         self.values: dict[fx.Node, list[Any]] = {}
@@ -134,8 +119,13 @@ class SizedTracer(Tracer):
         """Trace, and go through the helpers that are known."""
         assert isinstance(root, nn.Module)
         self._steps = Steps(root, self._variants)
-        with _unwrapped_helpers(), torch.no_grad():
+        with unwrapped_helpers(), torch.no_grad():
             return super().trace(root, concrete_args)
+
+    def runs(self, graph: fx.Graph) -> dict[int, Values]:
+        """Return what each node of the finished graph gave, by batch size, where that is known."""
+        assert self._steps is not None
+        return dict(zip(self._sizes, self._steps.whole(graph) or (), strict=False))
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that knows its shape."""
@@ -227,22 +217,11 @@ def _variants(
     ]
 
 
+def _items(inputs: Mapping[str, torch.Tensor]) -> int:
+    return next(iter(inputs.values())).shape[0]
+
+
 def _count(value: Any) -> int | None:
     if isinstance(value, torch.Tensor):
         return value.shape[0] if value.dim() else None
     return len(value) if isinstance(value, tuple | list) else None
-
-
-@contextlib.contextmanager
-def _unwrapped_helpers() -> Iterator[None]:
-    """Let fx forget for a while that helpers are wrapped; it has no public way to ask for it."""
-    registry = getattr(fx._symbolic_trace, "_wrapped_fns_to_patch", {})
-    helpers = [key for key, names in registry.items() if _is_helper(names)]
-    with mock.patch.dict(registry):
-        for key in helpers:
-            del registry[key]
-        yield
-
-
-def _is_helper(module_globals: Mapping[str, Any]) -> bool:
-    return str(module_globals.get("__name__", "")).startswith(_HELPERS)

@@ -20,12 +20,12 @@ from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
 from netloft.graph.ops import op_of, writes
-from netloft.tracing.clone import clone
 from netloft.tracing.constants import Watched, fresh_constants
+from netloft.tracing.helpers import HelperMetError, is_helper
 from netloft.tracing.hooks import Hooks, has_hooks
 from netloft.tracing.source import current_source, describe, raised_at
 
-__all__ = ["RecordingProxy", "Tracer", "bind_inputs", "detached_copy", "private_copy"]
+__all__ = ["RecordingProxy", "Tracer", "bind_inputs", "disarm_names", "remove_dead"]
 
 _FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
 _IN_PLACE = (
@@ -144,38 +144,6 @@ def bind_inputs(
     return {name: tensor.detach() for name, tensor in named.items()}
 
 
-def detached_copy(module: nn.Module) -> nn.Module:
-    """Copy a module's structure and buffers and share its parameters.
-
-    For a module whose forward is known to leave its parameters alone.
-    """
-    return sharing_copy(module, module)
-
-
-def sharing_copy(module: nn.Module, holder: nn.Module) -> nn.Module:
-    """Copy a module's structure and buffers and take the parameters of `holder`, a copy of it."""
-    held = dict(holder.named_parameters(remove_duplicate=False))
-    named = module.named_parameters(remove_duplicate=False)
-    return _copied(module, {id(p): held[name] for name, p in named})
-
-
-def private_copy(module: nn.Module) -> nn.Module:
-    """Copy a module whole: whatever its forward does, the original stays as it is."""
-    return _copied(module, {})
-
-
-def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    try:
-        return clone(module, memo)
-    except RuntimeError as error:  # a computed tensor hangs in the module (old weight_norm)
-        raise TraceError(
-            f"{type(module).__name__} cannot be copied: it holds a tensor that is computed, "
-            "not a parameter",
-            remedy="use torch.nn.utils.parametrizations in place of torch.nn.utils.weight_norm, "
-            "or remove the parametrisation before the export",
-        ) from error
-
-
 class Tracer(fx.Tracer):
     """Trace a module into an fx graph.
 
@@ -185,10 +153,18 @@ class Tracer(fx.Tracer):
     Args:
         inputs: Example inputs by name.
         buffers: Record reads of buffers too, so that one may be indexed with a size.
+        helpers: Record a call of a helper (`helpers.py`) as one operation; stop there without.
     """
 
-    def __init__(self, inputs: Mapping[str, torch.Tensor], *, buffers: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        *,
+        buffers: bool = False,
+        helpers: bool = True,
+    ) -> None:
         super().__init__()
+        self._helpers = helpers
         self.proxy_buffer_attributes = buffers
         self._inputs = inputs
         self._calls: list[ModuleCall] = []
@@ -278,6 +254,8 @@ class Tracer(fx.Tracer):
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Give the node its module calls and its line."""
         node = super().create_node(*args, **kwargs)
+        if not self._helpers and is_helper(node.target):
+            raise HelperMetError
         node.meta["netloft_calls"] = tuple(self._calls)
         node.meta["netloft_source"] = current_source()
         return node
@@ -318,7 +296,7 @@ class Tracer(fx.Tracer):
             with self._recorded_prints(), self._recorded_factories():
                 graph = super().trace(root, concrete_args)
             fresh_constants(graph, self.root)
-        except TraceError:
+        except (TraceError, HelperMetError):
             raise
         except (Exception, SystemExit) as error:
             raise TraceError(
