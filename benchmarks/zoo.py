@@ -11,7 +11,8 @@ loads what it imports. Latency is measured in interleaved rounds in ONNX Runtime
 netloft's file and torch.onnx's in turn, in CPU time of the thread.
 
 Segmentation is of pictures of 224 x 224, a fifth of what it is trained on, for parity runs them in
-float64. Of detection and optical flow models the outcome alone is kept; flow is of 128 x 128.
+float64, and so is the largest RegNet, which is trained on 384 x 384. Of detection and optical flow
+models the outcome alone is kept; flow is of 128 x 128.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from netloft_exporters.onnx.direct_route import lower_directly
 
 BATCHES = (1, 3, 5)
 SIDE = 224
+LARGE = ("regnet_y_128gf",)
 LATENCY_SECONDS = 8.0
 ROUNDS = (15, 200)
 
@@ -215,7 +217,7 @@ def measure(name: str) -> Row:
     torch.manual_seed(0)
     model = loaded(name)
     inputs = model.example()
-    if name in torchvision.models.list_models(torchvision.models.segmentation):
+    if name in (*torchvision.models.list_models(torchvision.models.segmentation), *LARGE):
         inputs = {key: t[..., :SIDE, :SIDE].contiguous() for key, t in inputs.items()}
     row: Row = {"name": name, "parameters": sum(p.numel() for p in model.module.parameters())}
     with tempfile.TemporaryDirectory() as text:

@@ -80,7 +80,7 @@ def _own_inputs(
     if target.builtin is not None:
         return tuple(parse_input(text) for text in target.builtin.inputs), {}
     if target.origin == "torchvision":
-        return from_torchvision(target.name, weights, needed)
+        return from_torchvision(target.name, module, weights, needed)
     if target.origin == "timm":
         return from_timm(module)
     return stated_inputs(module), stated_preprocess(module)

@@ -20,12 +20,13 @@ _FLOW_SIDE = 128
 
 
 def from_torchvision(
-    name: str, weights: Any | None, needed: bool
+    name: str, module: nn.Module, weights: Any | None, needed: bool
 ) -> tuple[tuple[InputSpec, ...], dict[str, object]]:
     """Return the inputs of a torchvision model, and how its photographs are prepared.
 
     Args:
         name: In torchvision's registry.
+        module: The network, as it was built.
         weights: The weights enum member that was asked for; the default one's by default.
         needed: Refuse a model that takes no tensors; otherwise it has no inputs.
 
@@ -47,7 +48,7 @@ def from_torchvision(
         shape = (1, 3, _FLOW_SIDE, _FLOW_SIDE)
         flow: dict[str, object] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
         return (InputSpec("image1", shape), InputSpec("image2", shape)), flow
-    steps = vars(chosen.transforms()) if chosen is not None else {}
+    steps = _steps_for(module, vars(chosen.transforms()) if chosen is not None else {})
     side = _SIDE.get(kind, 224)
     height, width = _pair(steps.get("crop_size") or steps.get("resize_size") or side)
     frames: tuple[int, ...] = ()
@@ -55,6 +56,15 @@ def from_torchvision(
         least = chosen.meta.get("min_temporal_size", 1) if chosen is not None else 1
         frames = (max(least, _FRAMES),)
     return (InputSpec("", (1, 3, *frames, height, width)),), _preprocess(steps)
+
+
+def _steps_for(module: nn.Module, steps: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the steps with the one size that a vision transformer takes, whoever trained it."""
+    side = getattr(module, "image_size", None)
+    if not isinstance(side, int) or not steps.get("crop_size"):
+        return dict(steps)
+    zoom = min(_pair(steps.get("resize_size") or side)) / min(_pair(steps["crop_size"]))
+    return {**steps, "crop_size": side, "resize_size": round(side * zoom)}
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
