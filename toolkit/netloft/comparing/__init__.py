@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netloft.comparing.align import align
 from netloft.comparing.compare import compare_ends, compare_pair
+from netloft.comparing.compiled import taken_away
 from netloft.comparing.difference import KINDS, Change, Difference
 from netloft.comparing.entry import Entry, entries_of
 from netloft.comparing.form import COMMUTES
@@ -39,7 +40,7 @@ def diff(a: Graph | str | os.PathLike[str], b: Graph | str | os.PathLike[str]) -
     Raises:
         InputError: A file cannot be read, or its weights lie outside of its folder.
     """
-    left, right = _side(a), _side(b)
+    left, right = _beside(_side(a), _side(b))
     pairs = _pairs(left, right)
     changes = list(_changes(left, right, pairs))
     return Difference(left.graph, right.graph, tuple(explained(changes, left, right, pairs)))
@@ -56,12 +57,27 @@ def _side(given: Graph | str | os.PathLike[str]) -> Side:
     return Side(graph, entries_of(graph, weights.readers), weights)
 
 
+def _beside(*sides: Side) -> list[Side]:
+    """Tell each side what is missing in the other because netloft took it away."""
+    made = any(side.weights.is_ours for side in sides)
+    return [
+        replace(side, taken=taken_away(side.graph, side.entries))
+        if made and not side.is_file
+        else side
+        for side in sides
+    ]
+
+
 def _pairs(left: Side, right: Side) -> dict[int, int]:
     """Align two sides, the same way whichever comes first."""
     if _rank(left) <= _rank(right):
-        return align(left.entries, right.entries, (_shapes(left), _shapes(right)))
-    turned = align(right.entries, left.entries, (_shapes(right), _shapes(left)))
+        return _aligned(left, right)
+    turned = _aligned(right, left)
     return {here: there for there, here in turned.items()}
+
+
+def _aligned(a: Side, b: Side) -> dict[int, int]:
+    return align(a.entries, b.entries, (_shapes(a), _shapes(b)), (a.taken.by, b.taken.by))
 
 
 def _rank(side: Side) -> tuple[object, ...]:
@@ -166,6 +182,8 @@ class _Source:
 def _sources(entry: Entry, side: Side, known: Mapping[int, int]) -> Iterator[_Source]:
     """Return what an operation reads, through what the other side does not have."""
     for read in entry.reads:
+        if side.taken.is_folded(read.position) and read.position not in known:
+            continue
         while read.position not in known and len(side.entries[read.position].reads) == 1:
             read = side.entries[read.position].reads[0]
         if read.position not in known:

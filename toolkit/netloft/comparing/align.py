@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from netloft.comparing.entry import Entry
@@ -18,7 +18,10 @@ _LONGEST = 4000
 
 
 def align(
-    a: Sequence[Entry], b: Sequence[Entry], weight_shapes: tuple[_Shapes, _Shapes]
+    a: Sequence[Entry],
+    b: Sequence[Entry],
+    weight_shapes: tuple[_Shapes, _Shapes],
+    late: tuple[Container[int], Container[int]] = ((), ()),
 ) -> dict[int, int]:
     """Return the position in `b` of each operation of `a` that has one.
 
@@ -29,11 +32,18 @@ def align(
         a: One side.
         b: The other.
         weight_shapes: Shapes of each operation's weights, by its position, on either side.
+        late: Operations that the other side most likely lacks: they get what the others leave,
+            and only what gives the same in the same module.
     """
+    all_of = a, b
+    a = [entry for entry in a if entry.position not in late[0]]
+    b = [entry for entry in b if entry.position not in late[1]]
     pairs: dict[int, int] = {}
     _by_key(a, b, pairs, lambda e: (e.path, e.op) if e.is_layer else None)
-    _by_key(a, b, pairs, lambda e: (e.op, _nth(e, a, b)) if e.op in ("input", "output") else None)
-    shapes = {id(e): side.get(e.position) for es, side in zip((a, b), weight_shapes, strict=True)
+    _by_key(
+        a, b, pairs, lambda e: (e.op, _nth(e, *all_of)) if e.op in ("input", "output") else None
+    )
+    shapes = {id(e): side.get(e.position) for es, side in zip(all_of, weight_shapes, strict=True)
               for e in es}  # fmt: skip
 
     def structure(entry: Entry) -> Hashable:
@@ -50,6 +60,8 @@ def align(
     for token in tokens:
         _by_order(a, b, pairs, token)
     _by_key(a, b, pairs, lambda e: e.path if e.is_layer else None)
+    if any(late):
+        _by_order(*all_of, pairs, lambda e: (e.path, e.op, e.shape))
     return pairs
 
 
@@ -84,4 +96,4 @@ def _by_order(a: Sequence[Entry], b: Sequence[Entry], pairs: dict[int, int], tok
     matcher = SequenceMatcher(None, left, right, autojunk=len(a) > _LONGEST)
     for block in matcher.get_matching_blocks():
         for k in range(block.size):
-            pairs[block.a + k] = block.b + k
+            pairs[a[block.a + k].position] = b[block.b + k].position

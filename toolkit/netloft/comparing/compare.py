@@ -18,13 +18,21 @@ __all__ = ["compare_ends", "compare_pair"]
 def compare_pair(a: Entry, b: Entry, left: Side, right: Side) -> Compared:
     """Return what differs between two operations, weights by their values."""
     rows: list[Row] = []
-    if a.path != b.path:
+    if a.path != b.path and not _is_function_in(a, b, left, right):
         rows.append(("module", a.path or "the network", b.path or "the network"))
     if a.op != b.op:
         rows.append(("operation", a.op, b.op))
     found = _arguments(a, b, left, right)
     weights = compare_weights(a, b, left, right)
     return Compared((*rows, *found.rows, *weights.rows), found.whole and weights.whole)
+
+
+def _is_function_in(a: Entry, b: Entry, left: Side, right: Side) -> bool:
+    """A function with the weights of a layer is called after the layer; a file names the caller."""
+    traced, filed = (a, b) if right.is_file else (b, a)
+    if left.is_file == right.is_file or traced.calls == traced.path:
+        return False
+    return filed.path == traced.calls and traced.path.startswith(f"{traced.calls}.")
 
 
 def _arguments(a: Entry, b: Entry, left: Side, right: Side) -> Compared:

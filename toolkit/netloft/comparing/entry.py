@@ -44,6 +44,7 @@ class Entry:
         form: What it does, spelled alike for modules and files.
         numbers: Single numbers that a node of a file is given, for what a module has as weights.
         types: Element types of what it gives.
+        calls: The module that it lies in, whatever layer it is.
         turned: Whether a matrix stands as (inputs, outputs) where a module reads it.
     """
 
@@ -63,6 +64,7 @@ class Entry:
     form: Form = field(default_factory=lambda: Form({}, whole=False))
     numbers: tuple[float, ...] = ()
     types: tuple[str, ...] = ()
+    calls: str = ""
     turned: bool = False
 
     def __str__(self) -> str:
@@ -182,6 +184,7 @@ class _Entries:
             form=form_of(node, record, self._graph, told, shape, self._readers),
             numbers=self._numbers(node, record.family),
             types=tuple(info.dtype for info in infos),
+            calls=str(record.calls[-1]) if record.calls else "",
             turned=record.op in _MATRICES,
         )
 

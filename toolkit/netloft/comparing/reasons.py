@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from netloft.comparing.compiled import FOLDED, WORDS
 from netloft.comparing.difference import Change
 from netloft.comparing.entry import Entry
 from netloft.comparing.idle import does_nothing
 from netloft.comparing.side import Side
 from netloft.comparing.weights import Array
 from netloft.comparing.written_out import parts_of, written_as
+from netloft.errors import InputError
 
 __all__ = ["explained"]
 
@@ -99,9 +102,10 @@ class _Reasons:
     def look(self, gone: list[Entry], new: list[Entry]) -> None:
         """Find reasons for what the other side does not have."""
         for entry in gone:
-            if entry.family == "identity" or (entry.op == "cat" and len(entry.reads) == 1):
-                if does_nothing(entry, self._here):
-                    self.of[entry.position] = _Reason("does nothing when a network is evaluated")
+            if self._taken_away(entry):
+                continue
+            if _may_be_idle(entry) and does_nothing(entry, self._here):
+                self.of[entry.position] = _Reason("does nothing when a network is evaluated")
             elif entry.op == "batch_norm" and self._folded(entry):
                 continue
             elif entry.op == "pad":
@@ -110,6 +114,42 @@ class _Reasons:
                 self._written_out(entry, new)
         if self._there.is_file and not self._here.is_file:
             self._written_otherwise(new)
+            self._with_folded_weights()
+
+    def _taken_away(self, entry: Entry) -> bool:
+        """What netloft's passes take away, or put in its place."""
+        by = self._here.taken.by.get(entry.position)
+        if by is not None and (by != FOLDED or self._folds_hold):
+            self.of[entry.position] = _Reason(WORDS[by])
+            return True
+        name = next((name for _, name in entry.weights), "")
+        if name in self._there.taken.folded and self._holds(name):
+            self.of[entry.position] = _Reason("worked out beforehand")
+            return True
+        return False
+
+    def _with_folded_weights(self) -> None:
+        """Layers whose weight, or bias, is worked out of several."""
+        folded = self._here.taken.folded
+        for here, there in self._pairs.items() if folded and self._folds_hold else ():
+            roles = [r for r, name in self._there.entries[there].weights if name in folded]
+            if roles and here not in self.of:
+                told = f"{' and '.join(roles)} worked out beforehand"
+                self.of[here] = _Reason(told, tuple(roles))
+
+    @cached_property
+    def _folds_hold(self) -> bool:
+        back = _Reasons(self._there, self._here, {})
+        return all(map(back._holds, self._here.taken.folded))
+
+    def _holds(self, name: str) -> bool:
+        """Tell whether the file has the value that this graph folds to."""
+        try:
+            found = self._here.weights[name]
+        except InputError:
+            return False
+        own = self._there.taken.folded[name].detach().cpu().numpy()
+        return _close(_wide(own), _wide(found))
 
     def _readers(self, position: int) -> list[Entry]:
         return [e for e in self._here.entries if position in [r.position for r in e.reads]]
@@ -208,6 +248,10 @@ class _Reasons:
                     covers = ("operation", "module", "weight", "bias")
                     self.of[here] = _Reason(_out(len(parts) + 1, other), covers, whole=False)
                     self._part(entry, parts)
+
+
+def _may_be_idle(entry: Entry) -> bool:
+    return entry.family == "identity" or (entry.op == "cat" and len(entry.reads) == 1)
 
 
 def _out(count: int, one: Entry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from netloft.comparing.compiled import Taken
 from netloft.comparing.entry import Entry
 from netloft.comparing.weights import Weights
 from netloft.graph.graph import Graph
@@ -24,12 +25,14 @@ class Side:
         graph: The graph.
         entries: Its operations.
         weights: Its tensors.
+        taken: What passes took away, where the other side is a file that they made.
         seen: Tensors that were compared: a tied one is told of once.
     """
 
     graph: Graph
     entries: Sequence[Entry]
     weights: Weights
+    taken: Taken = field(default_factory=Taken)
     seen: set[object] = field(default_factory=set)
 
     @property

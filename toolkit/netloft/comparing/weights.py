@@ -103,6 +103,11 @@ class Weights:
         return found
 
     @property
+    def is_ours(self) -> bool:
+        """Whether they are of a file that netloft wrote."""
+        return self._file is not None and self._file.producer == "netloft"
+
+    @property
     def readers(self) -> Readers | None:
         """Which nodes read the tensors of a file; None for a module."""
         return None if self._file is None else self._file.readers
@@ -150,6 +155,7 @@ class _File:
             raise InputError(
                 f"the weights of {path} cannot be read", remedy="write or download it again"
             ) from error
+        self.producer = str(model.producer_name)
         self._tensors: dict[str, onnx.TensorProto] = {t.name: t for t in model.graph.initializer}
         steps = flatten(model)
         for step in steps:  # a value of a function has a name of its own for each call

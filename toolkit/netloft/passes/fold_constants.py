@@ -32,8 +32,11 @@ from netloft.tracing.faithful import flatten_outputs
 
 __all__ = ["fold_constants"]
 
-LARGEST = 2**22
-"""Elements of a result that is worth keeping in the file whatever it was made from: 16 MiB."""
+LARGEST = 2**18
+"""Elements of a result that is worth keeping in the file whatever it was made from: 1 MiB.
+
+A Swin of videos makes matrices of up to 5 million elements out of small tables, 24 times over; kept
+in the file, they would double it. ONNX Runtime works them out when it loads the file."""
 
 ROUNDINGS = 64
 """Units in the last place that a result may be away from float64; more hangs on a branch."""

@@ -91,9 +91,18 @@ def _does_nothing(node: fx.Node, record: Annotation) -> bool:
 
 
 def _takes_all(node: fx.Node, record: Annotation) -> bool:
+    info = info_of(node)
+    assert info is not None
     index = node.args[1]
-    items = index if isinstance(index, tuple) else (index,)
-    return all(item is Ellipsis or item == slice(None) for item in items)
+    items = list(index) if isinstance(index, tuple) else [index]
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
+    if dots:
+        items[dots[0] : dots[0] + 1] = [slice(None)] * (len(info.shape) - len(items) + 1)
+    return all(
+        isinstance(item, slice) and (item == slice(None) or type(length) is int)
+        # an open axis that is cut at 2,000 is as long as before for all that was tried
+        for item, length in zip(items, info.shape, strict=False)
+    )
 
 
 def _by_one(node: fx.Node, record: Annotation) -> bool:
