@@ -179,7 +179,10 @@ def parity(model: LoadedModel, inputs: Row, path: Path) -> Row:
     if row["parity"] != "undecided":
         return row
     found = [domain_inputs(model, batch, batch) for batch in BATCHES]
-    photographs = [made[0] for made in found if made is not None]
+    photographs = [
+        {name: t[..., : inputs[name].shape[-2], : inputs[name].shape[-1]] for name, t in m.items()}
+        for m, _ in filter(None, found)
+    ]
     return _parity_on("photographs", photographs, model, inputs, path) if photographs else row
 
 
