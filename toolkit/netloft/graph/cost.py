@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from netloft.graph.dims import BATCH, UNKNOWN, evaluate
 if TYPE_CHECKING:
     from netloft.graph.graph import Graph, Totals
 
-__all__ = ["at_batch", "bytes_of", "macs_of", "totals"]
+__all__ = ["at_batch", "bytes_of", "einsum_macs", "macs_of", "totals"]
 
 
 def at_batch(
@@ -88,6 +88,8 @@ def macs_of(
     if op in ("matmul", "bmm", "mm", "baddbmm", "addmm"):
         inner = shapes[-2:-1] if op in ("addmm", "baddbmm") else shapes[:1]
         return out * inner[0][-1] if inner and inner[0] else 0
+    if op == "einsum":
+        return einsum_macs(str(attributes.get("equation", "")), shapes)
     matrices = attributes.get("matrix_elements")
     if isinstance(matrices, int) and shapes:
         return _layer_macs(shapes[0], at_batch(result.shape, 1), matrices, attributes)
@@ -97,6 +99,28 @@ def macs_of(
         length = shapes[1][-2]
         return math.prod(shapes[0]) * length + out * length
     return 0
+
+
+def einsum_macs(equation: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return the multiply-adds of a sum of products, each of all letters' lengths.
+
+    Args:
+        equation: Such as `bij,bjk->bik`; `...` stands for any number of axes.
+        shapes: Of the operands.
+    """
+    left = equation.replace(" ", "").partition("->")[0].split(",")
+    if len(left) != len(shapes) or len(left) < 2:
+        return 0
+    lengths: dict[str, int] = {}
+    for letters, shape in zip(left, shapes, strict=True):
+        before, dots, after = letters.partition("...")
+        middle = len(shape) - len(before) - len(after)
+        if middle < 0 or (middle and not dots):
+            return 0
+        more = [f".{i}" for i in range(middle, 0, -1)]  # counted from the right
+        for letter, length in zip((*before, *more, *after), shape, strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 0))
+    return math.prod(lengths.values()) * (len(left) - 1)
 
 
 def _layer_macs(
@@ -198,11 +222,16 @@ def _shares_memory(record: Annotation) -> bool:
     return record.op in _VIEWS or record.attributes.get("inplace") is True
 
 
+_IN_A_ROW = {"multihead_attention": 4, "scaled_dot_product_attention": 2}
+"""Products, one behind the other, of what is written as one operation."""
+
+
 def _depth(graph: Graph) -> int:
     from netloft.graph.graph import annotation
 
     depth: dict[object, int] = {}
     for node in graph.module.graph.nodes:
-        own = 1 if annotation(node).macs else 0
+        record = annotation(node)
+        own = _IN_A_ROW.get(record.op, 1) if record.macs else 0
         depth[node] = own + max((depth[n] for n in node.all_input_nodes), default=0)
     return max(depth.values(), default=0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import torch
 from torch import fx, nn
 from torch._ops import OpOverload, OpOverloadPacket
 
@@ -312,6 +313,8 @@ def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:
         found = {**found, "bias": getattr(module, "bias", None) is not None}
     elif node.op in ("call_function", "call_method"):
         found = _bound(node)
+        if node.target is torch.einsum and node.args:
+            found = {"equation": node.args[0]}
     else:
         return {}
     return {name: value for name, value in found.items() if _is_plain(value)}

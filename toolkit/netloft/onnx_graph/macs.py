@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from netloft.graph.annotation import TensorInfo
-from netloft.graph.cost import macs_of
+from netloft.graph.cost import einsum_macs, macs_of
 from netloft.onnx_graph.operands import Node
 from netloft.onnx_graph.values import sized
 
@@ -69,21 +69,8 @@ def _convolved(node: Node, out: _Shape, at: int) -> int:
 
 
 def _einsum(node: Node, out: _Shape) -> int:
-    """A sum of products: all letters' lengths, once for each product of two operands."""
-    left = node.word("equation", "").replace(" ", "").partition("->")[0].split(",")
     shapes = [_shape(node, position) or () for position in range(len(node.step.reads))]
-    if len(left) != len(shapes) or len(left) < 2:
-        return 0
-    lengths: dict[str, int] = {}
-    for letters, shape in zip(left, shapes, strict=True):
-        before, dots, after = letters.partition("...")
-        middle = len(shape) - len(before) - len(after)
-        if middle < 0 or (middle and not dots):
-            return 0
-        more = [f".{i}" for i in range(middle, 0, -1)]  # counted from the right
-        for letter, length in zip((*before, *more, *after), shape, strict=True):
-            lengths[letter] = max(length, lengths.get(letter, 0))
-    return math.prod(lengths.values()) * (len(left) - 1)
+    return einsum_macs(node.word("equation", ""), shapes)
 
 
 def _recurrent(node: Node, out: _Shape) -> int:

@@ -102,7 +102,11 @@ def _annotation(
 
 def _operands(node: fx.Node) -> list[fx.Node]:
     """Return operands in order; one that is read twice is there twice."""
-    return [arg for arg in (*node.args, *node.kwargs.values()) if isinstance(arg, fx.Node)]
+    found: list[fx.Node] = []
+    for arg in (*node.args, *node.kwargs.values()):
+        given = arg if isinstance(arg, tuple | list) else (arg,)
+        found += [each for each in given if isinstance(each, fx.Node)]
+    return found
 
 
 def _inner_matrices(node: fx.Node, root: nn.Module) -> dict[str, object]:
