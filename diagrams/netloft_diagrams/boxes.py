@@ -8,9 +8,11 @@ from dataclasses import replace
 from torch import fx
 
 from netloft.graph import Annotation, Graph, TensorInfo, annotation
+from netloft.passes.views import axes_order
 from netloft_diagrams import words
 from netloft_diagrams.fuse import Group
 from netloft_diagrams.mark import MARK, Mark
+from netloft_diagrams.remarks import remarks
 from netloft_diagrams.scene import Box
 
 __all__ = ["box", "outputs", "shape_text"]
@@ -129,7 +131,7 @@ def _text(
         if len(name + size) > LONG_TITLE:
             return name, [size, *_parts(group)]
         return name + size, _parts(group)
-    return words.title(main), words.remarks(main) + _parts(group)
+    return words.title(main), remarks(group.main) + _parts(group)
 
 
 def _parameter_title(group: Group, main: Annotation, shapes: Mapping[str, str]) -> tuple[str, str]:
@@ -141,8 +143,34 @@ def _parameter_title(group: Group, main: Annotation, shapes: Mapping[str, str]) 
 
 def _parts(group: Group) -> list[str]:
     """List what is fused in, in order; taking an attention's first result is not worth a word."""
-    rest = [node for node in group.nodes if node is not group.main]
-    return [words.part(annotation(n)) for n in rest if annotation(n).op != "getitem"]
+    at = group.nodes.index(group.main)
+    before, after = _without_turns(group.nodes[:at], group.nodes[at + 1 :])
+    return [*map(_first, before), *map(_part, _told(after))]
+
+
+def _first(node: fx.Node) -> str:
+    """Name what comes before the operation; a padding is part of a convolution."""
+    pads = annotation(node).family == "pad"
+    return _part(node) if pads else f"after {_part(node)}"
+
+
+def _part(node: fx.Node) -> str:
+    return words.part(annotation(node))
+
+
+def _told(nodes: list[fx.Node]) -> list[fx.Node]:
+    return [node for node in nodes if annotation(node).op != "getitem"]
+
+
+def _without_turns(
+    before: list[fx.Node], after: list[fx.Node]
+) -> tuple[list[fx.Node], list[fx.Node]]:
+    """Leave out a turn of the axes and the one that turns them back."""
+    if before and after:
+        there, back = axes_order(before[-1]), axes_order(after[0])
+        if there and back and [there[axis] for axis in back] == sorted(there):
+            return before[:-1], after[1:]
+    return before, after
 
 
 def _identity(

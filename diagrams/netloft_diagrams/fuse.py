@@ -132,7 +132,7 @@ class _Fusion:
         if self._frames(node) != group.frames:
             return False
         record = annotation(node)
-        if record.op == "getitem" and isinstance(annotation(before).value, tuple):
+        if record.op == "getitem" and _is_unpacked(node, before):
             return before is group.main and all(
                 annotation(u).op == "getitem" for u in self._users(before)
             )
@@ -142,6 +142,13 @@ class _Fusion:
 
     def _is_split(self, group: Group) -> bool:
         return sum(1 for n in group.nodes if annotation(n).op == "getitem") > 1
+
+
+def _is_unpacked(node: fx.Node, before: fx.Node) -> bool:
+    """Tell whether an index takes a result of several, which may be one and None."""
+    whole = annotation(before)
+    alone = whole.family in ("attention", "recurrent") and annotation(node).value == whole.value
+    return isinstance(whole.value, tuple) or (alone and isinstance(node.args[1], int))
 
 
 def _one_mark(node: fx.Node, group: Group) -> bool:

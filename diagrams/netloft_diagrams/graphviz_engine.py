@@ -80,7 +80,8 @@ def place_ranks(
         chain = [names[edge.source], *through[edge], names[edge.target]]
         rows.append(" -> ".join(chain))
     rows += [f"{{rank=same; {'; '.join(members)}}}" for members in by_column.values()]
-    head = "rankdir=LR; nodesep=0.12; ranksep=0.3; node [shape=box, fixedsize=true, width=0.3]"
+    head = "rankdir=LR; nodesep=0.12; ranksep=0.3"
+    head += '; node [shape=box, fixedsize=true, width=0.3, label=""]'
     plain = run_dot(f"digraph {{ {head}\n" + ";\n".join(rows) + " }")
     return _read_places(plain, names, through, sizes)
 

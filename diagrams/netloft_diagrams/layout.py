@@ -232,7 +232,9 @@ def _closed(frame: Frame, class_name: str, context: _Context) -> Frame:
     """Replace the open frames of one class by boxes."""
     alike = {i.key for i in _open_frames(frame, context) if i.class_name == class_name}
     items = (
-        summarise(i, context.shapes) if isinstance(i, Frame) and i.key in alike else i
+        summarise(i, context.shapes, context.style.skips)
+        if isinstance(i, Frame) and i.key in alike
+        else i
         for i in frame.items
     )
     return replace(frame, items=tuple(items))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
-from netloft_diagrams.scene import Frame, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import closed_where
+from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
+from netloft_diagrams.summary import PLAIN, closed_where
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
@@ -93,38 +93,19 @@ def _scale(placed: Placed) -> float:
 
 def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]:
     """Return the layout with the most items of those that fit, or else the smallest."""
-    frames = list(frames_of(scene.root))
-    opened = frozenset(f.key for f in frames if is_asked_for(f, options))
-    keep = opened if options.depth is None else frozenset(f.key for f in frames)
-    notes = len(scene.facts.dead) + len(scene.facts.effects)
-    lines = min(notes + bool(notes), NOTES + 1)
-    if options.overlay:
-        lines += 2 + len(options.overlay.notes)
-    below = PAGE_HEIGHT - AROUND - NOTE * lines
-    room = 1.0
-    if any(box.mark for box in boxes_of(scene.root)):
-        room = _DIFFERENCE_ROOM
-        keep |= frozenset(f.key for f in frames if not _is_unchanged(f))
+    page = _Page(scene, options, direction)
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
-    known: Known = {}
     smallest: int | None = None
     for level in _levels(scene, options):
-        closed = closed_where(scene, replace(level, opened=opened).closes)
+        closed = closed_where(scene, replace(level, opened=page.opened).closes)
         n_items = _n_items(closed)
         smallest = n_items if smallest is None else min(smallest, n_items)
         if n_items > MOST or (best and n_items <= best[0]):
             continue
-        placed = lay_out(
-            closed,
-            direction=direction,
-            keep_open=keep,
-            graphviz=options.graphviz,
-            known=known,
-        )
+        placed = page.lay_out(closed)
         tried.append(placed)
-        fits = placed.width <= room * PAGE_WIDTH and placed.height <= room * below
-        if fits and (not best or _n_placed(placed) > best[0]):
+        if page.fits(placed) and (not best or _n_placed(placed) > best[0]):
             best = (_n_placed(placed), placed)
     if not tried:
         raise UsageError(
@@ -132,7 +113,61 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
             remedy="leave out --depth and --expand, draw a part with --only PATH, or write .html, "
             ".txt or .dot",
         )
-    return (best[1], True) if best else (max(tried, key=_scale), False)
+    chosen = best[1] if best else max(tried, key=_scale)
+    told = page.lay_out(_closed_as_in(scene, chosen))
+    as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not best)
+    return told if as_good else chosen, bool(best)
+
+
+class _Page:
+    """What all levels of detail of one scene are laid out with.
+
+    Attributes:
+        opened: Keys of frames that a user asked for.
+    """
+
+    def __init__(self, scene: Scene, options: Options, direction: str) -> None:
+        frames = list(frames_of(scene.root))
+        self.opened = frozenset(f.key for f in frames if is_asked_for(f, options))
+        self._keep = self.opened if options.depth is None else frozenset(f.key for f in frames)
+        notes = len(scene.facts.dead) + len(scene.facts.effects)
+        lines = min(notes + bool(notes), NOTES + 1)
+        if options.overlay:
+            lines += 2 + len(options.overlay.notes)
+        self._height = PAGE_HEIGHT - AROUND - NOTE * lines
+        self._room = 1.0
+        if any(box.mark for box in boxes_of(scene.root)):
+            self._room = _DIFFERENCE_ROOM
+            self._keep |= frozenset(f.key for f in frames if not _is_unchanged(f))
+        self._direction, self._graphviz = direction, options.graphviz
+        self._known: Known = {}
+
+    def lay_out(self, closed: Scene) -> Placed:
+        """Lay out one level."""
+        return lay_out(
+            closed,
+            direction=self._direction,
+            keep_open=self._keep,
+            graphviz=self._graphviz,
+            known=self._known,
+        )
+
+    def fits(self, placed: Placed) -> bool:
+        """Tell whether it can be read on one page."""
+        wide, high = self._room * PAGE_WIDTH, self._room * self._height
+        return placed.width <= wide and placed.height <= high
+
+
+def _closed_as_in(scene: Scene, placed: Placed) -> Scene:
+    """Close what a layout has closed, which only now is known: each like one that is open."""
+    closed = {item.key for item in _items(placed) if isinstance(item, Box)}
+    return closed_where(scene, lambda frame: frame.key in closed)
+
+
+def _items(placed: Placed) -> Iterator[Item]:
+    yield placed.item
+    for child in placed.children:
+        yield from _items(child)
 
 
 def _n_items(scene: Scene) -> int:
@@ -167,8 +202,30 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
     for depth in range(deepest, 0, -1):
         here = frozenset(frame.key for frame in frames if frame.depth == depth)
         yield _Level(limit=deepest, closed=same | (again & here))
+    for depth in range(1, deepest + 1):
+        level = [frame for frame in frames if frame.depth == depth]
+        for kept in _specimens(level):
+            yield _Level(limit=deepest, closed=same | again | {f.key for f in level} - kept)
     for depth in range(deepest, 0, -1):
         yield _Level(limit=depth - 1, closed=same | again)
+
+
+def _specimens(frames: Sequence[Frame]) -> Iterator[frozenset[str]]:
+    """Yield the frames to leave open: the largest of each class, then of fewer classes."""
+    largest: dict[str, Frame] = {}
+    for frame in frames:
+        if frame.class_name not in PLAIN:
+            known = largest.setdefault(frame.class_name, frame)
+            if _n_boxes(frame) > _n_boxes(known):
+                largest[frame.class_name] = frame
+    keys = [frame.key for frame in largest.values()]
+    for n in dict.fromkeys((len(keys), (len(keys) + 1) // 2, 1)):
+        if keys:
+            yield frozenset(keys[:n])
+
+
+def _n_boxes(frame: Frame) -> int:
+    return sum(1 for _ in boxes_of(frame))
 
 
 def _is_unchanged(frame: Frame) -> bool:

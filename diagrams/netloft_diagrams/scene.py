@@ -145,7 +145,8 @@ class Frame:
     @cached_property
     def structure(self) -> object:
         """Itself without sizes: what two stages of a network have in common."""
-        return self.class_name, self.times > 1, tuple(item.structure for item in self.items)
+        inside = tuple((item.times, item.structure) for item in self.items)
+        return self.class_name, self.times > 1, inside
 
 
 Item = Box | Frame

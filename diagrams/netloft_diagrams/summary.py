@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 
 from netloft.onnx_graph.scopes import UNKNOWN_CLASS
@@ -16,12 +16,15 @@ PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
 
 
-def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
+def summarise(
+    frame: Frame, shapes: Mapping[str, str], skips: Container[str], like: str = ""
+) -> Box:
     """Return the box that stands for a frame and all inside it.
 
     Args:
         frame: What to close.
         shapes: Shape of each value.
+        skips: Keys of sums that skips lead to.
         like: Path of an open frame of the same structure.
     """
     boxes = list(boxes_of(frame))
@@ -30,6 +33,8 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
         lines = [f"like {like}"]
     elif title in PLAIN and lines:  # the class says nothing, so the contents are the title
         title, *lines = lines
+    if not like:
+        lines += _joins(frame, skips)
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
     # a box that stands for several copies counts as often
@@ -64,19 +69,40 @@ def summarise(frame: Frame, shapes: Mapping[str, str], like: str = "") -> Box:
 
 
 def _contents(frame: Frame) -> list[str]:
-    """Say what is inside: `6× _DenseLayer`, or the kinds of its layers."""
-    inner = Counter[str]()
+    """Say what is inside, in order: `6× _DenseLayer`, or the kinds of its layers."""
+    inner, layers, order = Counter[str](), Counter[str](), dict[str, None]()
+    found = list(_inside(frame))
+    named = any(_is_named(item) for item, _ in found)
+    for item, times in found:
+        if named and _is_named(item):
+            name = (item.class_name if isinstance(item, Frame) else item.title) or "repeat"
+            inner[name] += item.times * times
+            order[name] = None
+            continue
+        for box in boxes_of(item):
+            if box.kind in ("conv", "linear", "attention", "recurrent", "pool"):
+                name = " ".join(box.title.split(" → ")[0].split(" ")[:2])
+                layers[name] += box.times * times
+                order[name] = None
+    kept = dict(inner.most_common(2)) | dict(layers.most_common(4 - min(len(inner), 2)))
+    return [f"{kept[name]}× {name}" if kept[name] > 1 else name for name in order if name in kept]
+
+
+def _inside(frame: Frame, times: int = 1) -> Iterator[tuple[Item, int]]:
+    """Yield what is inside and how often, through frames whose class tells nothing."""
     for item in frame.items:
-        if _is_named(item):
-            name = item.class_name if isinstance(item, Frame) else item.title
-            inner[name or "repeat"] += item.times
-    layers = Counter[str]()
-    opened = [item for item in frame.items if not _is_named(item)] if inner else [frame]
-    for box in (box for item in opened for box in boxes_of(item)):
-        if box.kind in ("conv", "linear", "attention", "recurrent", "pool"):
-            layers[" ".join(box.title.split(" → ")[0].split(" ")[:2])] += box.times
-    listed = [*inner.most_common(2), *layers.most_common(4 - min(len(inner), 2))]
-    return [f"{n}× {name}" if n > 1 else name for name, n in listed]
+        if isinstance(item, Frame) and item.class_name in PLAIN:
+            yield from _inside(item, times * item.times)
+        else:
+            yield item, times
+
+
+def _joins(frame: Frame, skips: Container[str]) -> list[str]:
+    """Say that there are branches: how many are joined, or that a value skips over layers."""
+    boxes = list(boxes_of(frame))
+    joined = max((len(b.reads) for b in boxes if b.symbol == "concat"), default=0)
+    found = [f"concat of {joined}"] if joined > 1 else []
+    return found + (["skip"] if any(b.key in skips for b in boxes) else [])
 
 
 def _is_named(item: Item) -> bool:
@@ -96,7 +122,7 @@ def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
         if isinstance(item, Box):
             return item
         if item is not scene.root and wanted(item):
-            return summarise(item, scene.shapes, opened.get(item.structure, ""))
+            return summarise(item, scene.shapes, scene.skips, opened.get(item.structure, ""))
         opened.setdefault(item.structure, item.path)
         items = tuple(close(child) for child in item.items)
         same = all(new is old for new, old in zip(items, item.items, strict=True))

@@ -1,4 +1,4 @@
-"""How an operation is called in a drawing: its title, its remarks and its short name as a part."""
+"""How an operation is called in a drawing: its title, and its short name as a part."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from netloft.graph import Annotation
 
 __all__ = [
     "bytes_text",
+    "channels_of",
     "count",
     "duration",
+    "kernel_text",
+    "list_text",
     "part",
-    "remarks",
+    "rank_of",
     "short_count",
+    "size_text",
     "symbol",
     "title",
 ]
@@ -68,30 +72,6 @@ def title(record: Annotation) -> str:
         case "embedding":
             return f"Embedding{_arrow(attributes.get('embedding_dim'))}"
     return _name(record.op)
-
-
-def remarks(record: Annotation) -> list[str]:
-    """Return what else a reader needs of an operation: stride, groups or heads."""
-    attributes = record.attributes
-    if record.family == "conv":
-        return _conv_remarks(record)
-    if record.family == "pool" and not record.op.startswith("adaptive"):
-        kernel, stride = attributes.get("kernel_size"), attributes.get("stride")
-        return [f"stride {_size(stride)}"] if stride not in (None, ()) and kernel else []
-    if record.family == "attention" and "num_heads" in attributes:
-        heads = attributes["num_heads"]
-        return [f"{heads} heads" if isinstance(heads, int) else "heads"]
-    if record.family == "recurrent":
-        layers = attributes.get("num_layers", 1)
-        both = ["both ways"] if attributes.get("bidirectional") else []
-        return ([f"{layers} layers"] if layers != 1 else []) + both
-    if record.op in ("mean", "sum", "softmax", "log_softmax", "argmax") and "dim" in attributes:
-        dims = attributes["dim"]
-        return [] if dims is None or record.family == "activation" else [f"axis {_list(dims)}"]
-    held = attributes.get("holds")
-    if isinstance(held, tuple):
-        return [str(row) for row in held]
-    return [str(attributes["domain"])] if "domain" in attributes else []
 
 
 def part(record: Annotation) -> str:
@@ -169,18 +149,20 @@ def _arrow(value: object) -> str:
     return f" → {value}" if isinstance(value, int) else ""
 
 
-def _list(value: object) -> str:
+def list_text(value: object) -> str:
+    """Return `0, 2, 1` for a list, or the one number."""
     return ", ".join(map(str, value)) if isinstance(value, Sequence) else str(value)
 
 
-def _size(value: object) -> str:
+def size_text(value: object) -> str:
     """Return `2` for (2, 2) and `2×1` for (2, 1)."""
     if isinstance(value, tuple | list):
         return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
     return str(value)
 
 
-def _kernel(attributes: Mapping[str, object], rank: int) -> str:
+def kernel_text(attributes: Mapping[str, object], rank: int) -> str:
+    """Return the size of a window, `3×3`; empty where it is not known."""
     size = attributes.get("kernel_size")
     weight = attributes.get("weight_shape")
     if size is None and isinstance(weight, tuple):
@@ -190,11 +172,12 @@ def _kernel(attributes: Mapping[str, object], rank: int) -> str:
     return "×".join(map(str, size)) if isinstance(size, tuple | list) else ""
 
 
-def _rank(record: Annotation) -> int:
+def rank_of(record: Annotation) -> int:
+    """Return how many axes the windows of an operation have, from its name."""
     return int(record.op[-2]) if record.op[-2:-1].isdigit() else 2
 
 
-def _channels(record: Annotation) -> tuple[object, object]:
+def channels_of(record: Annotation) -> tuple[object, object]:
     """Return a convolution's input and output channels."""
     attributes, weight = record.attributes, record.attributes.get("weight_shape")
     groups = attributes.get("groups")
@@ -207,36 +190,11 @@ def _channels(record: Annotation) -> tuple[object, object]:
 
 
 def _conv(record: Annotation) -> str:
-    before, after = _channels(record)
+    before, after = channels_of(record)
     groups = record.attributes.get("groups")
     depthwise = groups == before and isinstance(groups, int) and groups > 1
     kind = "UpConv" if record.op.startswith("conv_transpose") else "DWConv" if depthwise else "Conv"
-    return f"{kind} {_kernel(record.attributes, _rank(record))}{_arrow(after)}"
-
-
-def _conv_remarks(record: Annotation) -> list[str]:
-    attributes = record.attributes
-    found = []
-    for name in ("stride", "dilation"):
-        value = attributes.get(name)
-        if value is not None and _size(value) != "1":
-            found.append(f"{name} {_size(value)}")
-    groups, (before, _) = attributes.get("groups"), _channels(record)
-    if isinstance(groups, int) and groups not in (1, before):
-        found.append(f"groups {groups}")
-    padding = attributes.get("padding")
-    if _unusual_padding(record, padding):
-        found.append(f"pad {_size(padding)}")
-    return found
-
-
-def _unusual_padding(record: Annotation, padding: object) -> bool:
-    """A padding that neither keeps the size nor is zero is worth a word."""
-    kernel = _kernel(record.attributes, _rank(record)).split("×")
-    dilation = record.attributes.get("dilation")
-    if not isinstance(padding, tuple | list) or not all(kernel) or _size(dilation) != "1":
-        return False
-    return any(padding) and [str(2 * p + 1) for p in padding] != kernel
+    return f"{kind} {kernel_text(record.attributes, rank_of(record))}{_arrow(after)}"
 
 
 def _linear(record: Annotation) -> str:
@@ -250,14 +208,14 @@ def _pool(record: Annotation) -> str:
     kind = "MaxPool" if "max" in record.op else "AvgPool"
     if record.op.startswith("adaptive"):
         size = record.attributes.get("output_size")
-        size = (size,) * _rank(record) if isinstance(size, int) else size
+        size = (size,) * rank_of(record) if isinstance(size, int) else size
         return f"{kind} → {'×'.join(map(str, size))}" if isinstance(size, tuple | list) else kind
-    return f"{kind} {_kernel(record.attributes, _rank(record))}"
+    return f"{kind} {kernel_text(record.attributes, rank_of(record))}"
 
 
 def _pad(record: Annotation) -> str:
     pad = record.attributes.get("pad", record.attributes.get("padding"))
     if isinstance(pad, tuple | list):
         values = pad[: 2 * ((len(pad) + 1) // 2)]
-        return f"pad {values[0]}" if len(set(values)) == 1 else f"pad {_list(values)}"
+        return f"pad {values[0]}" if len(set(values)) == 1 else f"pad {list_text(values)}"
     return f"pad {pad}" if pad is not None else "pad"

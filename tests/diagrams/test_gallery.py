@@ -90,10 +90,10 @@ KNOWN = {
     ),
     "mobilenet_v3_large": Answers(
         PHOTO, 5_483_032, HALVED, "features.14 … features.15",
-        (*(f"features.{i}" for i in (1, 2, 3, 4)), "features.5 … features.6", "features.7",
+        (*(f"features.{i}" for i in (1, 2, 3, 4)), "features.5", "features.7",
          "features.8", "features.9 … features.10", "features.11", "features.12", "features.13",
          "features.14 … features.15"),
-        (2, 2, 2),
+        (2, 2, 2), (1, 0),
     ),
     "convnext_tiny": Answers(
         PHOTO, 28_589_128, (224, 56, 28, 14, 7, 1), "features.7.0.block",
@@ -106,8 +106,8 @@ KNOWN = {
         ("encoder",), (12,), (2, 0),
     ),
     "swin_t": Answers(
-        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.7.0 … features.7.1",
-        (*(f"features.{i}" for i in range(1, 7)), "features.7.0 … features.7.1"), (2,),
+        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.5",
+        (*(f"features.{i}" for i in range(1, 7)), "features.7.0"), (2,), (2, 0),
     ),
     "maxvit_t": Answers(
         PHOTO, 30_919_624, HALVED, "blocks.2.layers.1 … blocks.2.layers.4",
@@ -119,7 +119,7 @@ KNOWN = {
     ),
     "fcn_resnet50": Answers(
         ("3×520×520", "21×520×520"), 32_957_013, (520, 260, 130, 65), "classifier.0",
-        ("backbone", "classifier"), (2, 2, 3, 5),
+        ("backbone", "classifier"), (2, 2, 3, 5), (0, 1),
     ),
 }  # fmt: skip
 

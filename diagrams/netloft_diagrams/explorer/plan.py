@@ -52,7 +52,7 @@ class Planner:
 
     def closed(self, item: Item) -> Box:
         """Return the box that stands for an item as long as it is not opened."""
-        return item if isinstance(item, Box) else summarise(item, self._shapes)
+        return item if isinstance(item, Box) else summarise(item, self._shapes, self._skips)
 
     def frame(self, frame: Frame) -> list[dict[str, Any]]:
         """Return the plan of each part of a frame; one value alone crosses between two parts."""
