@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import resource
 import signal
 import statistics
@@ -157,13 +158,22 @@ def run(file: Path, wanted: Sequence[str]) -> None:
         if name in done:
             continue
         command = [sys.executable, __file__, "one", name]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            print(name, result.stderr.splitlines()[-1:], file=sys.stderr)
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            told, failure = process.communicate()
+        with contextlib.suppress(ProcessLookupError):  # a `dot` that ran out of time is left
+            os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            print(name, failure.splitlines()[-1:], file=sys.stderr)
             continue
         with file.open("a", encoding="utf-8") as lines:
-            lines.write(result.stdout.splitlines()[-1] + "\n")
-        print(result.stdout.splitlines()[-1], file=sys.stderr)
+            lines.write(told.splitlines()[-1] + "\n")
+        print(told.splitlines()[-1], file=sys.stderr)
 
 
 def rows_of(file: Path) -> list[Row]:

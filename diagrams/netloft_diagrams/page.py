@@ -26,6 +26,8 @@ NOTES = 5
 """Notes at the foot before the rest are only counted."""
 
 
+_HOPELESS = 3.0
+"""Pages: where this little detail takes more, no larger one is tried."""
 _DIFFERENCE_ROOM = 1.5
 """Pages that a difference may take: what changed is worth more than the size of the letters."""
 
@@ -96,20 +98,18 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     page = _Page(scene, options, direction)
     best: tuple[int, Placed] | None = None
     tried: list[Placed] = []
-    smallest: int | None = None
-    for level in _levels(scene, options):
-        closed = closed_where(scene, replace(level, opened=page.opened).closes)
-        n_items = _n_items(closed)
-        smallest = n_items if smallest is None else min(smallest, n_items)
-        if n_items > MOST or (best and n_items <= best[0]):
-            continue
+    sizes: list[int] = []
+    for n_items, closed in _from_least(scene, options, page):
+        sizes.append(n_items)
+        if n_items > MOST or (tried and not page.is_near(tried[-1])):
+            break
         placed = page.lay_out(closed)
         tried.append(placed)
-        if page.fits(placed) and (not best or _n_placed(placed) > best[0]):
+        if page.fits(placed) and (not best or _n_placed(placed) >= best[0]):
             best = (_n_placed(placed), placed)
     if not tried:
         raise UsageError(
-            f"the drawing would have {smallest:,} boxes, and no page shows more than {MOST:,}",
+            f"the drawing would have {sizes[0]:,} boxes, and no page shows more than {MOST:,}",
             remedy="leave out --depth and --expand, draw a part with --only PATH, or write .html, "
             ".txt or .dot",
         )
@@ -117,6 +117,16 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     told = page.lay_out(_closed_as_in(scene, chosen))
     as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not best)
     return told if as_good else chosen, bool(best)
+
+
+def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, Scene]]:
+    """Return the levels of detail with their numbers of items, the fewest first."""
+    levels = [
+        closed_where(scene, replace(level, opened=page.opened).closes)
+        for level in _levels(scene, options)
+    ]
+    # of those with as many items, the one that is open furthest down comes last and counts
+    return sorted(((_n_items(c), c) for c in reversed(levels)), key=lambda found: found[0])
 
 
 class _Page:
@@ -156,6 +166,10 @@ class _Page:
         """Tell whether it can be read on one page."""
         wide, high = self._room * PAGE_WIDTH, self._room * self._height
         return placed.width <= wide and placed.height <= high
+
+    def is_near(self, placed: Placed) -> bool:
+        """Tell whether more detail may fit yet: what is open may be closed for want of width."""
+        return placed.height <= _HOPELESS * self._room * self._height
 
 
 def _closed_as_in(scene: Scene, placed: Placed) -> Scene:
