@@ -9,7 +9,7 @@ import torch
 
 from netloft.comparing.entry import Entry
 from netloft.graph.graph import Graph
-from netloft.passes import PASSES, NotFunctionalError, run_passes
+from netloft.passes import DEFAULT, NotFunctionalError, run_passes
 
 __all__ = ["FOLDED", "WORDS", "Taken", "taken_away"]
 
@@ -23,9 +23,6 @@ WORDS: Mapping[str, str] = {
     "merge_common": "the same as another, which stands for both",
 }
 """What is told of an operation, by the pass; norms and paddings are compared by value elsewhere."""
-
-_ORDER = ("remove_dead", "remove_identity", FOLDED, "merge_moves", "remove_identity",
-          "merge_common")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def taken_away(graph: Graph, entries: Sequence[Entry]) -> Taken:
         entries: Its operations.
     """
     try:
-        passed = run_passes(graph, [PASSES[name] for name in _ORDER])
+        passed = run_passes(graph, [each for each in DEFAULT if each.__name__ in WORDS])
     except NotFunctionalError:
         return Taken()  # such a graph goes another way, without passes
     by = {

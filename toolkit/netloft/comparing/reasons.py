@@ -13,7 +13,7 @@ from netloft.comparing.difference import Change
 from netloft.comparing.entry import Entry
 from netloft.comparing.idle import does_nothing
 from netloft.comparing.side import Side
-from netloft.comparing.weights import Array
+from netloft.comparing.weights import Array, as_numpy
 from netloft.comparing.written_out import parts_of, written_as
 from netloft.errors import InputError
 
@@ -123,7 +123,7 @@ class _Reasons:
             self.of[entry.position] = _Reason(WORDS[by])
             return True
         name = next((name for _, name in entry.weights), "")
-        if name in self._there.taken.folded and self._holds(name):
+        if name in self._there.taken.folded and _is_worked_out(name, self._there, self._here):
             self.of[entry.position] = _Reason("worked out beforehand")
             return True
         return False
@@ -139,17 +139,8 @@ class _Reasons:
 
     @cached_property
     def _folds_hold(self) -> bool:
-        back = _Reasons(self._there, self._here, {})
-        return all(map(back._holds, self._here.taken.folded))
-
-    def _holds(self, name: str) -> bool:
-        """Tell whether the file has the value that this graph folds to."""
-        try:
-            found = self._here.weights[name]
-        except InputError:
-            return False
-        own = self._there.taken.folded[name].detach().cpu().numpy()
-        return _close(_wide(own), _wide(found))
+        here, there = self._here, self._there
+        return all(_is_worked_out(name, here, there) for name in here.taken.folded)
 
     def _readers(self, position: int) -> list[Entry]:
         return [e for e in self._here.entries if position in [r.position for r in e.reads]]
@@ -248,6 +239,15 @@ class _Reasons:
                     covers = ("operation", "module", "weight", "bias")
                     self.of[here] = _Reason(_out(len(parts) + 1, other), covers, whole=False)
                     self._part(entry, parts)
+
+
+def _is_worked_out(name: str, traced: Side, file: Side) -> bool:
+    """Tell whether the file has the value that the passes worked out of the traced graph."""
+    try:
+        found = file.weights[name]
+    except InputError:
+        return False
+    return _close(_wide(as_numpy(traced.taken.folded[name])), _wide(found))
 
 
 def _may_be_idle(entry: Entry) -> bool:

@@ -20,7 +20,7 @@ from netloft.graph.graph import Graph
 from netloft.onnx_graph.flatten import flatten
 from netloft.onnx_graph.step import Step
 
-__all__ = ["Gap", "Weights", "gap"]
+__all__ = ["Gap", "Weights", "as_numpy", "gap"]
 
 Array = npt.NDArray[Any]
 
@@ -92,7 +92,7 @@ class Weights:
         """
         if self._file is not None:
             return self._file[name]
-        return _numpy(self._tensor(name))
+        return as_numpy(self._tensor(name))
 
     def _tensor(self, name: str) -> torch.Tensor:
         if name in self._own:
@@ -123,7 +123,8 @@ class Weights:
         return name if self._file is not None or name not in self._own else id(self._own[name])
 
 
-def _numpy(tensor: torch.Tensor) -> Array:
+def as_numpy(tensor: torch.Tensor) -> Array:
+    """Return a tensor's values, whatever its type."""
     plain = tensor.detach().cpu()
     if plain.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
         plain = plain.float()  # numpy has no such type; the values are the same
