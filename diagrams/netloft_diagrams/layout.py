@@ -127,7 +127,9 @@ def _item(item: Item, room: float, above: str, context: _Context) -> Placed:
     long, across = (label.height, label.width) if context.down else (label.width, label.height)
     middle = _line_through(item, across, context.down)
     ports = dict.fromkeys(item.reads, middle)
-    return Placed(item, 0, 0, long, across, ports, _outs(item, middle, across))
+    placed = Placed(item, 0, 0, long, across, ports, _outs(item, middle, across))
+    context.relabel(placed)
+    return placed
 
 
 def _outs(box: Box, middle: float, across: float) -> dict[str, float]:
@@ -160,8 +162,6 @@ def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
     may_close = not _is_root(frame) and frame.key not in context.keep_open
     frame = _without_what_cannot_fit(frame, inner_room, path, context)
     placed = {i.key: _item(i, item_room, path, context) for i in frame.items}
-    for item in placed.values():
-        context.relabel(item)
     while True:
         result = None
         if _least_width(frame, placed) <= inner_room:
@@ -176,7 +176,6 @@ def _made(frame: Frame, room: float, above: str, context: _Context) -> Placed:
         for old, new in zip(frame.items, closed.items, strict=True):
             if old is not new:
                 placed[new.key] = _item(new, item_room, path, context)
-                context.relabel(placed[new.key])
         frame = closed
 
 
