@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.errors import UsageError
+from netloft.garbage import collector_paused
 from netloft_diagrams.files import check_writable, write_all
 from netloft_diagrams.picture import Picture
 
@@ -90,7 +91,8 @@ def draw(
         check_writable(path)
     drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
     # without a file the figure is made too: a mistake is told here, and not when it is shown
-    made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds or ["svg"])}
+    with collector_paused():
+        made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds or ["svg"])}
     write_all({path: made[kind] for path, kind in zip(targets, kinds, strict=True)})
     return Picture(drawing, targets)
 
@@ -121,7 +123,8 @@ def render(
     """Draw a network and return the bytes that a file would hold; see `draw`."""
     kind = check_format(format, style)
     drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
-    return FORMATS[kind](drawing)
+    with collector_paused():
+        return FORMATS[kind](drawing)
 
 
 def check_format(suffix: str, style: str = "structure") -> str:
@@ -194,7 +197,9 @@ def _drawing(
 
         graph = trace(graph, example_inputs)
     overlay = _overlay(color, graph, example_inputs)
-    return Drawing(as_values(graph), replace(options, overlay=overlay))
+    with collector_paused():
+        values = as_values(graph)
+    return Drawing(values, replace(options, overlay=overlay))
 
 
 def _overlay(

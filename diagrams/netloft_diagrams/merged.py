@@ -12,6 +12,7 @@ from torch import fx, nn
 from netloft.comparing import Change, Difference
 from netloft.graph import Annotation, Graph, ModuleCall, Value, annotation
 from netloft.graph.graph import KEY
+from netloft.graph.module import make_module
 from netloft.onnx_graph.stand_in import Operation, operation
 from netloft_diagrams.mark import MARK, Mark
 
@@ -35,7 +36,7 @@ def merged(difference: Difference) -> Graph:
     counts = ", ".join(f"{n} {kind}" for kind, n in told.items() if n or kind != "not compared")
     return replace(
         b,
-        module=fx.GraphModule(made.root, made.graph, "Merged"),
+        module=make_module(made.root, made.graph, "Merged"),
         name=name,
         class_name=counts,
         inputs=tuple(made.inputs),

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
-from torch import fx
 
 from netloft.errors import InputError
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph
+from netloft.graph.module import make_module
 from netloft.onnx_graph.arithmetic import small_constants
 from netloft.onnx_graph.build import WEIGHTS, Builder, Read
 from netloft.onnx_graph.calls import place
@@ -76,7 +76,7 @@ def _graph(builder: Builder, name: str, file: Path) -> Graph:
     inputs = builder.inputs()
     builder.steps()
     outputs = builder.outputs()
-    module = fx.GraphModule(builder.root, builder.graph, "OnnxFile")
+    module = make_module(builder.root, builder.graph, "OnnxFile")
     calls = dict.fromkeys(call for place in read.places.values() for call in place.calls)
     sets = ", ".join(f"{e.domain or 'ai.onnx'} {e.version}" for e in read.model.opset_import)
     note = f"; {read.values.note}" if read.values.note else ""

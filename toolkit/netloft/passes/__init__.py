@@ -13,6 +13,7 @@ import torch
 
 from netloft.errors import UsageError, first_line
 from netloft.graph.graph import Graph
+from netloft.graph.module import compiled
 from netloft.passes.edit import Edit, Note, NotFunctionalError
 from netloft.passes.fold_batch_norm import fold_batch_norm
 from netloft.passes.fold_constants import fold_constants
@@ -144,7 +145,9 @@ class _Proven:
         for function in passes:
             self._step(function)
         rows, notes = tuple(self._rows), tuple(self._edit.notes)
-        return Passed(self._edit.finish(), rows, notes, self._removed)
+        graph = self._edit.finish()
+        compiled(graph.module)  # what is proven is there to be run, by other tools too
+        return Passed(graph, rows, notes, self._removed)
 
     def _step(self, function: Pass) -> None:
         edit, old = Edit.of(self._edit), self._edit

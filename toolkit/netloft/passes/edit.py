@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from netloft.graph.annotation import Annotation, TensorInfo
 from netloft.graph.graph import KEY, Graph, Value, annotation
+from netloft.graph.module import make_module
 from netloft.graph.results import output_nodes
 
 __all__ = ["Edit", "NotFunctionalError", "Note", "called", "info_of"]
@@ -224,7 +225,7 @@ class Edit:
         wide_before = any(_is_wide(self.tensor_of(node), node) for node in self.fx.nodes)
         if not self.changes and (wide or not wide_before):
             return self._origin
-        module = fx.GraphModule(self._attributes(wide), self.fx, self._origin.class_name)
+        module = make_module(self._attributes(wide), self.fx, self._origin.class_name)
         (output,) = (node for node in module.graph.nodes if node.op == "output")
         nodes = output_nodes(output.args[0])
         outputs = tuple(

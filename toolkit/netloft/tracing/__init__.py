@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from torch import fx, nn
 
 from netloft.errors import TraceError
+from netloft.garbage import collector_paused
 from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.cost import tensors
 from netloft.graph.graph import Graph, Value
+from netloft.graph.module import compiled, make_module
 from netloft.graph.results import output_nodes
 from netloft.tracing.annotate import annotate
 from netloft.tracing.axes import Axes, checked_axes, lengths_of
@@ -62,8 +65,9 @@ def trace(
         InputError: The inputs do not fit.
     """
     check_module(module)
-    inputs = as_batched(bind_inputs(module, example_inputs), batch)
-    with room_for(module):
+    inputs = as_batched(bind_inputs(compiled(module), example_inputs), batch)
+    # proving copies the network, so that there the collector is needed
+    with room_for(module), contextlib.nullcontext() if prove else collector_paused():
         return _traced(module, inputs, batch, name, prove, checked_axes(dynamic, inputs))
 
 
@@ -81,7 +85,7 @@ def _traced(
     dead = dead_modules(module, called, captured.graph, erased)
     unused = unused_parameters(module, dead, captured.graph)
     disarm_names(captured.graph, captured.root)
-    graph_module = fx.GraphModule(captured.root, captured.graph, type(module).__name__)
+    graph_module = make_module(captured.root, captured.graph, type(module).__name__)
     lengths: dict[str, tuple[int, ...]] = {
         symbol: (length,) for symbol, length in lengths_of(axes, inputs).items()
     }
