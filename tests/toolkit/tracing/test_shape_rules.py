@@ -33,6 +33,8 @@ CASES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.ReLU(), (2, 3, 4, 5)),
     (nn.Softmax(1), (2, 3)),
     (nn.Softmax(-1), (2, 3, 4, 5)),
+    (nn.Dropout(), (2, 3, 4)),
+    (nn.Identity(3, of="anything"), (2, 3)),
 ]
 
 
@@ -50,6 +52,13 @@ def test_a_write_in_place_gives_the_very_tensor() -> None:
     given = torch.empty((2, 3), device="meta")
     assert SHAPE_RULES[nn.ReLU](nn.ReLU(inplace=True), given) is given
     assert SHAPE_RULES[nn.ReLU](nn.ReLU(), given) is not given
+
+
+def test_dropout_gives_the_very_tensor_but_while_it_drops() -> None:
+    given = torch.empty((2, 3), device="meta")
+    assert SHAPE_RULES[nn.Dropout](nn.Dropout().eval(), given) is given
+    assert SHAPE_RULES[nn.Dropout](nn.Dropout(), given) is not given
+    assert SHAPE_RULES[nn.Dropout](nn.Dropout(inplace=True), given) is given
 
 
 def layouts(shape: tuple[int, ...]) -> dict[str, Tensor]:

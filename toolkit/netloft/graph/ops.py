@@ -285,7 +285,9 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
         return plain == "setitem" or plain in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
         return name not in _NO_WRITES
-    return bool(_bound(node).get("inplace", False))
+    signature = _signature(node.target)
+    may = signature is not None and "inplace" in signature.parameters
+    return may and bool(_bound(node).get("inplace", False))
 
 
 def writes(node: fx.Node, root: nn.Module) -> bool:

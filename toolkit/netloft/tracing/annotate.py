@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -58,17 +57,17 @@ def annotate(
     """
     parameters = _Parameters(module)
     for node in module.graph.nodes:
-        record = _annotation(node, module, shapes.trees, parameters.read_by(node), lengths)
-        node.meta[KEY] = replace(record, memory=shapes.memory[node.name])
+        node.meta[KEY] = _annotation(node, module, shapes, parameters.read_by(node), lengths)
 
 
 def _annotation(
     node: fx.Node,
     root: nn.Module,
-    trees: Mapping[str, Tree],
+    shapes: Shapes,
     parameters: list[tuple[str, nn.Parameter]],
     lengths: Mapping[str, int],
 ) -> Annotation:
+    trees = shapes.trees
     op = op_of(node, root)
     attributes = attributes_of(node, root)
     attributes |= _inner_matrices(node, root)
@@ -91,6 +90,7 @@ def _annotation(
         attributes=attributes,
         value=results[0] if len(results) == 1 else results or None,
         plain=None if results else tree,
+        memory=shapes.memory[node.name],
         calls=_calls(node),
         source=node.meta.get("netloft_source"),
         parameters=tuple(name for name, _ in parameters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.errors import TraceError, first_line
+from netloft.tracing.memo import Memo
 from netloft.tracing.shape_rules import (
     FUNCTION_RULES,
     NAMED,
@@ -144,10 +146,22 @@ class _Recorder(fx.Interpreter):
         return Values(self.values, result)
 
     def run_node(self, n: fx.Node) -> Any:
-        """Run one node and note its result."""
-        result = super().run_node(n)
+        """Run one node and note its result.
+
+        Without what fx's own does around it for a graph that is traced while it runs.
+        """
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        result = getattr(self, n.op)(n.target, args, kwargs)
         self.values[n.name] = _as_now(result)
         return result
+
+    def fetch_attr(self, target: str) -> Any:
+        """Return a module or a tensor of the network; one that is being traced answers slowly."""
+        found: Any = self.module
+        for name in target.split("."):
+            modules = vars(found).get("_modules", {}) if isinstance(found, nn.Module) else {}
+            found = modules[name] if name in modules else getattr(found, name)
+        return found
 
 
 def _as_now(result: Any) -> Any:
@@ -192,6 +206,7 @@ class _Meta(_Recorder):
         super().__init__(module, graph)
         self._weights: dict[int, torch.Tensor] = {}
         self._modules: dict[str, nn.Module] = {}
+        self._memo = Memo()
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the module's rule; run it on meta weights where it has none."""
@@ -214,20 +229,14 @@ class _Meta(_Recorder):
         return self._on_meta(found) if isinstance(found, torch.Tensor) else found
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function; one that makes a tensor out of numbers makes it here."""
-        function: Callable[..., Any] = target
-        rule = FUNCTION_RULES.get(target)
-        if rule is not None and (not kwargs or target in NAMED_FUNCTIONS):
-            try:
-                return rule(*args, **kwargs)
-            except NoAnswer:
-                pass  # an unlike pair, which PyTorch's own kernel is asked about
-        if target in _BLIND:
-            _require_known_layout((*args, *kwargs.values()))
-        if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):
-            return function(*args, **kwargs)
-        with torch.device("meta"):
-            return function(*args, **kwargs)
+        """Call a function, or remember what it gave; numbers are made a tensor here."""
+        return self._memo.call(target, lambda: _called(target, args, kwargs), args, kwargs)
+
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method, or remember what it gave."""
+        itself, *others = args
+        method: Callable[[], Any] = lambda: getattr(itself, target)(*others, **kwargs)  # noqa: E731
+        return self._memo.call(target, method, args, kwargs)
 
     def _on_meta(self, tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in self._weights:
@@ -235,6 +244,20 @@ class _Meta(_Recorder):
             made = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
             self._weights[id(tensor)] = made
         return self._weights[id(tensor)]
+
+
+def _called(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    function: Callable[..., Any] = target
+    rule = FUNCTION_RULES.get(target)
+    if rule is not None and (not kwargs or target in NAMED_FUNCTIONS):
+        with contextlib.suppress(NoAnswer):  # an unlike pair, which PyTorch's kernel is asked about
+            return rule(*args, **kwargs)
+    if target in _BLIND:
+        _require_known_layout((*args, *kwargs.values()))
+    if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):
+        return function(*args, **kwargs)
+    with torch.device("meta"):
+        return function(*args, **kwargs)
 
 
 def _hooked(module: nn.Module) -> bool:

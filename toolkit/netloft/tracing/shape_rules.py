@@ -15,9 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FUNCTION_RULES", "NAMED_FUNCTIONS", "SHAPE_RULES", "NoAnswer", "has_channels_last"]
+__all__ = [
+    "FUNCTION_RULES",
+    "NAMED",
+    "NAMED_FUNCTIONS",
+    "SHAPE_RULES",
+    "NoAnswer",
+    "has_channels_last",
+]
 
 Rule = Callable[..., Any]
+
+_made = torch.empty  # tracing wraps it
 
 
 class NoAnswer(Exception):  # noqa: N818 - the slower run answers
@@ -30,7 +39,12 @@ def _require(condition: bool) -> None:
 
 
 def _empty(input: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return input.new_empty(shape)
+    return _made(shape, dtype=input.dtype, device="meta")
+
+
+def _empty_like(input: Tensor) -> Tensor:
+    # the order of the axes in memory is kept, which takes PyTorch a while to find
+    return _empty(input, tuple(input.shape)) if input.is_contiguous() else torch.empty_like(input)
 
 
 def _laid_out_like(shape: tuple[int, ...], *operands: Tensor) -> Tensor:
@@ -39,7 +53,7 @@ def _laid_out_like(shape: tuple[int, ...], *operands: Tensor) -> Tensor:
         return _empty(operands[0], shape)
     _require(len(shape) == 4)  # in three dimensions it depends on the kernel that is chosen
     order = torch.channels_last
-    return torch.empty(shape, dtype=operands[0].dtype, device="meta", memory_format=order)
+    return _made(shape, dtype=operands[0].dtype, device="meta", memory_format=order)
 
 
 def has_channels_last(tensor: Tensor) -> bool:
@@ -57,7 +71,17 @@ def has_channels_last(tensor: Tensor) -> bool:
 
 def _same(module: nn.Module, input: Tensor) -> Tensor:
     _require(input.dtype.is_floating_point)
-    return input if getattr(module, "inplace", False) else torch.empty_like(input)
+    return input if getattr(module, "inplace", False) else _empty_like(input)
+
+
+def _dropped(module: nn.Dropout, input: Tensor) -> Tensor:
+    """Dropout, which gives the very tensor where nothing is dropped."""
+    result: Tensor = module.forward(input) if module.training else input
+    return result
+
+
+def _passed_on(module: nn.Identity, input: Tensor) -> Tensor:
+    return input
 
 
 def _normalised(module: Any, input: Tensor) -> Tensor:
@@ -150,14 +174,14 @@ def _attended(module: Any, src: Tensor, *_: Any, **__: Any) -> Tensor:
     width = module.layers[0].self_attn.embed_dim
     _require(src.dtype.is_floating_point and src.dim() in (2, 3) and src.shape[-1] == width)
     _require(src.is_contiguous())
-    return torch.empty_like(src)
+    return _empty_like(src)
 
 
 def _translated(module: nn.Transformer, src: Tensor, tgt: Tensor, *_: Any, **__: Any) -> Tensor:
     """An encoder and a decoder: a result for each place of the second sequence."""
     _require(src.dtype.is_floating_point and src.shape[-1] == tgt.shape[-1] == module.d_model)
     _require(src.is_contiguous() and tgt.is_contiguous())
-    return torch.empty_like(tgt)
+    return _empty_like(tgt)
 
 
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -170,6 +194,8 @@ SHAPE_RULES: dict[type[nn.Module], Rule] = {
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _normalised),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _conv),
     **dict.fromkeys((nn.RNN, nn.GRU, nn.LSTM), _recurrent),
+    nn.Dropout: _dropped,
+    nn.Identity: _passed_on,
     nn.LayerNorm: _layer_norm,
     nn.GroupNorm: _group_norm,
     nn.Softmax: _softmax,
@@ -239,7 +265,7 @@ def _in_its_order(input: Tensor) -> Tensor:
     # an axis of length one, or one that is repeated, may lie anywhere
     clear = min(input.shape, default=0) > 1 and min(input.stride()) > 0
     _require(input.is_contiguous() or clear)
-    return torch.empty_like(input)
+    return _empty_like(input)
 
 
 FUNCTION_RULES: dict[Any, Rule] = {

@@ -17,9 +17,10 @@ from netloft.errors import TraceError, first_line
 from netloft.tracing.axes import Axes, lengths_of, stretched
 from netloft.tracing.dataless import Steps, Values
 from netloft.tracing.helpers import unwrapped_helpers
+from netloft.tracing.proxies import RecordingProxy
 from netloft.tracing.shapes import resized
 from netloft.tracing.source import current_source, describe
-from netloft.tracing.tracer import RecordingProxy, Tracer
+from netloft.tracing.tracer import Tracer
 
 __all__ = ["SizedTracer"]
 

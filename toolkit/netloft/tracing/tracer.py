@@ -6,7 +6,6 @@ import builtins
 import contextlib
 import inspect
 import keyword
-import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,88 +18,18 @@ from torch import fx, nn
 from netloft.errors import InputError, TraceError, first_line
 from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import SideEffect
-from netloft.graph.ops import op_of, writes
+from netloft.graph.ops import writes
 from netloft.tracing.constants import Watched, fresh_constants
 from netloft.tracing.helpers import HelperMetError, is_helper
 from netloft.tracing.hooks import Hooks, has_hooks
+from netloft.tracing.proxies import RecordingProxy
 from netloft.tracing.source import current_source, describe, raised_at
 
-__all__ = ["RecordingProxy", "Tracer", "bind_inputs", "disarm_names", "remove_dead"]
+__all__ = ["Tracer", "bind_inputs", "disarm_names", "remove_dead"]
 
 _FACTORIES = ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor")
-_IN_PLACE = (
-    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
-    *("and", "or", "xor", "lshift", "rshift"),
-)
-_RESHAPING = ("squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_")
-"""Methods that write nothing: they give the tensor another shape."""
-
-_MAY_RETURN_ITS_INPUT = {
-    *("identity", "dropout", "feature_dropout", "stochastic_depth", "flatten", "to", "type"),
-    *("type_as", "float", "double", "half", "bfloat16", "int", "long", "bool", "cpu", "cuda"),
-}
-
-
-class RecordingProxy(fx.Proxy):
-    """A proxy that records in-place operators as such.
-
-    fx's own turns `x += y` into `x = x + y`, which is another function where `x` has an alias.
-    """
-
-    def __getattr__(self, name: str) -> RecordingAttribute:
-        return RecordingAttribute(self, name)
-
-    def __setitem__(self, index: object, value: object) -> None:
-        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # `x.data += 1` ends in `x.data = x.data`
-        if name == "data" and not (isinstance(value, fx.Proxy) and _is_data_of(value, self)):
-            raise fx.proxy.TraceError("the data of a tensor is replaced")
-        super().__setattr__(name, value)
-
-
-class RecordingAttribute(RecordingProxy, fx.proxy.Attribute):
-    """An attribute of a tensor, such as `x.T`; a method where it is called."""
-
-
-def _is_data_of(value: fx.Proxy, tensor: fx.Proxy) -> bool:
-    written = value.node.args[0] if value.node.args else None
-    return isinstance(written, fx.Node) and written.args == (tensor.node, "data")
-
-
-def _in_place(name: str) -> Callable[[RecordingProxy, object], fx.Proxy]:
-    target = getattr(operator, f"i{name}")
-
-    def method(self: RecordingProxy, other: object) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", target, (self, other), {})
-
-    return method
-
-
-def _reshaped(name: str) -> Callable[..., fx.Proxy]:
-    def method(self: RecordingProxy, *args: object, **kwargs: object) -> fx.Proxy:
-        if _has_other_names(self):
-            return self.tracer.create_proxy("call_method", name, (self, *args), kwargs)
-        view = self.tracer.create_proxy("call_method", name.rstrip("_"), (self, *args), kwargs)
-        # every name of the tensor in the user's code is this very proxy
-        self.node = view.node
-        return self
-
-    return method
-
-
-def _has_other_names(tensor: RecordingProxy) -> bool:
-    """Tell whether another node may stand for the very same tensor, not for a view of it."""
-    root: nn.Module = getattr(tensor.tracer, "root")  # noqa: B009 - fx's base class hides it
-    nodes = (tensor.node, *tensor.node.users)
-    return any(writes(node, root) or op_of(node, root) in _MAY_RETURN_ITS_INPUT for node in nodes)
-
-
-for _name in _IN_PLACE:
-    setattr(RecordingProxy, f"__i{_name}__", _in_place(_name))
-for _name in _RESHAPING:
-    setattr(RecordingProxy, _name, _reshaped(_name))
+_PLAIN = {int, float, bool, str, type(None), type(Ellipsis), torch.dtype, torch.device}
+"""What a node may hold as it is."""
 
 
 def bind_inputs(
@@ -242,14 +171,25 @@ class Tracer(fx.Tracer):
         return hooks.after(m, args, kwargs, result)
 
     def create_arg(self, a: Any) -> Any:
-        """Record what is read of a tensor that is there already."""
+        """Record what is read of a tensor that is there already; what is plain stays so."""
+        if type(a) in _PLAIN:
+            return a
         if isinstance(a, torch.Tensor):
             self._constants.read(a)
-            path, _, name = self._buffers.get(id(a), "").rpartition(".")
-            # fx looks through every module of the network for each read
-            if name and self.root.get_submodule(path)._buffers.get(name) is a:
-                return self.create_node("get_attr", self._buffers[id(a)], (), {})
+            if not isinstance(a, nn.Parameter):
+                return self.create_node("get_attr", self._name_of_tensor(a), (), {})
         return super().create_arg(a)
+
+    def _name_of_tensor(self, tensor: torch.Tensor) -> str:
+        """Name a buffer, or keep a tensor; fx looks through all modules for each read."""
+        path, _, name = self._buffers.get(id(tensor), "").rpartition(".")
+        if name and self.root.get_submodule(path)._buffers.get(name) is tensor:
+            return self._buffers[id(tensor)]
+        if tensor not in self.tensor_attrs:
+            kept = self.get_fresh_qualname("_tensor_constant")
+            setattr(self.root, kept, tensor)
+            self.tensor_attrs[tensor] = kept
+        return self.tensor_attrs[tensor]
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Give the node its module calls and its line."""
