@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -82,11 +83,16 @@ def _nest(
 def _with_ports(frame: Frame, needed: Iterable[str]) -> Frame:
     """Work out what each frame reads and gives; `needed` are the values read outside it."""
     wanted = set(needed)
-    reads_of = [tuple(n for b in boxes_of(item) for n in b.reads) for item in frame.items]
+    reads_of = [{n for b in boxes_of(item) for n in b.reads} for item in frame.items]
+    readers = Counter(n for names in reads_of for n in names)
     items: list[Item] = []
-    for i, item in enumerate(frame.items):
-        others = {n for k, names in enumerate(reads_of) if k != i for n in names}
-        items.append(_with_ports(item, wanted | others) if isinstance(item, Frame) else item)
+    for item, own in zip(frame.items, reads_of, strict=True):
+        if isinstance(item, Frame):
+            given = {n for b in boxes_of(item) for n in b.gives}
+            leaving = {n for n in given if n in wanted or readers[n] > (n in own)}
+            items.append(_with_ports(item, leaving))
+        else:
+            items.append(item)
     made = [n for item in items for n in item.gives]
     read = dict.fromkeys(n for item in items for n in item.reads)
     return replace(

@@ -43,7 +43,8 @@ def rename(item: Item, names: Mapping[str, str]) -> Item:
     reads = tuple(dict.fromkeys(names.get(name, name) for name in item.reads))
     gives = tuple(dict.fromkeys(names.get(name, name) for name in item.gives))
     if isinstance(item, Box):
-        return replace(item, reads=reads, gives=gives)
+        same = (reads, gives) == (item.reads, item.gives)
+        return item if same else replace(item, reads=reads, gives=gives)
     inside = tuple(rename(child, names) for child in item.items)
     return replace(item, items=inside, reads=reads, gives=gives)
 

@@ -309,7 +309,7 @@ def _stack(frame: Frame, rows: Sequence[Row], context: _Context) -> Placed:
         last = k == len(rows) - 1
         start = 0.0 if not k else side_start + 3
         end = total if last else x + row.width + 4
-        children += [replace(p, x=p.x + x, y=p.y + y) for p in row.items]
+        children += [p.at(p.x + x, p.y + y) for p in row.items]
         wires += [_moved(w, x, y, start, end) for w in row.wires]
         if not last:
             wires.append(_return(row, rows[k + 1], end, side_start + 3, y, context))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 __all__ = ["clean", "escape", "number", "tag"]
 
@@ -13,6 +14,7 @@ _BREAKS = re.compile(r"\s+")
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
 
+@lru_cache(maxsize=4096)  # colours and classes come again and again
 def escape(text: str, *, keep_lines: bool = False) -> str:
     """Return text fit for an element or a quoted attribute; what cannot be written becomes `�`.
 

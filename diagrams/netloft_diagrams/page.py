@@ -28,6 +28,8 @@ NOTES = 5
 
 _HOPELESS = 3.0
 """Pages: where this little detail takes more, no larger one is tried."""
+_ROOM_FOR = 24
+"""Boxes that nearly always fit."""
 _DIFFERENCE_ROOM = 1.5
 """Pages that a difference may take: what changed is worth more than the size of the letters."""
 
@@ -96,27 +98,43 @@ def _scale(placed: Placed) -> float:
 def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]:
     """Return the layout with the most items of those that fit, or else the smallest."""
     page = _Page(scene, options, direction)
-    best: tuple[int, Placed] | None = None
-    tried: list[Placed] = []
-    sizes: list[int] = []
-    for n_items, closed in _from_least(scene, options, page):
-        sizes.append(n_items)
-        if n_items > MOST or (tried and not page.is_near(tried[-1])):
-            break
-        placed = page.lay_out(closed)
-        tried.append(placed)
-        if page.fits(placed) and (not best or _n_placed(placed) >= best[0]):
-            best = (_n_placed(placed), placed)
-    if not tried:
+    levels = _from_least(scene, options, page)
+    if levels[0][0] > MOST:
         raise UsageError(
-            f"the drawing would have {sizes[0]:,} boxes, and no page shows more than {MOST:,}",
+            f"the drawing would have {levels[0][0]:,} boxes, and no page shows more than {MOST:,}",
             remedy="leave out --depth and --expand, draw a part with --only PATH, or write .html, "
             ".txt or .dot",
         )
-    chosen = best[1] if best else max(tried, key=_scale)
+    tried = list(_tried(levels, page))
+    fitting = [placed for placed in tried if page.fits(placed)]
+    # of those with as many items, the one that is open furthest down counts
+    chosen = max(reversed(fitting), key=_n_placed) if fitting else max(tried, key=_scale)
     told = page.lay_out(_closed_as_in(scene, chosen))
-    as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not best)
-    return told if as_good else chosen, bool(best)
+    as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not fitting)
+    return told if as_good else chosen, bool(fitting)
+
+
+def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
+    """Lay out every level that may be the one, the fewest items first.
+
+    Nearly every page has room for some boxes, so the levels below are looked at only where those
+    above leave a question.
+    """
+    first = sum(n_items <= _ROOM_FOR for n_items, _ in levels[1:])
+    above: list[Placed] = []
+    for n_items, closed in levels[first:]:
+        if n_items > MOST or (above and not page.is_near(above[-1])):
+            break
+        above.append(page.lay_out(closed))
+    most = max((_n_placed(placed) for placed in above if page.fits(placed)), default=0)
+    below: list[Placed] = []
+    for n_items, closed in reversed(levels[:first]):
+        if n_items < most:
+            break
+        below.append(page.lay_out(closed))
+        if page.fits(below[-1]):
+            most = max(most, _n_placed(below[-1]))
+    return [*reversed(below), *above]
 
 
 def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, Scene]]:

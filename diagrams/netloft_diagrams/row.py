@@ -112,9 +112,7 @@ class RowMaker:
         self._level_exits()
         self._plan_jogs()
         self._place_along()
-        items = [
-            replace(p, x=self._x[key], y=self._y[key] - p.base) for key, p in self._placed.items()
-        ]
+        items = [p.at(self._x[key], self._y[key] - p.base) for key, p in self._placed.items()]
         return Row(
             items,
             self._width,
