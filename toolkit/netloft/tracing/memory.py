@@ -63,9 +63,14 @@ def may_share_at_one(module: fx.GraphModule, memory: Mapping[str, tuple[int, ...
     `x.chunk(2, 1)[0].contiguous()` is a copy of a part, but for one item, where the part lies in
     one piece; a write to it reaches `x` then.
     """
-    nodes = list(module.graph.nodes)
-    return any(_is_copy(node, module, memory) for node in nodes) and any(
-        writes(node, module) for node in nodes
+    written = set[int]()
+    for node in module.graph.nodes:
+        if writes(node, module):
+            written.update(*(memory[n.name] for n in (node, *node.all_input_nodes)))
+    return any(
+        _is_copy(node, module, memory)
+        and not written.isdisjoint((*memory[node.name], *memory[node.all_input_nodes[0].name]))
+        for node in module.graph.nodes
     )
 
 
@@ -73,4 +78,4 @@ def _is_copy(node: fx.Node, module: fx.GraphModule, memory: Mapping[str, tuple[i
     if node.target != "contiguous" and op_of(node, module) not in _COPIES_IF_IT_MUST:
         return False
     operands = node.all_input_nodes[:1]
-    return not any(set(memory[node.name]) & set(memory[operand.name]) for operand in operands)
+    return bool(operands) and set(memory[node.name]).isdisjoint(memory[operands[0].name])
