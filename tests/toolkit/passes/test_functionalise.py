@@ -577,6 +577,25 @@ def refused_as_strided(m: Any, x: Tensor) -> Any:
     return h
 
 
+# channels 1 to 3 are channel 0, which no index of the expansion tells
+def refused_part_of_an_expansion(m: Any, x: Tensor) -> Any:
+    e = (x * 2)[:, :1].expand(-1, 4, -1, -1)
+    e.select(1, 0).zero_()
+    return e + x
+
+
+def refused_turned_part_of_an_expansion(m: Any, x: Tensor) -> Any:
+    turned = (x * 2)[:, :1].expand_as(x).permute(0, 2, 3, 1)
+    turned[..., 2].mul_(3)
+    return turned * 2
+
+
+def refused_overlapping_windows(m: Any, x: Tensor) -> Any:
+    windows = (x * 2).unfold(2, 3, 1)
+    windows[..., 1].fill_(5)
+    return windows * 2
+
+
 def refused_broadcast(m: Any, x: Tensor) -> Any:
     h = x * 2
     a, _ = torch.broadcast_tensors(h, x * 3)  # type: ignore[no-untyped-call]
@@ -612,7 +631,20 @@ REFUSED: dict[Function, str] = {
     refused_resize: "%resize_: resize_ has no form that gives a value",
     refused_diagonal: "a write through %diagonal (diagonal), which cannot be put back",
     refused_bits: "a write through %view (reshape), which cannot be put back",
-    refused_as_strided: "a write through %as_strided (as_strided), which cannot be put back",
+    refused_as_strided: (
+        "%zero_ writes through %as_strided (as_strided), of which several elements may be one in "
+        "memory"
+    ),
+    refused_part_of_an_expansion: (
+        "%zero_ writes through %expand (expand), of which several elements may be one in memory"
+    ),
+    refused_turned_part_of_an_expansion: (
+        "%mul_ writes through %expand_as (expand_as), of which several elements may be one in "
+        "memory"
+    ),
+    refused_overlapping_windows: (
+        "%fill_ writes through %unfold (unfold), of which several elements may be one in memory"
+    ),
     refused_broadcast: "%getitem shares memory in a way that cannot be followed",
     refused_fill_diagonal: "%fill_diagonal_: fill_diagonal_ has no form that gives a value",
     refused_copy_but_for_one_item: "%add_ writes to what is not one tensor",

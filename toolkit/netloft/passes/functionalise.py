@@ -37,7 +37,7 @@ from netloft.graph.graph import annotation
 from netloft.graph.ops import op_of, writes
 from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import pure_call, setitem
-from netloft.passes.views import gives_parts, put_back
+from netloft.passes.views import gives_parts, put_back, repeats_elements
 
 __all__ = ["functionalise"]
 
@@ -217,6 +217,7 @@ class _Functionaliser:
             raise NotFunctionalError(f"%{node.name} writes to what is not one tensor")
         if "out" in node.kwargs and annotation(node).value != info_of(target):
             raise NotFunctionalError(f"%{node.name} changes the shape of its out= argument")
+        self._require_single_elements(node, target)
         (home,) = homes
         self._writer[home] = node
         self._told[node].append(f"{annotation(node).op} in place became a value")
@@ -228,6 +229,18 @@ class _Functionaliser:
         self._operand[node] = target
         self._seen[node] = self._version[home]
         self._assign(target, node, home)
+
+    def _require_single_elements(self, node: fx.Node, target: fx.Node) -> None:
+        """Refuse a write through a view of which several elements may be one."""
+        view: fx.Node | None = target
+        while view is not None:
+            operand = self._operand.get(view)
+            if operand is not None and repeats_elements(view, operand):
+                raise NotFunctionalError(
+                    f"%{node.name} writes through %{view.name} ({annotation(view).op}), of which "
+                    "several elements may be one in memory"
+                )
+            view = operand
 
     def _assign(self, target: fx.Node, value: fx.Node, home: int) -> None:
         """Let a node hold a new value, and what it is a view of learn of it."""

@@ -14,7 +14,7 @@ from netloft.graph.graph import annotation
 from netloft.passes.edit import Edit, NotFunctionalError, called, info_of
 from netloft.passes.pure import setitem
 
-__all__ = ["REGROUPING", "axes_order", "gives_parts", "put_back"]
+__all__ = ["REGROUPING", "axes_order", "gives_parts", "put_back", "repeats_elements"]
 
 REGROUPING = {"reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze"}
 """Operations that keep the order of the elements; `view(dtype)` is one by name alone."""
@@ -22,6 +22,8 @@ REGROUPING = {"reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze"
 _PERMUTING = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint"}
 _SPLITTING = {"chunk", "split", "tensor_split"}
 _TURNED = ("T", "mT", "H", "mH")
+_REPEATING = {"expand", "expand_as", "broadcast_to", "broadcast_tensors", "meshgrid", "unfold",
+              "as_strided"}  # fmt: skip
 _SAME = {"identity", "dropout", "feature_dropout", "stochastic_depth", "to", "float", "double",
          "getattr", "expand", "expand_as", "broadcast_to"}  # fmt: skip
 
@@ -62,6 +64,11 @@ def put_back(edit: Edit, view: fx.Node, base: fx.Node, piece: fx.Node, before: f
 def gives_parts(node: fx.Node) -> bool:
     """Tell whether a node gives a tuple of tensors, of which there may be only one."""
     return info_of(node) is None or annotation(node).op in _SPLITTING | {"unbind"}
+
+
+def repeats_elements(view: fx.Node, operand: fx.Node) -> bool:
+    """Tell whether several elements of a view may be one element of its operand."""
+    return annotation(view).op in _REPEATING and info_of(view) != info_of(operand)
 
 
 def _same_type(node: fx.Node, other: fx.Node) -> bool:
