@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from netloft.graph.graph import Graph
+    from netloft.graph.graph import Graph, Value
+    from netloft.parity.check import ParityResult
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "declared_inputs", "verify"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _AGAIN = "export the model again, or fetch the bundle again"
@@ -42,12 +43,14 @@ class Verification:
         checks: What was checked besides parity, in order.
         parity: One row for each provider and output; keys as in `report.json`.
         not_run: What was not checked, and why.
+        notes: What a reader has to know to trust the parity rows.
     """
 
     status: str
     checks: tuple[str, ...]
     parity: tuple[Mapping[str, Any], ...]
     not_run: tuple[Mapping[str, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 def verify(
@@ -79,7 +82,7 @@ def verify(
     path = _target(target)
     running, missing = available(providers)
     not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
-    checks, rows = [], list[Mapping[str, Any]]()
+    checks, rows, notes = [], list[Mapping[str, Any]](), tuple[str, ...]()
     model = path
     if os.path.isdir(path):
         manifest = read_manifest(path)
@@ -89,16 +92,19 @@ def verify(
         rows += _replay(path, manifest, running, threads)
     _check_structure(model)
     checks.insert(1, "the model passes onnx.checker and strict shape inference")
+    failed = any(row["status"] != "pass" for row in rows)
     if against is not None:
-        rows += _compare(model, against, example_inputs, running, threads)
+        compared = _compare(model, against, example_inputs, running, threads)
+        rows += [dataclasses.asdict(row) for row in compared.rows]
+        notes, failed = compared.notes, failed or bool(compared.failed)
     if not rows:
         not_run.append({"what": "parity", "reason": "a lone .onnx file has no test vectors; "
                         "give the module it came from"})  # fmt: skip
         for provider in running:
             start_session(model, provider, threads=threads)
             checks.append(f"the model loads on {provider}")
-    status = "pass" if all(row["status"] == "pass" for row in rows) else "fail"
-    return Verification(status, tuple(checks), tuple(rows), tuple(not_run))
+    status = "fail" if failed else "pass"
+    return Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
 
 
 def _target(target: str | Path) -> Path:
@@ -202,7 +208,7 @@ def _compare(
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
     providers: Sequence[str],
     threads: int | None,
-) -> list[dict[str, Any]]:
+) -> ParityResult:
     from netloft.parity.check import check_parity
     from netloft.parity.inputs import cases_of
     from netloft.tracing import trace
@@ -216,20 +222,14 @@ def _compare(
     declared = onnx.load(str(model), load_external_data=False).graph
     batch = _batch(declared)
     graph = trace(module, example_inputs, batch, dynamic=_open_axes(declared, module))
-    _check_interface(model, declared, graph)
+    graph, renamed = _named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
-    result = check_parity(
-        graph,
-        module,
-        model,
-        cases_of(graph, inputs, 0),
-        providers,
-        threads=threads,
-    )
-    return [dataclasses.asdict(row) for row in result.rows]
+    cases = cases_of(graph, inputs, 0)
+    found = check_parity(graph, module, model, cases, providers, threads=threads)
+    return dataclasses.replace(found, notes=(*renamed, *found.notes))
 
 
-def _fed(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that a caller gives; old files list their weights among them."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
@@ -237,7 +237,7 @@ def _fed(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 
 def _batch(graph: onnx.GraphProto) -> int | str:
     """Return the batch size of a file: the first length of the first input that has one."""
-    shapes = (value.type.tensor_type.shape.dim for value in _fed(graph))
+    shapes = (value.type.tensor_type.shape.dim for value in declared_inputs(graph))
     first = next((shape[0] for shape in shapes if shape), None)
     return (first.dim_value if first is not None else 0) or "dynamic"
 
@@ -246,7 +246,7 @@ def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int,
     """Return the axes beside the batch that a file leaves open, by the module's own names."""
     names = list(inspect.signature(module.forward).parameters)
     found: dict[str, dict[int, str]] = {}
-    for value, name in zip(_fed(graph), names, strict=False):
+    for value, name in zip(declared_inputs(graph), names, strict=False):
         dims = enumerate(value.type.tensor_type.shape.dim)
         opened = {axis: dim.dim_param for axis, dim in dims if axis and dim.dim_param}
         if opened:
@@ -254,22 +254,46 @@ def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int,
     return found
 
 
-def _check_interface(model: Path, declared: onnx.GraphProto, graph: Graph) -> None:
-    """Refuse a file whose inputs and outputs cannot be those of the module."""
-    file = _declared(_fed(declared)), _declared(declared.output)
+def _named_as(
+    declared: onnx.GraphProto, model: Path, graph: Graph
+) -> tuple[Graph, tuple[str, ...]]:
+    """Call inputs and outputs as a file does, which another exporter may have written.
+
+    Names that are the same belong together; others go by their place, and are told.
+
+    Raises:
+        UsageError: The file's inputs and outputs cannot be those of the module.
+    """
+    file = _declared(declared_inputs(declared)), _declared(declared.output)
     ours = tuple(
         [(value.name, tuple(value.info.shape)) for value in values]
         for values in (graph.inputs, graph.outputs)
     )
-    same = all(
-        len(theirs) == len(mine) and all(map(_alike, theirs, mine))
-        for theirs, mine in zip(file, ours, strict=True)
-    )
-    if not same:
+    if not all(map(_belong_together, file, ours)):
         raise UsageError(
             f"{model.name} is {_signature(*file)}, and {graph.class_name} is {_signature(*ours)}",
             remedy="name the module that the file was exported from, and its --input shapes",
         )
+    inputs, outputs = map(_renamed, (graph.inputs, graph.outputs), file)
+    notes = tuple(
+        f"'{theirs}' of the file is taken for '{mine}' of the module, by its place"
+        for sides in zip(file, ours, strict=True)
+        for (theirs, _), (mine, _) in zip(*sides, strict=True)
+        if theirs != mine
+    )
+    return dataclasses.replace(graph, inputs=inputs, outputs=outputs), notes
+
+
+def _renamed(ours: Sequence[Value], theirs: Sequence[_Described]) -> tuple[Value, ...]:
+    names = (name for name, _ in theirs)
+    return tuple(map(lambda value, name: dataclasses.replace(value, name=name), ours, names))
+
+
+def _belong_together(theirs: Sequence[_Described], ours: Sequence[_Described]) -> bool:
+    if len(theirs) != len(ours) or not all(map(_alike, theirs, ours)):
+        return False
+    names, own = [name for name, _ in theirs], [name for name, _ in ours]
+    return names == own or set(names) != set(own)  # the same in another order are not guessed at
 
 
 _Described = tuple[str, tuple[int | str, ...]]
@@ -284,13 +308,9 @@ def _declared(values: Sequence[onnx.ValueInfoProto]) -> list[_Described]:
 
 
 def _alike(first: _Described, second: _Described) -> bool:
-    return (
-        first[0] == second[0]
-        and len(first[1]) == len(second[1])
-        and all(
-            a == b or isinstance(a, str) or isinstance(b, str)
-            for a, b in zip(first[1], second[1], strict=True)
-        )
+    return len(first[1]) == len(second[1]) and all(
+        a == b or isinstance(a, str) or isinstance(b, str)
+        for a, b in zip(first[1], second[1], strict=True)
     )
 
 

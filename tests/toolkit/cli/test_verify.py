@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
@@ -184,6 +185,18 @@ def test_a_module_of_another_signature_is_a_usage_error(
     assert result.exit_code == 2, result.output
     assert "net.onnx is input[" in result.stderr
     assert "MnistNet is input[batch, 1, 28, 28] -> output[batch, 10]" in result.stderr
+
+
+def test_a_file_with_names_of_its_own_goes_by_the_places(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(bundle / "model.onnx"))
+    model.graph.input[0].name = "digit"
+    for node in model.graph.node:
+        node.input[:] = ["digit" if name == "input" else name for name in node.input]
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    result = run("verify", tmp_path / "net.onnx", "--against", "mnist", "--provider", "cpu")
+    assert result.exit_code == 0, result.output
+    told = "note: 'digit' of the file is taken for 'input' of the module, by its place"
+    assert told in result.stdout
 
 
 def test_a_file_against_its_module(bundle: Path) -> None:

@@ -76,6 +76,8 @@ def verify(
         if found.parity:
             stored = "the module's stored results"
             print_parity(found.parity, "the module in float64" if against else stored)
+        for note in found.notes:
+            click.echo(f"note: {note}")
         for row in found.not_run:
             click.echo(f"not run: {row['what']}: {row['reason']}")
         click.echo(f"{found.status}: {target}")

@@ -1,0 +1,118 @@
+"""For other people's test suites: one line that fails where a file is another function.
+
+from netloft.testing import assert_parity
+
+def test_the_deployed_file_is_the_trained_network():
+assert_parity(MyNet.load("best.pt").eval(), "deploy/net.onnx")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netloft.errors import UsageError
+from netloft.verification import Verification, verify
+
+if TYPE_CHECKING:
+    from onnx import ValueInfoProto
+    from torch import Tensor, nn
+
+__all__ = ["assert_parity"]
+
+_BATCH = 2
+"""Items in the inputs that are made; the comparison takes other batches of its own."""
+
+
+def assert_parity(
+    module: nn.Module,
+    path: str | os.PathLike[str],
+    example_inputs: tuple[Tensor, ...] | Mapping[str, Tensor] | None = None,
+    *,
+    providers: Sequence[str] = (),
+    threads: int | None = None,
+) -> Verification:
+    """Assert that an ONNX file, or a bundle, computes what a module computes.
+
+    The comparison is that of `netloft verify --against`: ONNX Runtime against the module in
+    float64, with PyTorch's own float32 error as the measure, at batches 1, 2 and 7 where the file
+    leaves the batch open, on noise, extremes and zeros (`docs/parity.md`).
+
+    Args:
+        module: The source, in eval mode.
+        path: An `.onnx` file, whoever wrote it, or a bundle's folder.
+        example_inputs: Inputs of the right shapes, batch first; made from what the file declares
+            where they are left out.
+        providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
+        threads: For one operation; None for the machine's cores.
+
+    Returns:
+        What was found, every row of it.
+
+    Raises:
+        AssertionError: The file computes another function; names the output, the index and both
+            values of the worst row, and says how many rows failed.
+        UsageError: The file leaves a length open or takes whole numbers, and no inputs are given;
+            or its inputs and outputs are not those of the module.
+        IntegrityError: The file is not valid ONNX, or the bundle is not whole.
+        ProviderError: A provider that was asked for does not start here.
+    """
+    target = Path(path)
+    if example_inputs is None:
+        example_inputs = _made_for(target)
+    found = verify(
+        target,
+        providers=providers,
+        against=module,
+        example_inputs=example_inputs,
+        threads=threads,
+    )
+    if found.status != "pass":
+        raise AssertionError(_told(target, found))
+    return found
+
+
+def _told(path: Path, found: Verification) -> str:
+    failed = [row for row in found.parity if row["status"] != "pass"]
+    worst = max(failed, key=lambda row: float(row["ratio"]))
+    place = f"{worst['output']}{list(worst['worst_index'])}"
+    return (
+        f"{path} computes another function: {len(failed)} of {len(found.parity)} comparisons "
+        f"fail; worst is {place} on {worst['input']} at batch {worst['batch']} on "
+        f"{worst['provider']}: {worst['worst_actual']:.9g} instead of "
+        f"{worst['worst_expected']:.9g}, a scaled error of {worst['scaled_error']:.2e} where "
+        f"{worst['tolerance']:.2e} is allowed"
+    )
+
+
+def _made_for(path: Path) -> tuple[Tensor, ...]:
+    """Make noise of the shapes that a file declares."""
+    import onnx
+
+    from netloft.verification import declared_inputs
+
+    file = path / "model.onnx" if path.is_dir() else path
+    header = onnx.load(str(file), load_external_data=False)
+    return tuple(_noise(value) for value in declared_inputs(header.graph))
+
+
+def _noise(value: ValueInfoProto) -> Tensor:
+    import onnx
+    import torch
+
+    tensor = value.type.tensor_type
+    lengths: list[Any] = [dim.dim_value or dim.dim_param for dim in tensor.shape.dim]
+    if lengths and isinstance(lengths[0], str):
+        lengths[0] = _BATCH
+    dtype = getattr(torch, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, None)
+    known = all(isinstance(length, int) for length in lengths)
+    if not known or dtype is None or not dtype.is_floating_point:
+        what = "has open lengths" if not known else f"takes {dtype}"
+        raise UsageError(
+            f"input '{value.name}' {what}, so what to give it has to be said",
+            remedy="give example_inputs=(tensor, …), batch first",
+        )
+    seeded = torch.Generator().manual_seed(0)
+    return torch.randn(lengths, generator=seeded).to(dtype)
