@@ -90,3 +90,34 @@ def test_a_real_network_has_the_same_state_as_a_deep_copy() -> None:
         assert vars(module).keys() == vars(theirs[path]).keys()
     for name, tensor in made.state_dict().items():
         assert torch.equal(tensor, expected.state_dict()[name])
+
+
+class Sharing(nn.Module):
+    """Buffers and a plain tensor of one memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        whole = torch.arange(12.0).reshape(3, 4)
+        self.register_buffer("whole", whole)
+        self.register_buffer("turned", whole.t()[1:])
+        self.register_buffer("none", None)
+        self.register_buffer("flags", torch.tensor([True, False]))
+        self.plain = whole[1]
+
+
+def test_what_shares_memory_does_so_again() -> None:
+    net = Sharing()
+    made = clone(net, {})
+    assert isinstance(made, Sharing)
+    held, own = {**dict(made.named_buffers()), "plain": made.plain}, dict(net.named_buffers())
+    own["plain"] = net.plain
+    for name, tensor in held.items():
+        assert torch.equal(tensor, own[name])
+        assert (tensor.stride(), tensor.storage_offset()) == (
+            own[name].stride(),
+            own[name].storage_offset(),
+        )
+    made.plain.fill_(-1)
+    assert torch.equal(net.plain, torch.arange(4.0, 8.0))
+    assert made.get_buffer("whole")[1].tolist() == [-1] * 4
+    assert made.get_buffer("turned")[:, 1].tolist() == [-1] * 3

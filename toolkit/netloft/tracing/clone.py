@@ -7,6 +7,7 @@ import functools
 from collections import OrderedDict
 from typing import Any
 
+import torch
 from torch import nn
 
 from netloft.errors import TraceError
@@ -36,11 +37,11 @@ def clone(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     state = made.__dict__
     for name, value in vars(module).items():
         if name != "_compiled_call_impl":  # nn.Module's own copy leaves it out too
-            state[name] = _cloned(value, memo)
+            state[name] = value if isinstance(value, _IMMUTABLE) else _cloned(value, memo)
     return made
 
 
-def _cloned(value: Any, memo: dict[int, Any]) -> Any:
+def _cloned(value: Any, memo: dict[Any, Any]) -> Any:
     if isinstance(value, _IMMUTABLE):
         return value
     if type(value) in (dict, OrderedDict, set, list) and not value:
@@ -52,7 +53,28 @@ def _cloned(value: Any, memo: dict[int, Any]) -> Any:
         return made
     if isinstance(value, nn.Module):
         return clone(value, memo)
+    if type(value) is torch.Tensor and id(value) not in memo and _is_plain(value):
+        return _cloned_tensor(value, memo)
     return copy.deepcopy(value, memo)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return (
+        not tensor.requires_grad
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or vars(tensor))
+    )
+
+
+def _cloned_tensor(tensor: torch.Tensor, memo: dict[Any, Any]) -> torch.Tensor:
+    """Copy a buffer as its `__deepcopy__` does; two that share memory do so again."""
+    held, storage = memo.setdefault("torch", {}), tensor.untyped_storage()
+    if storage._cdata not in held:
+        held[storage._cdata] = storage.clone()  # type: ignore[no-untyped-call]
+    place = tensor.storage_offset(), tensor.size(), tensor.stride()
+    made = memo[id(tensor)] = tensor.new_empty(0).set_(held[storage._cdata], *place)
+    return made
 
 
 @functools.lru_cache(maxsize=256)

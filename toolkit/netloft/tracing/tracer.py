@@ -174,6 +174,10 @@ class Tracer(fx.Tracer):
         """Record what is read of a tensor that is there already; what is plain stays so."""
         if type(a) in _PLAIN:
             return a
+        if type(a) in (tuple, list):
+            return type(a)([self.create_arg(item) for item in a])
+        if isinstance(a, fx.Proxy):
+            return a.node
         if isinstance(a, torch.Tensor):
             self._constants.read(a)
             if not isinstance(a, nn.Parameter):
