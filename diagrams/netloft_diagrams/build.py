@@ -162,9 +162,15 @@ def _facts(graph: Graph) -> Facts:
         macs=totals.macs,
         peak_activation_bytes=totals.peak_activation_bytes,
         depth=totals.depth,
+        n_unused=_n_unused(graph),
         dead=(*dead, *unused),
         effects=tuple(effects),
     )
+
+
+def _n_unused(graph: Graph) -> int:
+    never_called = sum(module.n_params for module in graph.dead_modules)
+    return never_called + sum(graph.unused_parameters.values())
 
 
 def _dead(graph: Graph) -> list[str]:

@@ -21,8 +21,9 @@ def flow(facts: Facts) -> str:
 
 def facts_line(facts: Facts) -> str:
     """Return the totals in one line."""
+    more = f" (and {words.count(facts.n_unused)} unused)" if facts.n_unused else ""
     parts = [
-        f"{words.count(facts.n_params)} parameters",
+        f"{words.count(facts.n_params)} parameters{more}",
         f"{words.short_count(facts.macs)} multiply-adds",
     ]
     if facts.peak_activation_bytes:

@@ -51,6 +51,7 @@ def facts_of(facts: Facts, root: Frame) -> Facts:
         outputs=tuple(ends["output"]),
         n_params=root.n_params,
         macs=root.macs,
+        n_unused=0,
         dead=(),
         effects=(),
         peak_activation_bytes=0,

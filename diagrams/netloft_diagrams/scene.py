@@ -154,7 +154,10 @@ Item = Box | Frame
 
 @dataclass(frozen=True)
 class Facts:
-    """What the title block, the legend and the strip at the foot say."""
+    """What the title block, the legend and the strip at the foot say.
+
+    `n_params` are those of the operations, `n_unused` those that the network has beside them.
+    """
 
     name: str
     class_name: str
@@ -164,6 +167,7 @@ class Facts:
     macs: int
     peak_activation_bytes: int
     depth: int
+    n_unused: int = 0
     dead: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
 

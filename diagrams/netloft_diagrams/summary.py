@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
@@ -12,12 +13,14 @@ from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 __all__ = ["PLAIN", "closed_where", "summarise"]
 
+_STEP = re.compile(r"(stride|dilation) (?!1$)[\d×]+")
+
 PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
 
 
 def summarise(
-    frame: Frame, shapes: Mapping[str, str], skips: Container[str], like: str = ""
+    frame: Frame, shapes: Mapping[str, str], skips: Container[str], like: Frame | None = None
 ) -> Box:
     """Return the box that stands for a frame and all inside it.
 
@@ -25,16 +28,17 @@ def summarise(
         frame: What to close.
         shapes: Shape of each value.
         skips: Keys of sums that skips lead to.
-        like: Path of an open frame of the same structure.
+        like: An open frame of the same structure; its strides may be others.
     """
     boxes = list(boxes_of(frame))
     title, lines = frame.class_name or "repeat", _contents(frame)
-    if like:
-        lines = [f"like {like}"]
-    elif title in PLAIN and lines:  # the class says nothing, so the contents are the title
-        title, *lines = lines
-    if not like:
+    if like and like.path:
+        lines = [f"like {like.path}", *_unlike(frame, like)]
+    else:
+        if title in PLAIN and lines:  # the class says nothing, so the contents are the title
+            title, *lines = lines
         lines += _joins(frame, skips)
+        lines += [", ".join(_steps(frame))] if _steps(frame) else []
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
     # a box that stands for several copies counts as often
@@ -85,7 +89,11 @@ def _contents(frame: Frame) -> list[str]:
                 layers[name] += box.times * times
                 order[name] = None
     kept = dict(inner.most_common(2)) | dict(layers.most_common(4 - min(len(inner), 2)))
-    return [f"{kept[name]}× {name}" if kept[name] > 1 else name for name in order if name in kept]
+    left = [name for name in order if name not in kept]
+    if len(left) == 1:  # saying that one is left out takes as much room
+        kept[left[0]] = (inner + layers)[left[0]]
+    said = [f"{kept[name]}× {name}" if kept[name] > 1 else name for name in order if name in kept]
+    return [*said, f"and {len(left)} kinds more"] if len(left) > 1 else said
 
 
 def _inside(frame: Frame, times: int = 1) -> Iterator[tuple[Item, int]]:
@@ -105,6 +113,20 @@ def _joins(frame: Frame, skips: Container[str]) -> list[str]:
     return found + (["skip"] if any(b.key in skips for b in boxes) else [])
 
 
+def _steps(frame: Frame) -> list[str]:
+    """Return the strides and dilations inside, which say what becomes of the resolution."""
+    words = (word for box in boxes_of(frame) for line in box.lines for word in line.split(", "))
+    found = dict.fromkeys(word for word in words if _STEP.fullmatch(word))
+    return sorted(found)
+
+
+def _unlike(frame: Frame, other: Frame) -> list[str]:
+    """Say in what a frame's steps differ from those of another of the same structure."""
+    own, theirs = _steps(frame), _steps(other)
+    more = [f"but {step}" for step in own if step not in theirs]
+    return more + [f"but no {step}" for step in theirs if step not in own]
+
+
 def _is_named(item: Item) -> bool:
     if isinstance(item, Frame):
         return item.class_name not in PLAIN
@@ -116,14 +138,14 @@ def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
 
     A closed frame of the same structure as one that stays open is said to be like it.
     """
-    opened: dict[object, str] = {}
+    opened: dict[object, Frame] = {}
 
     def close(item: Item) -> Item:
         if isinstance(item, Box):
             return item
         if item is not scene.root and wanted(item):
-            return summarise(item, scene.shapes, scene.skips, opened.get(item.structure, ""))
-        opened.setdefault(item.structure, item.path)
+            return summarise(item, scene.shapes, scene.skips, opened.get(item.structure))
+        opened.setdefault(item.structure, item)
         items = tuple(close(child) for child in item.items)
         same = all(new is old for new, old in zip(items, item.items, strict=True))
         return item if same else replace(item, items=items)  # what is the same is laid out once
