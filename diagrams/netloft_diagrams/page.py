@@ -105,7 +105,7 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
             remedy="leave out --depth and --expand, draw a part with --only PATH, or write .html, "
             ".txt or .dot",
         )
-    tried = list(_tried(levels, page))
+    tried = _tried(levels, page)
     fitting = [placed for placed in tried if page.fits(placed)]
     # of those with as many items, the one that is open furthest down counts
     chosen = max(reversed(fitting), key=_n_placed) if fitting else max(tried, key=_scale)

@@ -37,8 +37,7 @@ def summarise(
     else:
         if title in PLAIN and lines:  # the class says nothing, so the contents are the title
             title, *lines = lines
-        lines += _joins(frame, skips)
-        lines += [", ".join(_steps(frame))] if _steps(frame) else []
+        lines += [*_joins(frame, skips), *filter(None, [", ".join(_steps(frame))])]
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
     # a box that stands for several copies counts as often
@@ -116,8 +115,7 @@ def _joins(frame: Frame, skips: Container[str]) -> list[str]:
 def _steps(frame: Frame) -> list[str]:
     """Return the strides and dilations inside, which say what becomes of the resolution."""
     words = (word for box in boxes_of(frame) for line in box.lines for word in line.split(", "))
-    found = dict.fromkeys(word for word in words if _STEP.fullmatch(word))
-    return sorted(found)
+    return sorted({word for word in words if _STEP.fullmatch(word)})
 
 
 def _unlike(frame: Frame, other: Frame) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import netloft
 from netloft.errors import UsageError
+from netloft.parity.verdict import counts, told
 from netloft.testing import assert_parity
 
 
@@ -113,3 +114,29 @@ def test_a_length_that_is_open_has_to_be_said(net: nn.Module, tmp_path: Path) ->
     with pytest.raises(UsageError, match="input 'input' has open lengths"):
         assert_parity(net, file, providers=["cpu"])
     assert_parity(net, file, (x,), providers=["cpu"])
+
+
+class Distance(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs().sum(1)
+
+
+def test_two_inputs_of_one_shape_are_not_the_same_noise(tmp_path: Path) -> None:
+    net, file = Distance().eval(), tmp_path / "distance.onnx"
+    netloft.to_onnx(net, (torch.randn(2, 3), torch.randn(2, 3)), file)
+    found = assert_parity(net, file, providers=["cpu"])
+    examples = [row for row in found.parity if row["input"] == "example"]
+    assert examples
+    assert all(row["worst_expected"] > 0 for row in examples)
+
+
+def test_what_cannot_be_judged_is_told_so_and_counts_on_usual_inputs_only() -> None:
+    row = {"output": "y", "noise_floor": 0.5, "batch": 2, "input": "noise", "status": "undecided"}
+    assert counts("undecided", "noise")
+    assert not counts("undecided", "extreme")
+    assert counts("fail", "extreme")
+    assert not counts("pass", "noise")
+    assert told([row], 3) == (
+        "cannot be judged: PyTorch's own float32 error on 'y' is 0.5 of the result on noise at "
+        "batch 2"
+    )

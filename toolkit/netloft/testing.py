@@ -1,9 +1,8 @@
 """For other people's test suites: one line that fails where a file is another function.
 
-from netloft.testing import assert_parity
-
-def test_the_deployed_file_is_the_trained_network():
-assert_parity(MyNet.load("best.pt").eval(), "deploy/net.onnx")
+>>> from netloft.testing import assert_parity
+>>> def test_the_deployed_file_is_the_trained_network():
+...     assert_parity(net, "deploy/net.onnx")
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
 
 from netloft.errors import UsageError
-from netloft.verification import Verification, verify
-
-if TYPE_CHECKING:
-    from onnx import ValueInfoProto
-    from torch import Tensor, nn
+from netloft.parity.verdict import counts, told
+from netloft.tracing.faithful import fresh_inputs
+from netloft.verification import Verification, declared_inputs, verify
 
 __all__ = ["assert_parity"]
 
@@ -61,7 +62,7 @@ def assert_parity(
     """
     target = Path(path)
     if example_inputs is None:
-        example_inputs = _made_for(target)
+        example_inputs = tuple(_made_for(target).values())
     found = verify(
         target,
         providers=providers,
@@ -70,38 +71,20 @@ def assert_parity(
         threads=threads,
     )
     if found.status != "pass":
-        raise AssertionError(_told(target, found))
+        failed = [row for row in found.parity if counts(row["status"], row["input"])]
+        raise AssertionError(f"{target} {told(failed, len(found.parity))}")
     return found
 
 
-def _told(path: Path, found: Verification) -> str:
-    failed = [row for row in found.parity if row["status"] != "pass"]
-    worst = max(failed, key=lambda row: float(row["ratio"]))
-    place = f"{worst['output']}{list(worst['worst_index'])}"
-    return (
-        f"{path} computes another function: {len(failed)} of {len(found.parity)} comparisons "
-        f"fail; worst is {place} on {worst['input']} at batch {worst['batch']} on "
-        f"{worst['provider']}: {worst['worst_actual']:.9g} instead of "
-        f"{worst['worst_expected']:.9g}, a scaled error of {worst['scaled_error']:.2e} where "
-        f"{worst['tolerance']:.2e} is allowed"
-    )
-
-
-def _made_for(path: Path) -> tuple[Tensor, ...]:
+def _made_for(path: Path) -> dict[str, Tensor]:
     """Make noise of the shapes that a file declares."""
-    import onnx
-
-    from netloft.verification import declared_inputs
-
     file = path / "model.onnx" if path.is_dir() else path
     header = onnx.load(str(file), load_external_data=False)
-    return tuple(_noise(value) for value in declared_inputs(header.graph))
+    shaped = {value.name: _empty(value) for value in declared_inputs(header.graph)}
+    return fresh_inputs(shaped, None, 0)
 
 
-def _noise(value: ValueInfoProto) -> Tensor:
-    import onnx
-    import torch
-
+def _empty(value: onnx.ValueInfoProto) -> Tensor:
     tensor = value.type.tensor_type
     lengths: list[Any] = [dim.dim_value or dim.dim_param for dim in tensor.shape.dim]
     if lengths and isinstance(lengths[0], str):
@@ -114,5 +97,4 @@ def _noise(value: ValueInfoProto) -> Tensor:
             f"input '{value.name}' {what}, so what to give it has to be said",
             remedy="give example_inputs=(tensor, …), batch first",
         )
-    seeded = torch.Generator().manual_seed(0)
-    return torch.randn(lengths, generator=seeded).to(dtype)
+    return torch.empty(lengths, dtype=dtype)

@@ -17,6 +17,7 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
 from netloft.parity.policy import DEFAULT_POLICY
+from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
 from netloft.runtime.reasons import first_line
@@ -92,18 +93,17 @@ def verify(
         rows += _replay(path, manifest, running, threads)
     _check_structure(model)
     checks.insert(1, "the model passes onnx.checker and strict shape inference")
-    failed = any(row["status"] != "pass" for row in rows)
     if against is not None:
         compared = _compare(model, against, example_inputs, running, threads)
         rows += [dataclasses.asdict(row) for row in compared.rows]
-        notes, failed = compared.notes, failed or bool(compared.failed)
+        notes = compared.notes
     if not rows:
         not_run.append({"what": "parity", "reason": "a lone .onnx file has no test vectors; "
                         "give the module it came from"})  # fmt: skip
         for provider in running:
             start_session(model, provider, threads=threads)
             checks.append(f"the model loads on {provider}")
-    status = "fail" if failed else "pass"
+    status = "fail" if any(counts(row["status"], row["input"]) for row in rows) else "pass"
     return Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
 
 
@@ -285,8 +285,8 @@ def _named_as(
 
 
 def _renamed(ours: Sequence[Value], theirs: Sequence[_Described]) -> tuple[Value, ...]:
-    names = (name for name, _ in theirs)
-    return tuple(map(lambda value, name: dataclasses.replace(value, name=name), ours, names))
+    pairs = zip(ours, theirs, strict=True)
+    return tuple(dataclasses.replace(value, name=name) for value, (name, _) in pairs)
 
 
 def _belong_together(theirs: Sequence[_Described], ours: Sequence[_Described]) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "called_module",
     "family_of",
     "is_inplace",
+    "is_known_code",
     "op_of",
     "writes",
 ]
@@ -241,7 +242,7 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
     if node.op == "call_method":
         return METHOD_OPS.get(str(node.target)) or function_op(str(node.target))
     name = getattr(node.target, "__name__", str(node.target))
-    return function_op(name) if _is_known_code(node.target) else f"{_home(node.target)}.{name}"
+    return function_op(name) if is_known_code(node.target) else f"{_home(node.target)}.{name}"
 
 
 _HOMES = ("", "torch", "torchvision", "netloft", "_operator", "operator", "math", "builtins")
@@ -259,7 +260,7 @@ def _home(target: Any) -> str:
     return getattr(target, "__module__", "") or ""
 
 
-def _is_known_code(target: Any) -> bool:
+def is_known_code(target: Any) -> bool:
     """Tell whether a function is torch's; anybody may call one of their own `normalize`."""
     home = _home(target)
     if isinstance(target, OpOverload | OpOverloadPacket):

@@ -17,12 +17,13 @@ from torch import nn
 from netloft.errors import InputError, ParityError, first_line
 from netloft.graph.graph import Graph
 from netloft.parity.compare import Comparison, measure
-from netloft.parity.inputs import UNUSUAL, Case
+from netloft.parity.inputs import Case
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings, regret
 from netloft.parity.reference import Reference, ReferenceRun
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import Tap, find_taps
+from netloft.parity.verdict import counts, told
 from netloft.runtime.header import header_of
 
 __all__ = ["ParityResult", "check_parity", "require_parity"]
@@ -52,10 +53,7 @@ class ParityResult:
     @property
     def failed(self) -> tuple[Comparison, ...]:
         """Rows that keep the file from being written."""
-        return tuple(row for row in self.rows if row.status == "fail" or self._matters(row))
-
-    def _matters(self, row: Comparison) -> bool:
-        return row.status == "undecided" and row.input not in UNUSUAL
+        return tuple(row for row in self.rows if counts(row.status, row.input))
 
 
 @dataclass(frozen=True)
@@ -307,19 +305,13 @@ def require_parity(result: ParityResult) -> None:
     failed = result.failed
     if not failed:
         return
+    problem = told([dataclasses.asdict(row) for row in failed], len(result.rows))
     if all(row.status == "undecided" for row in failed):
-        worst = max(failed, key=lambda row: row.noise_floor)
         raise ParityError(
-            f"the file cannot be judged: PyTorch's own float32 error on '{worst.output}' is "
-            f"{worst.noise_floor:.2g} of the result on {worst.input} at batch {worst.batch}",
+            f"the file {problem}",
             remedy="the network amplifies rounding; compute that part in float64",
         )
-    worst = max(failed, key=lambda row: row.ratio)
     raise ParityError(
-        f"the exported file computes another function: {len(failed)} of {len(result.rows)} "
-        f"comparisons fail; worst is '{worst.output}'{list(worst.worst_index)} on {worst.input} "
-        f"at batch {worst.batch} on {worst.provider}: {worst.worst_actual:.9g} instead of "
-        f"{worst.worst_expected:.9g}, a scaled error of {worst.scaled_error:.2e} where "
-        f"{worst.tolerance:.2e} is allowed ({worst.ratio:.0f}× PyTorch's own float32 error)",
+        f"the exported file {problem}",
         remedy="nothing was written; report the network, and try --batch 1 or another --opset",
     )

@@ -12,13 +12,10 @@ from netloft.tracing.axes import stretched
 from netloft.tracing.faithful import fresh_inputs
 from netloft.tracing.shapes import resized
 
-__all__ = ["UNUSUAL", "Case", "DomainInputs", "cases", "cases_of", "parity_batches"]
+__all__ = ["Case", "DomainInputs", "cases", "cases_of", "parity_batches"]
 
 DomainInputs = Callable[[int, int], tuple[dict[str, torch.Tensor], str] | None]
 """Batch and seed to real-looking inputs by name and what they are; None where there are none."""
-
-UNUSUAL = ("extreme", "zeros")
-"""Kinds of input that the network is not made for."""
 
 EXTREME = 100.0
 """Factor on N(0, 1) for the extreme inputs: large, and far from overflow in float32."""

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netloft.graph.ops import is_known_code
+
 __all__ = ["Memo"]
 
 Recipe = Callable[[Sequence[Tensor]], Any]
 """Makes the result out of the operands that are tensors."""
-
-_LIBRARIES = ("torch", "torchvision", "_operator")
-"""Whose functions give the same for the same; a user's own may count its calls."""
 
 _CONSTANTS = (int, float, bool, str, type(None), torch.Size, torch.dtype, torch.device)
 
@@ -71,17 +70,15 @@ class Memo:
 
 @cache
 def _is_known(target: Callable[..., Any] | str) -> bool:
-    """Tell a function of PyTorch's that leaves its operands as they are: shape and all."""
+    """Tell a function of PyTorch's that leaves its operands as they are, shape and all.
+
+    A user's own may count its calls.
+    """
     name = target if isinstance(target, str) else getattr(target, "__name__", "_")
     name = name.partition(".")[0]  # of an operator's overload
     if name.endswith("_") and not name.endswith("__"):
         return False
-    return isinstance(target, str) or _library(target) in _LIBRARIES
-
-
-def _library(function: Callable[..., Any]) -> str:
-    module = getattr(function, "__module__", None) or type(function).__module__
-    return str(module).partition(".")[0]
+    return isinstance(target, str) or is_known_code(target)
 
 
 def _kind(value: Any, operands: list[Tensor]) -> Hashable:
