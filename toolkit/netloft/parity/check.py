@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +13,18 @@ import onnx
 import onnx.inliner
 from torch import nn
 
-from netloft.errors import InputError, ParityError, first_line
+from netloft.errors import ParityError
 from netloft.graph.graph import Graph
-from netloft.parity.compare import Comparison, measure
+from netloft.parity.expected import Expected
 from netloft.parity.inputs import Case
+from netloft.parity.judge import ParityResult, judge
 from netloft.parity.policy import DEFAULT_POLICY, Policy
-from netloft.parity.ranks import Ranking, find_rankings, regret
-from netloft.parity.reference import Reference, ReferenceRun
 from netloft.parity.session import FileRunner
-from netloft.parity.taps import Tap, find_taps
-from netloft.parity.verdict import counts, told
+from netloft.parity.taps import find_taps
+from netloft.parity.verdict import told
 from netloft.runtime.header import header_of
 
-__all__ = ["ParityResult", "check_parity", "require_parity"]
-
-Arrays = dict[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class ParityResult:
-    """A parity report.
-
-    Attributes:
-        rows: One for each provider, input and output.
-        tolerances: Largest passing scaled error by output, over all inputs.
-        notes: What a reader has to know to trust the rows.
-    """
-
-    rows: tuple[Comparison, ...]
-    tolerances: Mapping[str, float]
-    notes: tuple[str, ...]
-
-    @property
-    def status(self) -> str:
-        """`pass` when every row passes; undecided rows on unusual inputs are only noted."""
-        return "fail" if self.failed else "pass"
-
-    @property
-    def failed(self) -> tuple[Comparison, ...]:
-        """Rows that keep the file from being written."""
-        return tuple(row for row in self.rows if counts(row.status, row.input))
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    case: Case
-    reference: ReferenceRun
-    actual: Mapping[str, Arrays]  # by provider
+__all__ = ["ParityResult", "check_parity", "flat_header", "require_parity"]
 
 
 def check_parity(
@@ -91,34 +55,18 @@ def check_parity(
         ParityError: The file fails on an input that the module takes.
         InputError: The module fails on a usual input.
     """
-    header = _flat_header(path)
+    header = flat_header(path)
     taps = find_taps(graph, header)
     runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
-    reference = Reference(module, graph, taps)
-    outcomes, refused = [], []
-    for case in cases:
-        progress(f"{case.kind}, batch {case.batch}")
-        run = _reference_run(reference, case)
-        if run is None:
-            refused.append(f"the module itself fails on {case.kind} inputs at batch {case.batch}")
-            continue
-        feeds = _feeds(graph, case)
-        outcomes.append(_Outcome(case, run, {p: r.run(feeds) for p, r in runners.items()}))
-    judge = _Judge(outcomes, policy, reference, find_rankings(graph))
-    rows, tolerances = judge.verdict()
-    notes = _notes(graph, outcomes, reference, taps)
-    again = [
-        f"'{name}' on {kind} at batch {batch}: noise floor measured again on rounded inputs"
-        for kind, batch, name in sorted(judge.looked_closer)
-    ]
-    ties = [
-        f"'{name}' on {kind} at batch {batch}: other indices, of values as large to rounding"
-        for kind, batch, name in sorted(judge.ties)
-    ]
-    return ParityResult(rows, tolerances, (*refused, *notes, *again, *ties))
+    expected = Expected(graph, module, cases, taps, policy, progress)
+    result = judge(
+        expected, {p: [r.run(run.feeds) for run in expected.runs] for p, r in runners.items()}
+    )
+    notes = (*expected.refused, *_notes(expected), *result.notes)
+    return dataclasses.replace(result, notes=notes)
 
 
-def _flat_header(path: Path) -> onnx.ModelProto:
+def flat_header(path: Path) -> onnx.ModelProto:
     """Return a file without its weights, and with the nodes of its functions where they are called.
 
     The values before a saturating head have to be in the main graph to be looked at.
@@ -127,153 +75,19 @@ def _flat_header(path: Path) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(header) if header.functions else header
 
 
-def _reference_run(reference: Reference, case: Case) -> ReferenceRun | None:
-    try:
-        return reference.run(case)
-    except (RuntimeError, IndexError, ValueError) as error:
-        if not case.usual:
-            return None
-        raise InputError(
-            f"the module fails on {case.kind} at batch {case.batch}: {first_line(error)}",
-            remedy="give the right --input, or a fixed --batch",
-        ) from error
-
-
-def _feeds(graph: Graph, case: Case) -> Arrays:
-    return {
-        value.name: np.asarray(tensor.numpy(), order="C")
-        for value, tensor in zip(graph.inputs, case.inputs.values(), strict=True)
-    }
-
-
-class _Judge:
-    """Turn runs into rows: noise floors first, over all inputs, then the verdicts."""
-
-    def __init__(
-        self,
-        outcomes: Sequence[_Outcome],
-        policy: Policy,
-        reference: Reference,
-        rankings: Mapping[str, Ranking],
-    ) -> None:
-        self._outcomes, self._policy, self._reference = outcomes, policy, reference
-        self._rankings = rankings
-        self.looked_closer: set[tuple[str, int, str]] = set()
-        self.ties: set[tuple[str, int, str]] = set()
-        self._rounded: tuple[_Outcome, list[Arrays]] | None = None
-        self._noise = [
-            {name: _scaled(single, run.reference, name) for name, single in values.items()}
-            for run in outcomes
-            for values in [run.reference.float32]
-        ]
-
-    def verdict(self) -> tuple[tuple[Comparison, ...], dict[str, float]]:
-        """Return a row for each provider, input and output, and the tolerance of each output."""
-        rows, tolerances = [], dict[str, float]()
-        for index, outcome in enumerate(self._outcomes):
-            for name, expected in outcome.reference.float64.items():
-                if not outcome.case.usual and not np.issubdtype(expected.dtype, np.floating):
-                    continue  # ties: any index is right
-                own = self._noise[index][name]
-                dtype = outcome.reference.float32[name].dtype.name
-                floor = self._policy.floor(own, self._all_noise(name), dtype)
-                made = [self._row(outcome, p, name, floor) for p in outcome.actual]
-                ties = self._tied(outcome, name, made) if name in self._rankings else None
-                if ties is not None:
-                    made = ties
-                    self.ties.add((outcome.case.kind, outcome.case.batch, name))
-                if any(row.status != "pass" for row in made):
-                    floor = max(floor, self._closer_look(outcome, name))
-                    made = [self._row(outcome, p, name, floor) for p in outcome.actual]
-                    self.looked_closer.add((outcome.case.kind, outcome.case.batch, name))
-                rows += made
-                tolerances[name] = max(tolerances.get(name, 0.0), made[0].tolerance)
-        return tuple(rows), tolerances
-
-    def _all_noise(self, name: str) -> list[float]:
-        return [noise[name] for noise in self._noise]
-
-    def _closer_look(self, outcome: _Outcome, name: str) -> float:
-        """Measure PyTorch's error again before a file is called wrong.
-
-        A result that is a small difference of large numbers can agree with the reference by luck;
-        inputs that differ by one rounding show how far luck goes.
-        """
-        if self._rounded is None or self._rounded[0] is not outcome:  # for all its outputs
-            self._rounded = outcome, self._reference.rounded_runs(outcome.case)
-        runs = self._rounded[1]
-        return max((_scaled(run[name], outcome.reference, name) for run in runs), default=0.0)
-
-    def _tied(
-        self, outcome: _Outcome, name: str, rows: Sequence[Comparison]
-    ) -> list[Comparison] | None:
-        """Return rows that compare what the indices point at; None where that is not as large."""
-        if all(row.status == "pass" for row in rows):
-            return None
-        ranking, expected = self._rankings[name], outcome.reference.float64[name]
-        single, double = self._reference.ranked(outcome.case, ranking.node)
-        noise = measure(single, double).scaled
-        floor = self._policy.floor(noise, [noise], single.dtype.name)
-        made = []
-        for row in rows:
-            gap = regret(double, outcome.actual[row.provider][name], expected, ranking)
-            status = self._policy.status(gap, floor)
-            if status != "pass":
-                return None
-            made.append(
-                dataclasses.replace(
-                    row,
-                    max_abs=gap * float(np.abs(double).max()),
-                    max_rel=gap,
-                    max_abs_float32=0.0,
-                    scaled_error=gap,
-                    noise_floor=floor,
-                    ratio=gap / floor,
-                    tolerance=self._policy.tolerance(floor),
-                    status=status,
-                )
-            )
-        return made
-
-    def _row(self, outcome: _Outcome, provider: str, name: str, floor: float) -> Comparison:
-        actual, single = outcome.actual[provider][name], outcome.reference.float32[name]
-        error = measure(actual, outcome.reference.float64[name], nonfinite_like=single)
-        tolerance = self._policy.tolerance(floor)
-        return Comparison(
-            provider=provider,
-            batch=outcome.case.batch,
-            input=outcome.case.kind,
-            output=name,
-            max_abs=error.max_abs,
-            max_rel=error.max_rel,
-            max_abs_float32=measure(actual, single).max_abs,
-            scaled_error=error.scaled,
-            noise_floor=floor,
-            ratio=error.scaled / floor,
-            tolerance=tolerance,
-            worst_index=error.index,
-            worst_actual=error.actual,
-            worst_expected=error.expected,
-            status=self._policy.status(error.scaled, floor),
-        )
-
-
-def _scaled(single: npt.NDArray[Any], run: ReferenceRun, name: str) -> float:
-    return measure(single, run.float64[name], nonfinite_like=single).scaled
-
-
-def _notes(
-    graph: Graph, outcomes: Sequence[_Outcome], reference: Reference, taps: Sequence[Tap]
-) -> tuple[str, ...]:
+def _notes(expected: Expected) -> tuple[str, ...]:
     notes = []
-    if reference.float64_missing:
+    if expected.float64_missing:
         notes.append(
             "the module has no float64 run, so its float32 run is the reference: "
-            + reference.float64_missing
+            + expected.float64_missing
         )
-    notes += [f"'{tap.output}' is also compared before its {tap.name.split()[-1]}" for tap in taps]
-    usual = [run.reference for run in outcomes if run.case.usual]
-    for output in graph.outputs:
+    notes += [
+        f"'{tap.output}' is also compared before its {tap.name.split()[-1]}"
+        for tap in expected.taps
+    ]
+    usual = [run.reference for run in expected.runs if run.case.usual]
+    for output in expected.graph.outputs:
         if _is_constant([run.float64[output.name] for run in usual]):
             notes.append(
                 f"'{output.name}' hardly depends on the input, so its check could not have failed"

@@ -1,0 +1,158 @@
+"""What a module gives on the inputs of a check, and how large an error on each is only noise.
+
+Made once, and then held against any number of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from netloft.errors import InputError, first_line
+from netloft.graph.graph import Graph
+from netloft.parity.compare import measure
+from netloft.parity.inputs import Case
+from netloft.parity.policy import DEFAULT_POLICY, Policy
+from netloft.parity.ranks import Ranking, find_rankings
+from netloft.parity.reference import Reference, ReferenceRun
+from netloft.parity.taps import Tap
+
+__all__ = ["Arrays", "Expected", "ExpectedRun", "Ranked"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """What the module gives on one set of inputs.
+
+    Attributes:
+        case: The inputs.
+        feeds: The same, as a file takes them.
+        reference: In float32 and float64.
+        noise: PyTorch's own scaled error in float32, by output.
+    """
+
+    case: Case
+    feeds: Arrays
+    reference: ReferenceRun
+    noise: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The values that an output ranks, on one set of inputs, and the noise floor of these."""
+
+    values: npt.NDArray[Any]
+    floor: float
+
+
+class Expected:
+    """A module's results on all inputs of a check.
+
+    Attributes:
+        graph: The proven graph of the module.
+        taps: Values that are compared besides the outputs.
+        policy: What passes.
+        runs: One for each set of inputs that the module takes.
+        refused: What is told of the inputs that it does not take.
+        rankings: Outputs that are the indices of a ranking.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        module: nn.Module,
+        cases: Iterable[Case],
+        taps: Sequence[Tap] = (),
+        policy: Policy = DEFAULT_POLICY,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Run the module on all of them.
+
+        Raises:
+            InputError: The module fails on a usual input.
+        """
+        self.graph, self.taps, self.policy = graph, taps, policy
+        self.rankings: Mapping[str, Ranking] = find_rankings(graph)
+        self._reference = Reference(module, graph, taps)
+        self._closer: dict[int, dict[str, float]] = {}
+        self._ranked: dict[tuple[int, str], Ranked] = {}
+        self.runs: list[ExpectedRun] = []
+        self.refused: list[str] = []
+        for case in cases:
+            progress(f"{case.kind}, batch {case.batch}")
+            self._add(case)
+
+    @property
+    def float64_missing(self) -> str:
+        """Why the module has no float64 run, so that float32 is the reference; else empty."""
+        return self._reference.float64_missing
+
+    def _add(self, case: Case) -> None:
+        run = self._run(case)
+        if run is None:
+            self.refused.append(
+                f"the module itself fails on {case.kind} inputs at batch {case.batch}"
+            )
+            return
+        noise = {name: _scaled(single, run, name) for name, single in run.float32.items()}
+        self.runs.append(ExpectedRun(case, _feeds(self.graph, case), run, noise))
+
+    def _run(self, case: Case) -> ReferenceRun | None:
+        try:
+            return self._reference.run(case)
+        except (RuntimeError, IndexError, ValueError) as error:
+            if not case.usual:
+                return None
+            raise InputError(
+                f"the module fails on {case.kind} at batch {case.batch}: {first_line(error)}",
+                remedy="give the right --input, or a fixed --batch",
+            ) from error
+
+    def floor(self, index: int, name: str) -> float:
+        """Return the noise floor of an output on the inputs of a run."""
+        run = self.runs[index]
+        dtype = run.reference.float32[name].dtype.name
+        return self.policy.floor(run.noise[name], [r.noise[name] for r in self.runs], dtype)
+
+    def closer_floor(self, index: int, name: str) -> float:
+        """Measure PyTorch's error again before a file is called wrong.
+
+        A result that is a small difference of large numbers can agree with the reference by luck;
+        inputs that differ by one rounding show how far luck goes.
+        """
+        if index not in self._closer:
+            run = self.runs[index]
+            rounded = self._reference.rounded_runs(run.case)
+            self._closer[index] = {
+                each: max((_scaled(r[each], run.reference, each) for r in rounded), default=0.0)
+                for each in run.reference.float64
+            }
+        return max(self.floor(index, name), self._closer[index][name])
+
+    def ranked(self, index: int, name: str) -> Ranked:
+        """Return what an output ranks, in float64."""
+        if (index, name) not in self._ranked:
+            case, node = self.runs[index].case, self.rankings[name].node
+            single, double = self._reference.ranked(case, node)
+            noise = measure(single, double).scaled
+            floor = self.policy.floor(noise, [noise], single.dtype.name)
+            self._ranked[index, name] = Ranked(double, floor)
+        return self._ranked[index, name]
+
+
+def _feeds(graph: Graph, case: Case) -> Arrays:
+    return {
+        value.name: np.asarray(tensor.numpy(), order="C")
+        for value, tensor in zip(graph.inputs, case.inputs.values(), strict=True)
+    }
+
+
+def _scaled(single: npt.NDArray[Any], run: ReferenceRun, name: str) -> float:
+    return measure(single, run.float64[name], nonfinite_like=single).scaled

@@ -1,0 +1,148 @@
+"""What a file gave held against what it should have given: rows with a verdict each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netloft.parity.compare import Comparison, measure
+from netloft.parity.expected import Arrays, Expected
+from netloft.parity.ranks import regret
+from netloft.parity.verdict import counts
+
+__all__ = ["ParityResult", "judge"]
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """A parity report.
+
+    Attributes:
+        rows: One for each provider, input and output.
+        tolerances: Largest passing scaled error by output, over all inputs.
+        notes: What a reader has to know to trust the rows.
+    """
+
+    rows: tuple[Comparison, ...]
+    tolerances: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """`pass` when every row passes; undecided rows on unusual inputs are only noted."""
+        return "fail" if self.failed else "pass"
+
+    @property
+    def failed(self) -> tuple[Comparison, ...]:
+        """Rows that keep the file from being written."""
+        return tuple(row for row in self.rows if counts(row.status, row.input))
+
+
+def judge(expected: Expected, given: Mapping[str, Sequence[Arrays]]) -> ParityResult:
+    """Give the verdict on a file.
+
+    Args:
+        expected: What its module gives.
+        given: What the file gave on each of the runs, by provider.
+    """
+    return _Judge(expected, given).verdict()
+
+
+class _Judge:
+    def __init__(self, expected: Expected, given: Mapping[str, Sequence[Arrays]]) -> None:
+        self._expected, self._given = expected, given
+        self._looked_closer: set[tuple[str, int, str]] = set()
+        self._ties: set[tuple[str, int, str]] = set()
+
+    def verdict(self) -> ParityResult:
+        rows, tolerances = [], dict[str, float]()
+        for index, run in enumerate(self._expected.runs):
+            for name, wanted in run.reference.float64.items():
+                if not run.case.usual and not np.issubdtype(wanted.dtype, np.floating):
+                    continue  # ties: any index is right
+                made = self._rows(index, name)
+                rows += made
+                tolerances[name] = max(tolerances.get(name, 0.0), made[0].tolerance)
+        return ParityResult(tuple(rows), tolerances, self._notes())
+
+    def _rows(self, index: int, name: str) -> list[Comparison]:
+        case = self._expected.runs[index].case
+        made = self._rows_at(index, name, self._expected.floor(index, name))
+        if all(row.status == "pass" for row in made):
+            return made
+        ties = self._tied(index, name, made) if name in self._expected.rankings else None
+        if ties is not None:
+            self._ties.add((case.kind, case.batch, name))
+            return ties
+        self._looked_closer.add((case.kind, case.batch, name))
+        return self._rows_at(index, name, self._expected.closer_floor(index, name))
+
+    def _rows_at(self, index: int, name: str, floor: float) -> list[Comparison]:
+        return [
+            self._row(index, p, runs[index][name], name, floor) for p, runs in self._given.items()
+        ]
+
+    def _row(
+        self, index: int, provider: str, actual: npt.NDArray[Any], name: str, floor: float
+    ) -> Comparison:
+        run, policy = self._expected.runs[index], self._expected.policy
+        single = run.reference.float32[name]
+        error = measure(actual, run.reference.float64[name], nonfinite_like=single)
+        return Comparison(
+            provider=provider,
+            batch=run.case.batch,
+            input=run.case.kind,
+            output=name,
+            max_abs=error.max_abs,
+            max_rel=error.max_rel,
+            max_abs_float32=measure(actual, single).max_abs,
+            scaled_error=error.scaled,
+            noise_floor=floor,
+            ratio=error.scaled / floor,
+            tolerance=policy.tolerance(floor),
+            worst_index=error.index,
+            worst_actual=error.actual,
+            worst_expected=error.expected,
+            status=policy.status(error.scaled, floor),
+        )
+
+    def _tied(self, index: int, name: str, rows: Sequence[Comparison]) -> list[Comparison] | None:
+        """Return rows that compare what the indices point at; None where that is not as large."""
+        ranking, ranked = self._expected.rankings[name], self._expected.ranked(index, name)
+        wanted, policy = self._expected.runs[index].reference.float64[name], self._expected.policy
+        made = []
+        for row in rows:
+            gap = regret(ranked.values, self._given[row.provider][index][name], wanted, ranking)
+            status = policy.status(gap, ranked.floor)
+            if status != "pass":
+                return None
+            made.append(
+                dataclasses.replace(
+                    row,
+                    max_abs=gap * float(np.abs(ranked.values).max()),
+                    max_rel=gap,
+                    max_abs_float32=0.0,
+                    scaled_error=gap,
+                    noise_floor=ranked.floor,
+                    ratio=gap / ranked.floor,
+                    tolerance=policy.tolerance(ranked.floor),
+                    status=status,
+                )
+            )
+        return made
+
+    def _notes(self) -> tuple[str, ...]:
+        again = [
+            f"'{name}' on {kind} at batch {batch}: noise floor measured again on rounded inputs"
+            for kind, batch, name in sorted(self._looked_closer)
+        ]
+        ties = [
+            f"'{name}' on {kind} at batch {batch}: other indices, of values as large to rounding"
+            for kind, batch, name in sorted(self._ties)
+        ]
+        return (*again, *ties)
