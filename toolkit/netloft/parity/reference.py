@@ -21,7 +21,7 @@ from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.nesting import room_for
 
-__all__ = ["Reference", "ReferenceRun"]
+__all__ = ["Reference", "ReferenceRun", "rounded"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -74,8 +74,8 @@ class Reference:
         real = any(t.dtype.is_floating_point for t in case.inputs.values())
         runs = []
         for _ in range(ROUNDED_RUNS):
-            inputs = {name: _rounded(t, generator) for name, t in case.inputs.items()}
-            weights = Reread(lambda t: _rounded(t, generator), *self._both)
+            inputs = {name: rounded(t, generator) for name, t in case.inputs.items()}
+            weights = Reread(lambda t: rounded(t, generator), *self._both)
             runs.append(self._outputs(inputs, nullcontext() if real else weights))
         return runs
 
@@ -101,7 +101,7 @@ class Reference:
         return {name: _array(value) for name, value in values.items()}
 
 
-def _rounded(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def rounded(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Move each element by half a unit in its last place, up or down, before it is rounded."""
     if not tensor.dtype.is_floating_point:
         return tensor
