@@ -62,7 +62,7 @@ def error_overlay(rows: Sequence[Mapping[str, Any]], first: str, of: str) -> Ove
         {row["node"]: float(row["ratio"]) for row in rows},
         full=limit,
         notes=(
-            f"the first bad operation: {first}" if first else note,
+            f"the first bad operation: {first.partition(': ')[0]}" if first else note,
             "with every value an output, ONNX Runtime fuses less than it does alone",
         ),
         details={row["node"]: _detail(row) for row in rows},
