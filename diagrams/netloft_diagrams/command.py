@@ -80,8 +80,8 @@ def _is_file(word: str) -> bool:
 @click.option("--color", type=click.Choice(OVERLAYS), default=None,
               help="A number or a word in each box, and a colour that goes with it.")  # fmt: skip
 @click.option("--report", type=click.Path(path_type=Path), default=None, metavar="FILE",
-              help="Take --color time or error from this JSON of netloft bench --profile or "
-              "verify --layers, and measure nothing.")  # fmt: skip
+              help="Take --color time, error or pass from this JSON of netloft bench --profile or "
+              "verify --layers, or from a bundle's report.json, and run nothing.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["right", "down"]), default=None,
               show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
@@ -110,7 +110,9 @@ def draw(
     from netloft_diagrams import draw as draw_files
 
     if report is not None and not options["color"]:
-        raise UsageError("a report is drawn as colours", remedy="say which with --color time|error")
+        raise UsageError(
+            "a report is drawn as colours", remedy="say which with --color time|error|pass"
+        )
     with silent():
         graph, example = _graph(request, runs=bool(options["color"]) and report is None)
     if report is not None:

@@ -14,7 +14,7 @@ from netloft.errors import InputError, UsageError
 from netloft.graph import Graph
 from netloft.models import load_model
 from netloft.onnx_graph import read_onnx
-from netloft.overlays import overlay_from
+from netloft.overlays import make_overlay, overlay_from
 from netloft.speed import profile
 from netloft.tracing import trace
 
@@ -123,3 +123,17 @@ def test_wrong_uses_are_told(measured: Measured, tmp_path: Path) -> None:
         assert result.exit_code == 2, result.output
         assert words in result.output
         assert not out.exists()
+
+
+def test_passes_are_those_of_the_export(measured: Measured, tmp_path: Path) -> None:
+    bundle = tmp_path / "myresnet"
+    assert run("export", "myresnet", "--quick", "--quiet", "-o", bundle).exit_code == 0
+    model = load_model("myresnet")
+    graph = trace(model.module, model.example(1), name="myresnet")
+    found = overlay_from(bundle / "report.json", "pass", graph)
+    live = make_overlay("pass", graph)
+    assert (found.values, found.details) == (live.values, live.details)
+    assert found.values["bn1"] == "fold_batch_norm \N{MINUS SIGN}batch_norm"
+    assert found.notes[0] == live.notes[0].replace("not proven", "in the export")
+    with pytest.raises(UsageError, match="the report is of another network"):
+        overlay_from(bundle / "report.json", "pass", measured.graph)

@@ -1,4 +1,4 @@
-"""Overlays from what was measured before: the JSON of verify and of bench."""
+"""Overlays from what was found before: the JSON of verify and bench, and a bundle's report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from netloft.errors import InputError, UsageError
 from netloft.graph.graph import Graph
 from netloft.onnx_graph import GIVES
 from netloft.onnx_graph.operators import NAMES
+from netloft.overlays.changes import changes_overlay
 from netloft.overlays.error import error_overlay
 from netloft.overlays.overlay import Overlay, threads_told
 from netloft.speed.adding_up import SHARE
@@ -28,8 +29,8 @@ def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Ove
 
     Args:
         report: The JSON that `netloft verify --layers --json` or `netloft bench --profile --json`
-            printed.
-        kind: `error` or `time`.
+            printed, or the `report.json` of a bundle.
+        kind: `error`, `time` or `pass`.
         graph: The network that the report is of.
 
     Raises:
@@ -55,7 +56,7 @@ def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Ove
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    remedy = "name the JSON that netloft verify or bench printed"
+    remedy = "name the JSON of netloft verify or bench, or a bundle's report.json"
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is too large for a report", remedy=remedy)
@@ -147,6 +148,18 @@ class _Finder:
         return inside[-1][1] if inside and row["node"] else None
 
 
+def _passes(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
+    known = {node.name for node, _ in graph}
+    touched = [node for row in rows for node in (*row["notes"], *row["removed"])]
+    if touched and not known.intersection(touched):
+        raise UsageError(
+            f"the report is of another network: {graph.name} has none of the operations that "
+            "passes changed",
+            remedy="draw the network that was exported, with the same --arg",
+        )
+    return changes_overlay(graph, rows, "in the export")
+
+
 _Make = Callable[[Graph, list[Any], Mapping[str, Any]], Overlay]
 
 SAVED: Mapping[str, tuple[str, str, _Make]] = {
@@ -155,6 +168,7 @@ SAVED: Mapping[str, tuple[str, str, _Make]] = {
         "make it with netloft verify FILE --against MODEL --layers --json",
         _errors,
     ),
+    "pass": ("passes", "name the report.json of a bundle", _passes),
     "time": ("nodes", "make it with netloft bench FILE --profile --json", _times),
 }
 """Kind of overlay to the report's key, how to get such rows, and what makes the overlay."""
