@@ -21,7 +21,7 @@ from netloft.locating.trajectories import Arrays, Trajectories
 from netloft.parity.check import flat_header
 from netloft.parity.compare import scaled_error
 from netloft.parity.policy import DEFAULT_POLICY, Policy
-from netloft.parity.reference import ROUNDED_RUNS, rounded
+from netloft.parity.reference import ROUNDED_RUNS, moved
 from netloft.parity.sums import least_of_sum
 
 __all__ = ["LayerRow", "Located", "Unlike", "locate"]
@@ -149,7 +149,7 @@ class _Layers:
         A node that is exact by luck must not make another one wrong.
         """
         generator = torch.Generator().manual_seed(0)
-        again = [run.perturbed(lambda t: rounded(t, generator)) for _ in range(ROUNDED_RUNS)]
+        again = [run.perturbed(lambda t: moved(t, t.dtype, generator)) for _ in range(ROUNDED_RUNS)]
         return [self._again(row, run, again) if row.status == "fail" else row for row in rows]
 
     def _again(self, row: LayerRow, run: Trajectories, again: Sequence[Arrays]) -> LayerRow:
