@@ -10,7 +10,7 @@ from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import PLAIN, closed_where
+from netloft_diagrams.summary import PLAIN, Closer
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     fitting = [placed for placed in tried if page.fits(placed)]
     # of those with as many items, the one that is open furthest down counts
     chosen = max(reversed(fitting), key=_n_placed) if fitting else max(tried, key=_scale)
-    told = page.lay_out(_closed_as_in(scene, chosen))
+    told = page.lay_out(_closed_as_in(page.closer, chosen))
     as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not fitting)
     return told if as_good else chosen, bool(fitting)
 
@@ -140,7 +140,7 @@ def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
 def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, Scene]]:
     """Return the levels of detail with their numbers of items, the fewest first."""
     levels = [
-        closed_where(scene, replace(level, opened=page.opened).closes)
+        page.closer.where(replace(level, opened=page.opened).closes)
         for level in _levels(scene, options)
     ]
     # of those with as many items, the one that is open furthest down comes last and counts
@@ -151,11 +151,13 @@ class _Page:
     """What all levels of detail of one scene are laid out with.
 
     Attributes:
+        closer: What closes their frames.
         opened: Keys of frames that a user asked for.
     """
 
     def __init__(self, scene: Scene, options: Options, direction: str) -> None:
         frames = list(frames_of(scene.root))
+        self.closer = Closer(scene)
         self.opened = frozenset(f.key for f in frames if is_asked_for(f, options))
         self._keep = self.opened if options.depth is None else frozenset(f.key for f in frames)
         notes = len(scene.facts.dead) + len(scene.facts.effects)
@@ -190,10 +192,10 @@ class _Page:
         return placed.height <= _HOPELESS * self._room * self._height
 
 
-def _closed_as_in(scene: Scene, placed: Placed) -> Scene:
+def _closed_as_in(closer: Closer, placed: Placed) -> Scene:
     """Close what a layout has closed, which only now is known: each like one that is open."""
     closed = {item.key for item in _items(placed) if isinstance(item, Box)}
-    return closed_where(scene, lambda frame: frame.key in closed)
+    return closer.where(lambda frame: frame.key in closed)
 
 
 def _items(placed: Placed) -> Iterator[Item]:
