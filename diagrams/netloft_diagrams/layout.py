@@ -260,7 +260,7 @@ def _rows(frame: Frame, placed: dict[str, Placed], room: float, context: _Contex
             wide = single[k].width
         widths.append(wide + max(map(context.style.room, ends[1]), default=0.0))
     tall = [any(_is_stepped(placed[i.key]) for i in part) for part in parts]
-    whole = sum(widths) <= room and not any(tall)
+    whole = sum(widths) <= room and not any(tall[:-1])
     groups = [(0, len(parts))] if whole else _break(widths, tall, room - 2 * INDENT)
     rows = [
         single[start] if end - start == 1 and start in single else row(start, end)
@@ -274,14 +274,14 @@ def _is_stepped(placed: Placed) -> bool:
     return bool(placed.children) and bool(set(placed.outs.values()) - {placed.base})
 
 
-def _break(widths: Sequence[float], alone: Sequence[bool], room: float) -> list[tuple[int, int]]:
-    """Break parts into the fewest rows, as even as can be; some parts take a row alone."""
+def _break(widths: Sequence[float], ends: Sequence[bool], room: float) -> list[tuple[int, int]]:
+    """Break parts into the fewest rows, as even as can be; nothing follows some parts in a row."""
     best: list[tuple[float, float, int]] = [(0, 0.0, 0)]
     for end in range(1, len(widths) + 1):
         options = []
         for start in range(end - 1, -1, -1):
             used = sum(widths[start:end])
-            if end - start > 1 and (used > room or any(alone[start:end])):
+            if end - start > 1 and (used > room or any(ends[start : end - 1])):
                 break
             rows, uneven, _ = best[start]
             options.append((rows + 1, uneven + max(room - used, 0.0) ** 2, start))
