@@ -106,7 +106,7 @@ KNOWN = {
         ("encoder",), (12,), (2, 0),
     ),
     "swin_t": Answers(
-        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.5",
+        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.7.0 … features.7.1",
         (*(f"features.{i}" for i in range(1, 7)), "features.7.0 … features.7.1"), (2,), (2, 0),
     ),
     "maxvit_t": Answers(
