@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from netloft_diagrams.geometry import Placed, Wire, transposed
 from netloft_diagrams.measure import SIGN, box_label, frame_title, sign_width
-from netloft_diagrams.row import IDENTITY, ROW_ENDS, Row, RowStyle, least_width, make_row
+from netloft_diagrams.row import IDENTITY, ROW_ENDS, Row, RowStyle, make_row
+from netloft_diagrams.row_width import least_width, width_of_one
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 from netloft_diagrams.series import atoms, borders_of
 from netloft_diagrams.summary import summarise
@@ -243,22 +244,28 @@ def _rows(frame: Frame, placed: dict[str, Placed], room: float, context: _Contex
     """Break a frame's items into rows and stack them."""
     parts = atoms(frame.items, frame.gives)
     borders = borders_of(frame, parts)
-    single = [
-        make_row([placed[i.key] for i in part], borders[k], borders[k + 1], context.style)
-        for k, part in enumerate(parts)
-    ]
-    crossing = [max(map(context.style.room, names), default=0.0) for names in borders[1:]]
-    widths = [row.width + room_ for row, room_ in zip(single, crossing, strict=True)]
-    tall = [any(_is_stepped(placed[i.key]) for i in part) for part in parts]
-    whole = sum(widths) <= room and not any(tall)
-    groups = [(0, len(parts))] if whole else _break(widths, tall, room - 2 * INDENT)
-    rows = []
-    for start, end in groups:
+
+    def row(start: int, end: int) -> Row:
         members = [placed[i.key] for part in parts[start:end] for i in part]
-        if end - start == 1:
-            rows.append(single[start])
-        else:
-            rows.append(make_row(members, borders[start], borders[end], context.style))
+        return make_row(members, borders[start], borders[end], context.style)
+
+    single: dict[int, Row] = {}
+    widths = []
+    for k, part in enumerate(parts):
+        ends = borders[k], borders[k + 1]
+        alone = len(part) == 1 and not context.style.graphviz
+        wide = width_of_one(placed[part[0].key], *ends) if alone else None
+        if wide is None:
+            single[k] = row(k, k + 1)
+            wide = single[k].width
+        widths.append(wide + max(map(context.style.room, ends[1]), default=0.0))
+    tall = [any(_is_stepped(placed[i.key]) for i in part) for part in parts]
+    whole = sum(widths) <= room and not any(tall[:-1])
+    groups = [(0, len(parts))] if whole else _break(widths, tall, room - 2 * INDENT)
+    rows = [
+        single[start] if end - start == 1 and start in single else row(start, end)
+        for start, end in groups
+    ]
     return _stack(frame, rows, context)
 
 
@@ -267,14 +274,14 @@ def _is_stepped(placed: Placed) -> bool:
     return bool(placed.children) and bool(set(placed.outs.values()) - {placed.base})
 
 
-def _break(widths: Sequence[float], alone: Sequence[bool], room: float) -> list[tuple[int, int]]:
-    """Break parts into the fewest rows, as even as can be; some parts take a row alone."""
+def _break(widths: Sequence[float], ends: Sequence[bool], room: float) -> list[tuple[int, int]]:
+    """Break parts into the fewest rows, as even as can be; nothing follows some parts in a row."""
     best: list[tuple[float, float, int]] = [(0, 0.0, 0)]
     for end in range(1, len(widths) + 1):
         options = []
         for start in range(end - 1, -1, -1):
             used = sum(widths[start:end])
-            if end - start > 1 and (used > room or any(alone[start:end])):
+            if end - start > 1 and (used > room or any(ends[start : end - 1])):
                 break
             rows, uneven, _ = best[start]
             options.append((rows + 1, uneven + max(room - used, 0.0) ** 2, start))

@@ -17,7 +17,9 @@ __all__ = ["box_svg", "frame_svg", "wire_svg"]
 TINTS = ("#f7f9fb", "#eef2f6", "#e5ebf1", "#dde4ec")
 BORDER = "#93a0b0"
 STRIPES = 24
-"""Stripes in the strip of a closed module; more would be hair lines."""
+"""Stripes in the strip of a closed module; more would be hair lines, and dots stand for them."""
+MORE = 10.0
+"""Room for the dots behind the stripes."""
 
 
 def box_svg(placed: Placed, x: float, y: float, above: str) -> str:
@@ -102,12 +104,21 @@ def _card(box: Box, label: Label, x: float, y: float) -> str:
 
 def _strip(box: Box, x: float, y: float, wide: float) -> str:
     """Show the families inside a closed module as a row of colours."""
-    kinds = [k for k in box.strip if k not in ("merge", "shape", "identity")][:STRIPES]
-    each = (wide - 4) / max(len(kinds), 1)
-    return "".join(
+    kinds = [k for k in box.strip if k not in ("merge", "shape", "identity")]
+    more = len(kinds) > STRIPES
+    room = wide - 4 - (MORE if more else 0.0)
+    kinds = kinds[:STRIPES]
+    each = room / max(len(kinds), 1)
+    stripes = [
         tag("rect", x=x + 1 + each * i, y=y, width=each - 0.6, height=3.4, fill=family(kind).band)
         for i, kind in enumerate(kinds)
-    )
+    ]
+    if more:
+        dots = (
+            tag("circle", cx=x + room + 3 * i, cy=y + 1.7, r=0.9, fill=QUIET) for i in (1, 2, 3)
+        )
+        stripes.append(tag("g", "".join(dots), class_="more"))
+    return "".join(stripes)
 
 
 def _merge(box: Box, label: Label, x: float, y: float) -> str:

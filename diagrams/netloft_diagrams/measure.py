@@ -16,8 +16,11 @@ SIGN = 20.0
 """Diameter of a merge's circle."""
 WIDEST = 118.0
 """Room for one line of text in a box, in pixels; longer words are cut off, the tooltip has all."""
-WIDEST_RANGE = 140.0
-"""Room for the names of the first and the last copy of a repeat, with what one copy holds."""
+WIDEST_OWN = 100.0
+"""Room for a layer's own name where a module around it that holds nothing else has one too."""
+WIDEST_LINE = 140.0
+"""Room for a line in full: `2× PartitionAttentionLayer`, or the names of the first and the last
+copy of a repeat, with what one copy holds."""
 
 
 WIDEST_TITLE = 170.0
@@ -52,7 +55,7 @@ def box_label(box: Box, above: str = "") -> Label:
     title = fit(box.title, TITLE, WIDEST_TITLE, bold=True)
     room = max(width(title, TITLE, bold=True), 84.0)
     lines = tuple(_wrapped(box.lines, room))
-    name = _name_line(box, above, max(room, WIDEST))
+    name = _name_line(box, above, room)
     note = tuple(fit(line, SMALL, WIDEST_NOTE, bold=True) for line in box.note)
     widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
     widths += [width(line, SMALL, bold=True) for line in note]
@@ -81,17 +84,20 @@ def sign_width(symbol: str) -> float:
 
 
 def _name_line(box: Box, above: str, room: float) -> str:
-    """Return the layer's name and its parameters; only the name is ever cut."""
+    """Return the layer's name and its parameters; only the name is ever cut.
+
+    A long one that would widen the box gives way to that of its shell.
+    """
     first, last = local_name(box.name, above), local_name(box.last_path, above)
     params = params_text(box)
     tail = f" · {params}" if params else ""
     if not first:
         return params
     if box.times == 1 or not last or first == last:
-        if box.shell and width(first + tail, SMALL) > room:
+        if box.shell and width(first + tail, SMALL) > max(room, WIDEST_OWN):
             first = local_name(box.shell, above)
-        return f"{fit_end(first, SMALL, room - width(tail, SMALL))}{tail}"
-    return _range_name(first, last, box.times, max(room, WIDEST_RANGE) - width(tail, SMALL)) + tail
+        return f"{fit_end(first, SMALL, max(room, WIDEST) - width(tail, SMALL))}{tail}"
+    return _range_name(first, last, box.times, max(room, WIDEST_LINE) - width(tail, SMALL)) + tail
 
 
 def _range_name(first: str, last: str, times: int, room: float) -> str:
@@ -162,5 +168,5 @@ def _wrapped(parts: tuple[str, ...], room: float) -> list[str]:
         if lines and width(joined, SMALL) <= room:
             lines[-1] = joined
         else:
-            lines.append(fit(part, SMALL, WIDEST))
+            lines.append(fit(part, SMALL, WIDEST_LINE))
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import PLAIN, closed_where
+from netloft_diagrams.summary import PLAIN, Closer
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTES", "Options", "compose", "is_asked_for"]
 
-AROUND, NOTE = 110.0, 15.0
+AROUND, NOTE = 123.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
 MOST = 2000
 """Boxes and frames that are laid out: seconds of work, and further from readable than any paper."""
@@ -28,6 +28,8 @@ NOTES = 5
 
 _HOPELESS = 3.0
 """Pages: where this little detail takes more, no larger one is tried."""
+_ROW = 100.0
+"""Height that a module needs to open, at least."""
 _ROOM_FOR = 24
 """Boxes that nearly always fit."""
 _DIFFERENCE_ROOM = 1.5
@@ -109,9 +111,40 @@ def _best(scene: Scene, options: Options, direction: str) -> tuple[Placed, bool]
     fitting = [placed for placed in tried if page.fits(placed)]
     # of those with as many items, the one that is open furthest down counts
     chosen = max(reversed(fitting), key=_n_placed) if fitting else max(tried, key=_scale)
-    told = page.lay_out(_closed_as_in(scene, chosen))
+    told = page.lay_out(_closed_as_in(page.closer, chosen))
     as_good = _n_placed(told) == _n_placed(chosen) and (page.fits(told) or not fitting)
-    return told if as_good else chosen, bool(fitting)
+    chosen = told if as_good else chosen
+    return (_with_specimens(scene, page, chosen) if page.fits(chosen) else chosen), bool(fitting)
+
+
+def _with_specimens(scene: Scene, page: _Page, placed: Placed) -> Placed:
+    """Open one module of each class that is closed wherever it stands, while the page has room."""
+    frames = {frame.key: frame for frame in frames_of(scene.root)}
+    tried: set[str] = set()
+    while not page.is_given and page.has_room_below(placed):
+        shown = list(_items(placed))
+        closed = [
+            frames[item.key] for item in shown if isinstance(item, Box) and item.key in frames
+        ]
+        seen = tried | {item.class_name for item in shown if isinstance(item, Frame)}
+        new = [(f, outer) for outer in closed for f in _named_in(outer) if f.class_name not in seen]
+        if not new:
+            break
+        opened, around = max(new, key=lambda found: _n_boxes(found[0]))
+        tried.add(opened.class_name)
+        keys = {frame.key for frame in (*closed, *frames_of(around))} - {opened.key, around.key}
+        more = page.lay_out(_closing(page.closer, keys))
+        if page.fits(more) and _n_placed(more) > _n_placed(placed):
+            placed = more
+    return placed
+
+
+def _named_in(frame: Frame) -> list[Frame]:
+    """Return a frame, or those right inside of it where its class tells nothing."""
+    if frame.class_name not in (*PLAIN, ""):
+        return [frame]
+    inner = (item for item in frame.items if isinstance(item, Frame))
+    return [item for item in inner if item.class_name not in (*PLAIN, "")]
 
 
 def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
@@ -140,7 +173,7 @@ def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
 def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, Scene]]:
     """Return the levels of detail with their numbers of items, the fewest first."""
     levels = [
-        closed_where(scene, replace(level, opened=page.opened).closes)
+        page.closer.where(replace(level, opened=page.opened).closes)
         for level in _levels(scene, options)
     ]
     # of those with as many items, the one that is open furthest down comes last and counts
@@ -151,11 +184,14 @@ class _Page:
     """What all levels of detail of one scene are laid out with.
 
     Attributes:
+        closer: What closes their frames.
         opened: Keys of frames that a user asked for.
+        is_given: Whether it is given what is open, by a user or by a difference.
     """
 
     def __init__(self, scene: Scene, options: Options, direction: str) -> None:
         frames = list(frames_of(scene.root))
+        self.closer = Closer(scene)
         self.opened = frozenset(f.key for f in frames if is_asked_for(f, options))
         self._keep = self.opened if options.depth is None else frozenset(f.key for f in frames)
         notes = len(scene.facts.dead) + len(scene.facts.effects)
@@ -167,6 +203,7 @@ class _Page:
         if any(box.mark for box in boxes_of(scene.root)):
             self._room = _DIFFERENCE_ROOM
             self._keep |= frozenset(f.key for f in frames if not _is_unchanged(f))
+        self.is_given = bool(self.opened) or options.depth is not None or self._room != 1.0
         self._direction, self._graphviz = direction, options.graphviz
         self._known: Known = {}
 
@@ -185,15 +222,22 @@ class _Page:
         wide, high = self._room * PAGE_WIDTH, self._room * self._height
         return placed.width <= wide and placed.height <= high
 
+    def has_room_below(self, placed: Placed) -> bool:
+        """Tell whether one row more may fit."""
+        return self.fits(placed) and placed.height + _ROW <= self._height
+
     def is_near(self, placed: Placed) -> bool:
         """Tell whether more detail may fit yet: what is open may be closed for want of width."""
         return placed.height <= _HOPELESS * self._room * self._height
 
 
-def _closed_as_in(scene: Scene, placed: Placed) -> Scene:
+def _closed_as_in(closer: Closer, placed: Placed) -> Scene:
     """Close what a layout has closed, which only now is known: each like one that is open."""
-    closed = {item.key for item in _items(placed) if isinstance(item, Box)}
-    return closed_where(scene, lambda frame: frame.key in closed)
+    return _closing(closer, {item.key for item in _items(placed) if isinstance(item, Box)})
+
+
+def _closing(closer: Closer, keys: Container[str]) -> Scene:
+    return closer.where(lambda frame: frame.key in keys)
 
 
 def _items(placed: Placed) -> Iterator[Item]:
@@ -229,6 +273,9 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
         first.setdefault(frame.structure, frame.key)
     again = frozenset(frame.key for frame in frames) - frozenset(first.values())
     deepest = max(frame.depth for frame in frames)
+    most: dict[str, int] = {}
+    for frame in frames:
+        most[frame.class_name] = max(most.get(frame.class_name, 0), _n_boxes(frame))
     same = frozenset(frame.key for frame in frames if frame.depth and _is_unchanged(frame))
     yield _Level(limit=deepest, closed=same)
     for depth in range(deepest, 0, -1):
@@ -236,21 +283,24 @@ def _levels(scene: Scene, options: Options) -> Iterator[_Level]:
         yield _Level(limit=deepest, closed=same | (again & here))
     for depth in range(1, deepest + 1):
         level = [frame for frame in frames if frame.depth == depth]
-        for kept in _specimens(level):
+        for kept in _specimens(level, most):
             yield _Level(limit=deepest, closed=same | again | {f.key for f in level} - kept)
     for depth in range(deepest, 0, -1):
         yield _Level(limit=depth - 1, closed=same | again)
 
 
-def _specimens(frames: Sequence[Frame]) -> Iterator[frozenset[str]]:
-    """Yield the frames to leave open: the largest of each class, then of fewer classes."""
+def _specimens(frames: Sequence[Frame], most: Mapping[str, int]) -> Iterator[frozenset[str]]:
+    """Yield the frames to leave open: the largest of each class, then of fewer classes.
+
+    One that is larger elsewhere, with `most` boxes, shows more there.
+    """
     largest: dict[str, Frame] = {}
     for frame in frames:
         if frame.class_name not in PLAIN:
             known = largest.setdefault(frame.class_name, frame)
             if _n_boxes(frame) > _n_boxes(known):
                 largest[frame.class_name] = frame
-    keys = [frame.key for frame in largest.values()]
+    keys = [f.key for name, f in largest.items() if _n_boxes(f) == most[name]]
     for n in dict.fromkeys((len(keys), (len(keys) + 1) // 2, 1)):
         if keys:
             yield frozenset(keys[:n])

@@ -16,7 +16,7 @@ from netloft_diagrams.graphviz_engine import place_ranks
 from netloft_diagrams.lanes import Edge, Lanes, assign_columns, assign_lanes
 from netloft_diagrams.row_style import RowStyle
 
-__all__ = ["IDENTITY", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "least_width", "make_row"]
+__all__ = ["ARROW", "IDENTITY", "LEAD", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "make_row"]
 
 ENTRY, EXIT = "in ", "out "
 """Keys of a row's ends begin so; no item's key holds a space."""
@@ -56,18 +56,6 @@ def make_row(
         style: Labels, skips and circles.
     """
     return RowMaker(items, reads, gives, style).run()
-
-
-def least_width(items: Sequence[Placed]) -> float:
-    """Return the width of items in one row if no line had a label or changed its lane."""
-    maker = {name: p.item.key for p in items for name in p.item.gives}
-    keys = [p.item.key for p in items]
-    edges = [Edge(n, maker[n], p.item.key) for p in items for n in p.item.reads if n in maker]
-    wide: dict[int, float] = {}
-    for key, column in assign_columns(keys, edges).items():
-        width = next(p.width for p in items if p.item.key == key)
-        wide[column] = max(wide.get(column, 0.0), width)
-    return sum(wide.values()) + (LEAD + ARROW) * len(wide)
 
 
 class RowMaker:

@@ -123,6 +123,11 @@ class Frame:
     amount: float | str | None = None
 
     @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """Every box inside, in order."""
+        return tuple(box for item in self.items for box in boxes_of(item))
+
+    @cached_property
     def n_params(self) -> int:
         """Elements of the parameters of one copy; a repeat that shares weights counts once."""
         return sum(i.n_params * (i.times if i.covered_params else 1) for i in self.items)
@@ -191,13 +196,9 @@ class Scene:
     skips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def boxes_of(item: Item) -> Iterator[Box]:
-    """Yield every box at or below `item`, in order."""
-    if isinstance(item, Box):
-        yield item
-        return
-    for child in item.items:
-        yield from boxes_of(child)
+def boxes_of(item: Item) -> tuple[Box, ...]:
+    """Return every box at or below `item`, in order."""
+    return (item,) if isinstance(item, Box) else item.boxes
 
 
 def frames_of(item: Item) -> Iterator[Frame]:

@@ -38,7 +38,8 @@ def text(
         colour: Of the letters.
         anchor: `middle` or empty.
         room: Widest that it may be; a longer text is set smaller. 0 for any width.
-        halo: Set it off from lines that pass behind.
+        halo: Set it off from lines that pass behind, by a ground: a rim around the letters takes
+            `paint-order`, without which CairoSVG and others hide the letters under their rim.
         hint: Tooltip.
     """
     if not content:
@@ -46,7 +47,8 @@ def text(
     wide = width(content, size, bold=bold)
     if room and wide > room:
         size, wide = size * room / wide, room
-    return tag(
+    ground = _ground(x - wide / 2 if anchor else x, y, wide, size) if halo else ""
+    return ground + tag(
         "text",
         escape(content) + (f"<title>{escape(hint)}</title>" if hint else ""),
         x=x,
@@ -57,10 +59,15 @@ def text(
         text_anchor=anchor,
         textLength=wide,
         lengthAdjust="spacingAndGlyphs",
-        stroke="#ffffff" if halo else "",
-        stroke_width=3 if halo else "",
-        paint_order="stroke" if halo else "",
     )
+
+
+def _ground(x: float, y: float, wide: float, size: float) -> str:
+    """Return what stands behind a label; it ends above the line that the label stands on."""
+    return tag(
+        "rect", x=x - 1.5, y=y - 0.9 * size, width=wide + 3, height=1.1 * size, rx=2,
+        fill="#ffffff", fill_opacity=0.8,
+    )  # fmt: skip
 
 
 def rect(

@@ -11,7 +11,7 @@ from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams.mark import Mark
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
-__all__ = ["PLAIN", "closed_where", "summarise"]
+__all__ = ["PLAIN", "Closer", "summarise"]
 
 _STEP = re.compile(r"(stride|dilation) (?!1$)[\d×]+")
 
@@ -30,7 +30,7 @@ def summarise(
         skips: Keys of sums that skips lead to.
         like: An open frame of the same structure; its strides may be others.
     """
-    boxes = list(boxes_of(frame))
+    boxes = boxes_of(frame)
     title, lines = frame.class_name or "repeat", _contents(frame)
     if like and like.path:
         lines = [f"like {like.path}", *_unlike(frame, like)]
@@ -106,7 +106,7 @@ def _inside(frame: Frame, times: int = 1) -> Iterator[tuple[Item, int]]:
 
 def _joins(frame: Frame, skips: Container[str]) -> list[str]:
     """Say that there are branches: how many are joined, or that a value skips over layers."""
-    boxes = list(boxes_of(frame))
+    boxes = boxes_of(frame)
     joined = max((len(b.reads) for b in boxes if b.symbol == "concat"), default=0)
     found = [f"concat of {joined}"] if joined > 1 else []
     return found + (["skip"] if any(b.key in skips for b in boxes) else [])
@@ -131,23 +131,37 @@ def _is_named(item: Item) -> bool:
     return item.kind == "summary" and item.class_name not in PLAIN
 
 
-def closed_where(scene: Scene, wanted: Callable[[Frame], bool]) -> Scene:
-    """Close every frame that `wanted` picks, outermost first.
+class Closer:
+    """Close frames of one scene, in one way after another; a box is made once for all of them."""
 
-    A closed frame of the same structure as one that stays open is said to be like it.
-    """
-    opened: dict[object, Frame] = {}
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._boxes: dict[tuple[str, str], Box] = {}
 
-    def close(item: Item) -> Item:
-        if isinstance(item, Box):
-            return item
-        if item is not scene.root and wanted(item):
-            return summarise(item, scene.shapes, scene.skips, opened.get(item.structure))
-        opened.setdefault(item.structure, item)
-        items = tuple(close(child) for child in item.items)
-        same = all(new is old for new, old in zip(items, item.items, strict=True))
-        return item if same else replace(item, items=items)  # what is the same is laid out once
+    def where(self, wanted: Callable[[Frame], bool]) -> Scene:
+        """Close every frame that `wanted` picks, outermost first.
 
-    root = close(scene.root)
-    assert isinstance(root, Frame)
-    return replace(scene, root=root)
+        A closed frame of the same structure as one that stays open is said to be like it.
+        """
+        opened: dict[object, Frame] = {}
+
+        def close(item: Item) -> Item:
+            if isinstance(item, Box):
+                return item
+            if item is not self._scene.root and wanted(item):
+                return self._box(item, opened.get(item.structure))
+            opened.setdefault(item.structure, item)
+            items = tuple(close(child) for child in item.items)
+            same = all(new is old for new, old in zip(items, item.items, strict=True))
+            return item if same else replace(item, items=items)  # what is the same is laid out once
+
+        root = close(self._scene.root)
+        assert isinstance(root, Frame)
+        return replace(self._scene, root=root)
+
+    def _box(self, frame: Frame, like: Frame | None) -> Box:
+        key = frame.key, like.key if like else ""
+        if key not in self._boxes:
+            scene = self._scene
+            self._boxes[key] = summarise(frame, scene.shapes, scene.skips, like)
+        return self._boxes[key]

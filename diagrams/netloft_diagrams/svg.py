@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from netloft_diagrams.facts import facts_line, flow, heading
 from netloft_diagrams.foot import legend, notes, scale
 from netloft_diagrams.geometry import Placed
+from netloft_diagrams.heaviest import heaviest
 from netloft_diagrams.marks import box_svg, frame_svg, wire_svg
 from netloft_diagrams.markup import escape, number
 from netloft_diagrams.overlay import coloured
 from netloft_diagrams.scene import Box, Frame, Item, Scene
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
-from netloft_diagrams.theme import FONT, HEADING, MARGIN, PAGE_WIDTH, SMALL
+from netloft_diagrams.theme import FONT, HEADING, MARGIN, PAGE_WIDTH, QUIET, SMALL
 
 if TYPE_CHECKING:
     from netloft.overlays import Overlay
@@ -36,7 +37,8 @@ def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
     facts = f"{flow(scene.facts)} · {facts_line(scene.facts)} · for one item of the batch"
     titled = max(width(name, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
     wide = max(placed.width + 2 * MARGIN, min(titled, PAGE_WIDTH), NARROWEST)
-    room, top = wide - 2 * MARGIN, 60.0
+    most = heaviest(scene.root)
+    room, top = wide - 2 * MARGIN, 60.0 + (13.0 if most else 0.0)
     body = _inside(placed, MARGIN, top, placed.item.path, 0)
     below, y = scale(scaled, wide, top + placed.height + 20)
     explained, y = legend(placed, wide, y)
@@ -51,6 +53,9 @@ def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
     )
     title = text(MARGIN, 24, name, HEADING, bold=True, room=room)
     title += text(MARGIN, 40, facts, SMALL, room=room)
+    if most:
+        words = f"most multiply-adds: {most}"
+        title += text(MARGIN, 53, words, SMALL, colour=QUIET, room=room)
     return f"{head}{title}{body}{below}{explained}{noted}</svg>\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.diagrams.reading import Picture
+from tests.diagrams.reading import SVG, Picture
 
 from netloft_diagrams import render
 
@@ -106,8 +106,8 @@ KNOWN = {
         ("encoder",), (12,), (2, 0),
     ),
     "swin_t": Answers(
-        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.5",
-        (*(f"features.{i}" for i in range(1, 7)), "features.7.0"), (2,), (2, 0),
+        PHOTO, 28_288_354, (224, 56, 28, 14, 7), "features.7.0 … features.7.1",
+        (*(f"features.{i}" for i in range(1, 7)), "features.7.0 … features.7.1"), (2,), (2, 0),
     ),
     "maxvit_t": Answers(
         PHOTO, 30_919_624, HALVED, "blocks.2.layers.1 … blocks.2.layers.4",
@@ -147,3 +147,64 @@ def test_the_gallery_is_whole() -> None:
     names = {path.name for path in gallery().FOLDER.iterdir()}
     assert names == {"README.md", *(f"{name}.svg" for name in KNOWN)}
     assert (gallery().FOLDER / "README.md").read_text(encoding="utf-8") == gallery().page()
+
+
+def drawn(name: str) -> Picture:
+    return Picture.of((gallery().FOLDER / f"{name}.svg").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("inception_v3", "Mixed_5b"),  # a concat of four branches
+        ("maxvit_t", "blocks.0.layers.0"),
+        ("swin_t", "features.1.1"),  # which shifts, as the block before and those of stage 7 do not
+    ],
+)
+def test_a_block_of_each_kind_is_opened_where_the_page_has_room(name: str, path: str) -> None:
+    assert path in {group.get("data-path") for group in drawn(name).groups("frame")}
+
+
+def test_a_strip_says_that_it_goes_on() -> None:
+    strips = {
+        (tip.text or "").split(" ")[0]: next((g for g in box if g.get("class") == "more"), None)
+        for box in drawn("densenet121").groups("box")
+        if box.get("data-kind") == "summary" and (tip := box.find(f"{SVG}title")) is not None
+    }
+    assert strips["features.denseblock1"] is None
+    assert all(strips[f"features.denseblock{i}"] is not None for i in (2, 3, 4))
+
+
+def test_the_input_stands_beside_what_reads_it() -> None:
+    boxes = {
+        box.get("data-kind"): box.find(f"{SVG}rect") for box in drawn("densenet121").groups("box")
+    }
+    frame = next(drawn("densenet121").groups("frame")).find(f"{SVG}rect")
+    given = boxes["input"]
+    assert given is not None
+    assert frame is not None
+    assert float(frame.attrib["y"]) < float(given.attrib["y"])
+    assert float(given.attrib["x"]) + float(given.attrib["width"]) < float(frame.attrib["x"])
+
+
+def test_a_name_is_whole_where_there_is_room_for_it() -> None:
+    assert "2× PartitionAttentionLayer" in drawn("maxvit_t").words
+    assert "branch5x5_1 · 9.31k" in drawn("inception_v3").words
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("resnet152", "layer3.1…35 (66 %)"),
+        ("swin_t", "features.5 (47 %)"),
+        ("mnist", "conv2 (83 %)"),
+    ],
+)
+def test_the_title_names_the_block_with_most_multiply_adds(name: str, block: str) -> None:
+    assert f"most multiply-adds: {block}" in drawn(name).words
+
+
+def test_labels_need_no_paint_order() -> None:
+    """CairoSVG knows none, and hides letters under their rim."""
+    for name in KNOWN:
+        assert b"paint-order" not in (gallery().FOLDER / f"{name}.svg").read_bytes()

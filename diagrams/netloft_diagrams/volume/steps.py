@@ -10,7 +10,7 @@ from netloft.graph import Graph, annotation
 from netloft.graph.cost import tensors
 from netloft_diagrams.measure import path_range
 from netloft_diagrams.scene import Box, Frame, Item, Scene, frames_of
-from netloft_diagrams.summary import closed_where
+from netloft_diagrams.summary import Closer
 
 __all__ = ["Volume", "volumes"]
 
@@ -73,15 +73,16 @@ def volumes(
         expand: Paths of frames to open whatever the depth.
     """
     opened = frozenset(f.key for f in frames_of(scene.root) if _is_within(f.path, expand))
+    closer = Closer(scene)
     if depth is not None:
         limit = depth
-        closed = closed_where(scene, lambda f: f.level > limit and f.key not in opened)
+        closed = closer.where(lambda f: f.level > limit and f.key not in opened)
         return _volumes(closed, graph)
     deepest = max(frame.depth for frame in frames_of(scene.root))
     made: tuple[Volume, ...] = ()
     for limit in range(deepest, -1, -1):
         closes = lambda f, n=limit: f.key not in opened and (f.depth > n or not _is_chain(f))  # noqa: E731
-        made = _volumes(closed_where(scene, closes), graph)
+        made = _volumes(closer.where(closes), graph)
         if len(made) <= MOST:
             break
     return made

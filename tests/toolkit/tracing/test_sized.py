@@ -14,10 +14,13 @@ from torchvision.models.swin_transformer import (
 )
 from torchvision.models.video.mvit import Pool
 
+from netloft import tracing
 from netloft.errors import TraceError
 from netloft.graph.graph import Graph
 from netloft.tracing import trace
-from netloft.tracing.capture import Captured
+from netloft.tracing.capture import Captured, capture
+from netloft.tracing.clone import detached_copy
+from netloft.tracing.sized import SizedTracer
 
 
 class BranchOnAFixedLength(nn.Module):
@@ -139,3 +142,25 @@ def test_shapes_that_tracing_has_found_are_those_of_a_run(monkeypatch: pytest.Mo
     records = [[(node.name, record) for node, record in graph] for graph in (found, anew)]
     assert len(records[0]) > 50
     assert records[0] == records[1]
+
+
+def test_a_network_with_helpers_is_copied_once_and_what_its_nodes_gave_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies: list[nn.Module] = []
+    tracers: list[SizedTracer] = []
+
+    def copied(module: nn.Module) -> nn.Module:
+        copies.append(detached_copy(module))
+        return copies[-1]
+
+    def captured(module: nn.Module, inputs: Any, batch: Any, axes: Any, _: object) -> Captured:
+        found = capture(module, inputs, batch, axes, copied)
+        assert isinstance(found.tracer, SizedTracer)
+        tracers.append(found.tracer)
+        return found
+
+    monkeypatch.setattr(tracing, "capture", captured)
+    trace(Windows().eval(), (torch.randn(2, 6, 6, 8),), prove=False)
+    assert len(copies) == len(tracers) == 1
+    assert not tracers[0].values

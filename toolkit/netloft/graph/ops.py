@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -202,14 +202,20 @@ def snake_case(name: str) -> str:
 
 def module_op(module: nn.Module) -> str:
     """Return the operation of a module, from the nearest class that torch.nn defines."""
-    for cls in type(module).__mro__:
+    return _class_op(type(module))  # type: ignore[arg-type] # a class is hashable
+
+
+@lru_cache(maxsize=1024)
+def _class_op(kind: type[nn.Module]) -> str:
+    for cls in kind.__mro__:
         if cls.__name__ in MODULE_OPS:
             return MODULE_OPS[cls.__name__]
         if cls.__module__.startswith(("torch.nn", "torchvision.ops")) and cls is not nn.Module:
             return snake_case(cls.__name__)
-    return snake_case(type(module).__name__)
+    return snake_case(kind.__name__)
 
 
+@cache
 def function_op(name: str) -> str:
     """Return the operation of a function or a method called `name`."""
     name = name.partition(".")[0]  # torch.ops has conv2d.default
@@ -286,6 +292,8 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
         return plain == "setitem" or plain in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
         return name not in _NO_WRITES
+    if name in _BUILTIN_PARAMETERS:
+        return False
     signature = _signature(node.target)
     may = signature is not None and "inplace" in signature.parameters
     return may and bool(_bound(node).get("inplace", False))
@@ -331,6 +339,9 @@ def _is_plain(value: object) -> bool:
 
 def _bound(node: fx.Node) -> dict[str, Any]:
     """Bind a call's arguments to the function's parameter names, where Python can tell them."""
+    names = _BUILTIN_PARAMETERS.get(_name_of(node.target))
+    if names is not None:
+        return _by_name(names, node)
     signature = _signature(node.target)
     if signature is None:
         return {f"arg{i}": a for i, a in enumerate(node.args) if _is_plain(a)} | dict(node.kwargs)
@@ -342,8 +353,16 @@ def _bound(node: fx.Node) -> dict[str, Any]:
     return dict(bound.arguments)
 
 
+def _by_name(names: Sequence[str], node: fx.Node) -> dict[str, Any]:
+    """Bind a call's arguments to names, each None by default."""
+    given = dict(zip(names, node.args, strict=False))
+    if len(node.args) > len(names) or not node.kwargs.keys() <= set(names) - given.keys():
+        return dict(node.kwargs)
+    return dict.fromkeys(names) | given | dict(node.kwargs)
+
+
 # Built-in functions hide their signature; these are the ones whose arguments a drawing needs.
-_BUILTIN_PARAMETERS: dict[str, str] = {
+_BUILTIN_NAMES: dict[str, str] = {
     "conv1d": "input weight bias stride padding dilation groups",
     "conv2d": "input weight bias stride padding dilation groups",
     "conv3d": "input weight bias stride padding dilation groups",
@@ -362,25 +381,17 @@ _BUILTIN_PARAMETERS: dict[str, str] = {
 }
 
 
-def _signature(target: object) -> inspect.Signature | None:
-    name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    if name in _BUILTIN_PARAMETERS:
-        return _builtin_signature(name)
-    if not callable(target) or isinstance(target, str):
-        return None
-    return _python_signature(target)
+_BUILTIN_PARAMETERS = {function: names.split() for function, names in _BUILTIN_NAMES.items()}
+
+
+def _name_of(target: Any) -> str:
+    return target if isinstance(target, str) else getattr(target, "__name__", "")
 
 
 @cache
-def _builtin_signature(name: str) -> inspect.Signature:
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = _BUILTIN_PARAMETERS[name].split()
-    return inspect.Signature([inspect.Parameter(n, kind, default=None) for n in names])
-
-
-@cache
-def _python_signature(function: Callable[..., object]) -> inspect.Signature | None:
+def _signature(target: Any) -> inspect.Signature | None:
+    """Return what Python knows of a function's arguments; None for a method or a C function."""
     try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):  # a C function: it has no signature to read
+        return inspect.signature(target)
+    except (TypeError, ValueError):
         return None

@@ -106,6 +106,9 @@ class _Functionaliser:
             self._edit.note(writer, "; ".join(dict.fromkeys([*told, *alone])))
 
     def _read_operands(self, node: fx.Node) -> None:
+        homes = (home for operand in node.all_input_nodes for home in annotation(operand).memory)
+        if not any(map(self._version.get, homes)):
+            return
         # what gives numbers reads shapes, which no write changes
         if node in self._writers or tensors(annotation(node).value):
             node.args = fx.map_arg(node.args, lambda n: self._told_read(n, node))

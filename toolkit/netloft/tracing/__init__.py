@@ -94,6 +94,7 @@ def _traced(
         lengths = {symbol: (*lengths[symbol], other) for symbol, other in others.items()}
         _share_weights(captured, graph_module, module)
     shapes = propagate_shapes(graph_module, inputs, batch, axes, captured.runs)
+    captured.tracer.forget()
     annotate(graph_module, shapes, lengths_of(axes, inputs))
     return Graph(
         module=graph_module,

@@ -36,12 +36,14 @@ class _Parameters:
         target = str(node.target)
         if node.op == "call_module":
             module = called_module(node, self._root)
-            return [(f"{target}.{name}", p) for name, p in module.named_parameters()]
+            # a layer without layers inside has its parameters at hand, and most are such
+            found = module.named_parameters() if module._modules else module._parameters.items()
+            return [(f"{target}.{name}", p) for name, p in found if p is not None]
         if node.op == "get_attr":
             path, _, name = target.rpartition(".")
-            found = getattr(self._root.get_submodule(path), name)
-            if isinstance(found, nn.Parameter):
-                return [(target, found)]
+            weight = getattr(self._root.get_submodule(path), name)
+            if isinstance(weight, nn.Parameter):
+                return [(target, weight)]
         return []
 
 
@@ -56,8 +58,12 @@ def annotate(
         lengths: Of the example's open axes, by name: what costs are told for.
     """
     parameters = _Parameters(module)
+    sized = {
+        name: tuple(TensorInfo(at_batch(t.shape, 1, lengths), t.dtype) for t in tensors_in(tree))
+        for name, tree in shapes.trees.items()
+    }
     for node in module.graph.nodes:
-        node.meta[KEY] = _annotation(node, module, shapes, parameters.read_by(node), lengths)
+        node.meta[KEY] = _annotation(node, module, shapes, parameters.read_by(node), sized)
 
 
 def _annotation(
@@ -65,8 +71,9 @@ def _annotation(
     root: nn.Module,
     shapes: Shapes,
     parameters: list[tuple[str, nn.Parameter]],
-    lengths: Mapping[str, int],
+    sized: Mapping[str, tuple[TensorInfo, ...]],
 ) -> Annotation:
+    """Make a node's record; `sized` is what each node gives for one item of the batch."""
     trees = shapes.trees
     op = op_of(node, root)
     attributes = attributes_of(node, root)
@@ -77,13 +84,8 @@ def _annotation(
     if is_inplace(node, root):
         attributes["inplace"] = True
     tree = trees[node.name]
-    results = tensors_in(tree)
-    sized = [TensorInfo(at_batch(t.shape, 1, lengths), t.dtype) for t in results]
-    operands = tuple(
-        TensorInfo(at_batch(t.shape, 1, lengths), t.dtype)
-        for n in _operands(node)
-        for t in tensors_in(trees[n.name])[:1]
-    )
+    results, own = tensors_in(tree), sized[node.name]
+    operands = tuple(info for n in _operands(node) for info in sized[n.name][:1])
     return Annotation(
         op=op,
         family=family_of(op),
@@ -95,8 +97,8 @@ def _annotation(
         source=node.meta.get("netloft_source"),
         parameters=tuple(name for name, _ in parameters),
         n_params=sum(p.numel() for _, p in parameters),
-        macs=macs_of(op, operands, sized[0], attributes) if sized else 0,
-        bytes_out=sum(bytes_of(t) for t in sized) if node.op != "output" else 0,
+        macs=macs_of(op, operands, own[0], attributes) if own else 0,
+        bytes_out=sum(bytes_of(t) for t in own) if node.op != "output" else 0,
     )
 
 

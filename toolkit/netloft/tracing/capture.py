@@ -13,7 +13,7 @@ from netloft.tracing.axes import Axes
 from netloft.tracing.clone import private_copy
 from netloft.tracing.dataless import Values
 from netloft.tracing.exported import CaptureError, ExportTracer
-from netloft.tracing.helpers import HelperMetError
+from netloft.tracing.helpers import HelperMetError, has_helpers
 from netloft.tracing.sized import SizedTracer
 from netloft.tracing.tracer import Tracer
 
@@ -97,14 +97,20 @@ def capture(
         plain = attempt(Tracer(inputs, helpers=helpers))
         return plain or attempt(Tracer(inputs, buffers=True, helpers=helpers))
 
-    found: Captured | None
-    try:
-        found = plainly(helpers=False) or attempt(SizedTracer(inputs, batch, axes))
-    except HelperMetError:
+    def through_helpers() -> Captured | None:
         found = attempt(SizedTracer(inputs, batch, axes))
         if found is None:  # what stops every way is told as the plain way met it
             refusals.clear()
             found = plainly(helpers=True)
+        return found
+
+    try:
+        if has_helpers(module):  # the plain way would copy the network, to stop at the first
+            found = through_helpers()
+        else:
+            found = plainly(helpers=False) or attempt(SizedTracer(inputs, batch, axes))
+    except HelperMetError:
+        found = through_helpers()
     if found is not None:
         return found
     if type(module).__module__.startswith("torch.nn."):

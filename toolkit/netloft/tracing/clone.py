@@ -14,7 +14,8 @@ from netloft.errors import TraceError
 
 __all__ = ["clone", "detached_copy", "private_copy", "sharing_copy"]
 
-_IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, type)
+_IMMUTABLE = {type(None), bool, int, float, complex, str, bytes, type}
+_HOLDERS = {dict, OrderedDict, set, list}
 
 
 def clone(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
@@ -36,24 +37,27 @@ def clone(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     memo[id(module)] = made
     state = made.__dict__
     for name, value in vars(module).items():
-        if name != "_compiled_call_impl":  # nn.Module's own copy leaves it out too
-            state[name] = value if isinstance(value, _IMMUTABLE) else _cloned(value, memo)
+        state[name] = value if type(value) in _IMMUTABLE else _cloned(value, memo)
+    state.pop("_compiled_call_impl", None)  # nn.Module's own copy leaves it out too
     return made
 
 
 def _cloned(value: Any, memo: dict[Any, Any]) -> Any:
-    if isinstance(value, _IMMUTABLE):
+    kind = type(value)
+    if kind in _IMMUTABLE:
         return value
-    if type(value) in (dict, OrderedDict, set, list) and not value:
-        # it may be known under another name too
-        return memo.setdefault(id(value), type(value)())
-    if type(value) is dict and id(value) not in memo:
+    if id(value) in memo:
+        return memo[id(value)]
+    if kind in _HOLDERS and not value:
+        made = memo[id(value)] = kind()
+        return made
+    if kind is dict:
         made = memo[id(value)] = {}
         made.update({key: _cloned(item, memo) for key, item in value.items()})
         return made
     if isinstance(value, nn.Module):
         return clone(value, memo)
-    if type(value) is torch.Tensor and id(value) not in memo and _is_plain(value):
+    if kind is torch.Tensor and _is_plain(value):
         return _cloned_tensor(value, memo)
     return copy.deepcopy(value, memo)
 

@@ -150,7 +150,9 @@ class _Recorder(fx.Interpreter):
 
         Without what fx's own does around it for a graph that is traced while it runs.
         """
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        known = self.env.__getitem__
+        args = fx.map_arg(n.args, known)
+        kwargs = fx.map_arg(n.kwargs, known) if n.kwargs else {}
         result = getattr(self, n.op)(n.target, args, kwargs)
         self.values[n.name] = _as_now(result)
         return result
@@ -205,12 +207,15 @@ class _Meta(_Recorder):
     def __init__(self, module: nn.Module, graph: fx.Graph | None = None) -> None:
         super().__init__(module, graph)
         self._weights: dict[int, torch.Tensor] = {}
+        self._called: dict[str, nn.Module] = {}
         self._modules: dict[str, nn.Module] = {}
         self._memo = Memo()
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the module's rule; run it on meta weights where it has none."""
-        module = self.fetch_attr(target)
+        module = self._called.get(target)
+        if module is None:
+            module = self._called[target] = self.fetch_attr(target)
         rule = SHAPE_RULES.get(type(module))
         if rule is not None and (not kwargs or type(module) in NAMED) and not _hooked(module):
             return rule(module, *args, **kwargs)

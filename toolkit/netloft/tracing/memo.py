@@ -22,6 +22,7 @@ Recipe = Callable[[Sequence[Tensor]], Any]
 """Makes the result out of the operands that are tensors."""
 
 _CONSTANTS = (int, float, bool, str, type(None), torch.Size, torch.dtype, torch.device)
+_PLAIN = frozenset(_CONSTANTS)
 
 # tracing wraps these two
 _empty_strided = torch.empty_strided
@@ -83,17 +84,20 @@ def _is_known(target: Callable[..., Any] | str) -> bool:
 
 def _kind(value: Any, operands: list[Tensor]) -> Hashable:
     """Return what has to be the same for the same result, and collect the tensors."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
     if isinstance(value, Tensor):
         return _kind_of_tensor(value, operands)
     if isinstance(value, _CONSTANTS):
-        return type(value), value
+        return kind, value
     if isinstance(value, tuple | list):
-        return type(value), *[_kind(item, operands) for item in value]
+        return kind, *[_kind(item, operands) for item in value]
     if isinstance(value, dict):
         if value.get("out") is not None:
             raise _Unlike
         return dict, *[(name, _kind(item, operands)) for name, item in value.items()]
-    if type(value) is slice:
+    if kind is slice:
         ends = (value.start, value.stop, value.step)
         return slice, *[_kind(item, operands) for item in ends]
     if value is Ellipsis:
@@ -104,10 +108,12 @@ def _kind(value: Any, operands: list[Tensor]) -> Hashable:
 def _kind_of_tensor(tensor: Tensor, operands: list[Tensor]) -> Hashable:
     if tensor.dtype.is_complex or tensor.layout is not torch.strided:
         raise _Unlike
+    first, offset = 0, 0
+    if operands:
+        home = _home(tensor)
+        first = next((i for i, other in enumerate(operands) if _home(other) == home), len(operands))
+        offset = int(tensor.storage_offset()) if first < len(operands) else 0
     operands.append(tensor)
-    home = _home(tensor)
-    first = next(i for i, operand in enumerate(operands) if _home(operand) == home)
-    offset = tensor.storage_offset() if first < len(operands) - 1 else 0
     return type(tensor), tensor.shape, tensor.stride(), tensor.dtype, first, offset
 
 

@@ -122,8 +122,19 @@ def _on_symbols(
 
 
 def _joined_by_name(runs: Sequence[Any], sizes: Sequence[int]) -> dict[str, Tree]:
-    seen = [{name: _tree(value) for name, value in run.values.items()} for run in runs]
-    return {name: _joined([trees[name] for trees in seen], sizes) for name in seen[0]}
+    known: dict[object, Tree] = {}
+    found = {}
+    for name in runs[0].values:
+        results = [run.values[name] for run in runs]
+        if not all(isinstance(result, torch.Tensor) for result in results):
+            found[name] = _joined([_tree(result) for result in results], sizes)
+            continue
+        # a network has few shapes, and many tensors of each
+        key = tuple((result.shape, result.dtype) for result in results)
+        if key not in known:
+            known[key] = _joined([_tree(result) for result in results], sizes)
+        found[name] = known[key]
+    return found
 
 
 def _tree(result: Any, length: Callable[[Any], Dim] = int) -> Tree:

@@ -128,6 +128,11 @@ class SizedTracer(Tracer):
         assert self._steps is not None
         return dict(zip(self._sizes, self._steps.whole(graph) or (), strict=False))
 
+    def forget(self) -> None:
+        """Let go of what each node gave."""
+        self._steps = None
+        self.values.clear()
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in the proxy that knows its shape."""
         return SizedProxy(node, self)
