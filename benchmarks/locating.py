@@ -113,7 +113,8 @@ def report(rows: Sequence[Row]) -> str:
         "",
         f"The operation is named, with its source line, for {named} of {len(rest)} places; from "
         f"the errors alone {alone} are named right, {wrong} wrong, and "
-        f"{len(rest) - alone - wrong} are too small to be told from rounding. In the file as exported "
+        f"{len(rest) - alone - wrong} are too small to be told from rounding. In the file as "
+        "exported "
         + ("nothing is found." if not clean["named"] else f"{clean['named']} is named."),
         "",
         "| one weight | places | named | by the errors alone |",
