@@ -14,7 +14,15 @@ from netloft.runtime.wire import fields, tag, varint
 __all__ = ["SMALL", "header_of"]
 
 # field numbers in onnx.proto: of the model, the graph, the tensor, the entry
-_GRAPH, _INITIALIZER, _RAW_DATA, _EXTERNAL_DATA, _LOCATION, _KEY, _VALUE = 7, 5, 9, 13, 14, 1, 2
+_GRAPH, _INITIALIZER, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION, _KEY, _VALUE = (
+    7,
+    5,
+    9,
+    13,
+    14,
+    1,
+    2,
+)
 
 SMALL = 1024
 """Bytes up to which a weight stays in the header: shape inference reads lengths and axes."""
@@ -54,15 +62,16 @@ def _graph(data: mmap.mmap, start: int, end: int, location: str) -> bytes:
 
 
 def _tensor(data: mmap.mmap, start: int, end: int, location: str) -> bytes:
-    out = bytearray()
+    out, moved = bytearray(), False
     for field in fields(data, start, end):
         if field.number == _RAW_DATA:
+            moved = True  # a writer may have said that its place is the usual one
             length = field.end - field.contents
             place = {"location": location, "offset": field.contents, "length": length}
             for entry in (_entry(key, str(value)) for key, value in place.items()):
                 out += tag(_EXTERNAL_DATA, len(entry)) + entry
-            out += varint(_LOCATION << 3) + varint(1)
-        else:
+            out += varint(_DATA_LOCATION << 3) + varint(1)
+        elif field.number != _DATA_LOCATION or not moved:
             out += data[field.start : field.end]
     return bytes(out)
 
