@@ -21,7 +21,7 @@ from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.nesting import room_for
 
-__all__ = ["Reference", "ReferenceRun"]
+__all__ = ["ROUNDED_RUNS", "Reference", "ReferenceRun", "moved"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -55,7 +55,7 @@ class Reference:
 
     def run(self, case: Case) -> ReferenceRun:
         """Run both; the case's tensors are not changed."""
-        single = self._outputs(case.inputs, nullcontext())
+        single = self.single(case)
         double = single
         if not self.float64_missing:
             inputs = {name: widened(t) for name, t in case.inputs.items()}
@@ -65,17 +65,25 @@ class Reference:
                 self.float64_missing = first_line(error)
         return ReferenceRun(single, double)
 
+    def single(self, case: Case) -> Arrays:
+        """Run in float32 alone."""
+        return self._outputs(case.inputs, self._arithmetic(*self._both))
+
+    def _arithmetic(self, *modules: nn.Module) -> AbstractContextManager[Any]:
+        """Return what is active while modules run whose error is the noise."""
+        return nullcontext()
+
     def rounded_runs(self, case: Case) -> list[Arrays]:
         """Run in float32 on inputs that differ from the case's by one rounding.
 
-        Where no input is a real number (pixels, words), the weights differ by one.
+        Where no input is a real number (pixels, words), or all are 0, the weights differ by one.
         """
         generator = torch.Generator().manual_seed(0)
-        real = any(t.dtype.is_floating_point for t in case.inputs.values())
+        real = any(t.dtype.is_floating_point and bool(t.any()) for t in case.inputs.values())
         runs = []
         for _ in range(ROUNDED_RUNS):
-            inputs = {name: _rounded(t, generator) for name, t in case.inputs.items()}
-            weights = Reread(lambda t: _rounded(t, generator), *self._both)
+            inputs = {name: moved(t, t.dtype, generator) for name, t in case.inputs.items()}
+            weights = Reread(lambda t: moved(t, t.dtype, generator), *self._both)
             runs.append(self._outputs(inputs, nullcontext() if real else weights))
         return runs
 
@@ -85,7 +93,8 @@ class Reference:
         wide = nullcontext() if self.float64_missing else Widened(module)
         inputs = case.inputs.values()
         with torch.inference_mode(), silent():
-            single = module(*(tensor.clone() for tensor in inputs))[node]
+            with self._arithmetic(module):
+                single = module(*(tensor.clone() for tensor in inputs))[node]
             with wide:
                 double = module(*(t if self.float64_missing else widened(t) for t in inputs))[node]
         return _array(single), _array(double)
@@ -101,14 +110,20 @@ class Reference:
         return {name: _array(value) for name, value in values.items()}
 
 
-def _rounded(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Move each element by half a unit in its last place, up or down, before it is rounded."""
+def moved(tensor: torch.Tensor, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    """Move each element by half a unit in its last place, up or down, before it is rounded.
+
+    Args:
+        tensor: Of any type; whole numbers are left as they are.
+        dtype: Whose places are meant; the result is rounded to it and is of the tensor's type.
+        generator: Says which way.
+    """
     if not tensor.dtype.is_floating_point:
         return tensor
     signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
-    half = torch.finfo(tensor.dtype).eps / 2
-    moved: torch.Tensor = tensor.double() * (1 + 1.01 * half * signs)
-    return moved.to(tensor.dtype)
+    half = torch.finfo(dtype).eps / 2
+    far: torch.Tensor = tensor.double() * (1 + 1.01 * half * signs)
+    return far.to(dtype).to(tensor.dtype)
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
