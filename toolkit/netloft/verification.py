@@ -17,6 +17,7 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
 from netloft.parity.policy import DEFAULT_POLICY
+from netloft.parity.task_level import task_row
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
@@ -134,7 +135,7 @@ def _replay(
     if not inputs or not outputs:
         raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
     _check_names(manifest, inputs, outputs)
-    rows = []
+    rows = list[dict[str, Any]]()
     for provider in providers:
         session = start_session(folder / "model.onnx", provider, threads=threads)
         try:
@@ -152,7 +153,8 @@ def _replay(
                     remedy=_AGAIN,
                 )
             tolerance = float(manifest["tolerances"][name])
-            rows.append(_row(provider, name, actual, expected, tolerance))
+            row = task_row if manifest.get("precision") == "int8" else _row
+            rows += filter(None, [row(provider, name, actual, expected, tolerance)])
     return rows
 
 
