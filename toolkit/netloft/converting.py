@@ -29,8 +29,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Progress = Callable[[str], None]
 
 PRECISIONS = ("fp32", "fp16", "int8")
-_CALIBRATION = 8
-"""Batches of eight that the ranges of all values are taken from, or of the fixed size."""
+_CALIBRATION, _ITEMS = 8, 8
+"""Batches that the ranges of all values are taken from, and items in each where that is open."""
 _CALIBRATION_SEED = 10_000
 """Added to the seed: the inputs are not those that the file is judged on."""
 
@@ -197,8 +197,9 @@ def _int8(
     nodes, task, facts = writer.write_int8(
         job.source, job.target, job.graph, job.opset, batches, judge, progress
     )
-    items = sum(max((len(a) for a in batch.values() if a.ndim), default=1) for batch in batches)
-    facts["calibration"] = f"{items} inputs, like {job.inputs(1, job.seed)[1]}"
+    size = job.graph.batch if isinstance(job.graph.batch, int) else _ITEMS
+    kind = job.inputs(size, job.seed)[1]
+    facts["calibration"] = f"{len(batches)} batches of {size}, such as {kind}"
     facts["criteria"] = dataclasses.asdict(job.criteria)
     notes = (*task.notes, *_float_layers(facts))
     rows = [dataclasses.asdict(row) for row in task.rows]
@@ -207,7 +208,7 @@ def _int8(
 
 def _calibration(job: Conversion) -> Iterator[Arrays]:
     """Return inputs by the file's names, the same for the same seed."""
-    size = job.graph.batch if isinstance(job.graph.batch, int) else 8
+    size = job.graph.batch if isinstance(job.graph.batch, int) else _ITEMS
     if job.is_given or job.domain(1, job.seed) is None:
         yield _named(job, job.example)
     for index in range(_CALIBRATION):

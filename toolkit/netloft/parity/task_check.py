@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,12 +217,19 @@ class TaskCheck:
     def _notes(self, rows: Sequence[TaskComparison]) -> Iterator[str]:
         for name in self.whole:
             yield f"'{name}' holds whole numbers: it is judged by the scores that it comes from"
-        for name in self.names:
-            if all(row.vacuous for row in rows if row.output == name and row.input != VECTORS):
-                yield (
-                    f"'{name}' hardly depends on the input: a file that ignores its input would "
-                    "pass too, so this check could not have failed"
-                )
+        for name, check in itertools.product(self.names, _NEVER_FAILS):
+            own = [row for row in rows if row.output == name and row.input != VECTORS]
+            judged = [row for row in own if check == "sqnr" or row.min_agreement is not None]
+            if judged and all(check in row.vacuous for row in judged):
+                yield f"'{name}': {_NEVER_FAILS[check]}"
+
+
+_NEVER_FAILS = {
+    "sqnr": "it hardly depends on the input, so its signal to noise could not have failed: a file "
+    "that ignores its input has as much",
+    "agreement": "nearly all inputs are of one class, so the agreement could not have failed: a "
+    "file that ignores its input has as much",
+}
 
 
 def _judged(first: Arrays) -> tuple[list[str], list[str]]:

@@ -119,7 +119,8 @@ class TaskComparison(Comparison):
         agreement: Share of inputs with the same first class; None where the output is no scores.
         min_agreement: Least one that passes.
         inputs: How many inputs were compared.
-        vacuous: A file that ignores its input would pass, so this check could not have failed.
+        vacuous: Checks that a file passes too which ignores its input, so that they could not have
+            failed: `sqnr`, `agreement`.
     """
 
     sqnr_db: float
@@ -127,7 +128,7 @@ class TaskComparison(Comparison):
     agreement: float | None
     min_agreement: float | None
     inputs: int
-    vacuous: bool
+    vacuous: tuple[str, ...]
 
 
 def is_classifier(values: Array) -> bool:
@@ -197,7 +198,7 @@ def compare(
         agreement=same,
         min_agreement=least,
         inputs=len(reference),
-        vacuous=_is_vacuous(reference, criteria, least),
+        vacuous=_vacuous(reference, criteria, least),
     )
 
 
@@ -225,12 +226,13 @@ def task_row(
     return asdict(row)
 
 
-def _is_vacuous(reference: Array, criteria: Criteria, least: float | None) -> bool:
-    """Tell whether the mean of the outputs, whatever the input, would pass."""
+def _vacuous(reference: Array, criteria: Criteria, least: float | None) -> tuple[str, ...]:
+    """Return the checks that the mean of the outputs would pass, whatever the input."""
+    found = []
     constant = np.broadcast_to(reference.mean(axis=0, keepdims=True), reference.shape)
-    if rms_error(constant, reference) > criteria.tolerance:
-        return False
-    if least is None:
-        return True
-    first = np.bincount(np.argmax(reference, axis=1)).max() / len(reference)
-    return bool(first >= least)
+    if rms_error(constant, reference) <= criteria.tolerance:
+        found.append("sqnr")
+    if least is not None:
+        first = np.bincount(np.argmax(reference, axis=1)).max() / len(reference)
+        found += ["agreement"] if first >= least else []
+    return tuple(found)
