@@ -54,7 +54,7 @@ def exported(tmp_path: Path) -> tuple[Path, Graph]:
 
 def batches(n: int = 4) -> list[Arrays]:
     random = np.random.default_rng(0)
-    return [{"planes": random.standard_normal((4, 4, 7, 7)).astype(np.float32)} for _ in range(n)]
+    return [{"input": random.standard_normal((4, 4, 7, 7)).astype(np.float32)} for _ in range(n)]
 
 
 def metadata(node: onnx.NodeProto) -> dict[str, str]:
@@ -68,8 +68,8 @@ def test_everything_but_the_head_runs_on_integers(
     target = tmp_path / "int8.onnx"
     quantise(source, target, batches())
     check_model(target, graph, 20)  # dynamic batch and strict shapes among it
-    runs = executed(target, tmp_path)
-    assert runs.operators["QLinearConv"] == runs.integer == 3
+    runs = executed(source, target, tmp_path)
+    assert runs.operators["QLinearConv"] == len(runs.integer) == 3
     assert runs.real == ()
     assert not {"Relu", "Conv", "QLinearSoftmax"} & runs.operators.keys()
     assert runs.operators["Softmax"] == runs.operators["Add"] == 1  # the head's, in float32
@@ -87,7 +87,7 @@ def test_weights_are_symmetric_by_channel_and_leave_room_for_a_sum(
     assert np.abs(weight.astype(int)).max() == 64  # 2 · 255 · 64 fits in 16 bits, 2 · 255 · 127 not
     assert tensors["second.weight_scale"].shape == (16,)
     assert not tensors["second.weight_zero_point"].any()
-    assert tensors["planes_zero_point"].dtype == np.uint8
+    assert tensors["input_zero_point"].dtype == np.uint8
 
 
 def test_names_and_origins_stay(exported: tuple[Path, Graph], tmp_path: Path) -> None:
@@ -117,10 +117,20 @@ def test_the_same_bytes_each_time(exported: tuple[Path, Graph], tmp_path: Path, 
 
 
 def test_a_kept_layer_stays_as_it_was(exported: tuple[Path, Graph], tmp_path: Path) -> None:
-    quantise(exported[0], tmp_path / "int8.onnx", batches(), keep=["second/Conv"])
-    runs = executed(tmp_path / "int8.onnx", tmp_path)
-    assert runs.integer == 2
-    assert runs.real == ("second/Conv",)
+    source, target = exported[0], tmp_path / "int8.onnx"
+    quantise(source, target, batches(), keep=["first/Conv"])
+    runs = executed(source, target, tmp_path)
+    assert (runs.integer, runs.real) == (("second/Conv", "last/Conv"), ("first/Conv",))
+
+
+def test_a_kept_layer_between_rounded_values_is_rounded_by_the_runtime(
+    exported: tuple[Path, Graph], tmp_path: Path
+) -> None:
+    source, target = exported[0], tmp_path / "int8.onnx"
+    quantise(source, target, batches(), keep=["second/Conv"])
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(target).graph.initializer}
+    assert weights["second.weight"] == onnx.TensorProto.FLOAT
+    assert executed(source, target, tmp_path).real == ()  # so it is told, and not trusted
 
 
 def test_the_head_is_found(exported: tuple[Path, Graph]) -> None:

@@ -235,14 +235,17 @@ def _tolerances(job: Conversion, rows: Sequence[TaskComparison]) -> dict[str, fl
 
 
 def _float_layers(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Tell of layers that were quantised and that the runtime runs in float32 all the same."""
+    """Tell of layers that do not run as the file has them."""
     kept = {layer["node"] for layer in facts["kept"]}
-    real = [name for name in facts["layers_in_float32"] if name not in kept]
-    if real:
-        yield (
-            f"{len(real)} quantised layers run in float32 on this machine's CPU, for ONNX Runtime "
-            f"has no integer kernel for them there: {', '.join(real[:3])}"
-        )
+    real = set(facts["layers_in_float32"])
+    for names, what in (
+        (real - kept, "quantised layers run in float32 on this CPU, for which ONNX Runtime has no "
+         "integer kernel of them"),
+        (kept - real, "kept layers stand between rounded values, where ONNX Runtime rounds their "
+         "weights itself"),
+    ):  # fmt: skip
+        if names:
+            yield f"{len(names)} {what}: {', '.join(sorted(names)[:3])}"
 
 
 def _beside(job: Conversion, proof: ParityResult) -> dict[str, Any]:

@@ -71,10 +71,10 @@ def write_int8(
     """
     settled = quantise_until(source, target, batches, judge, progress)
     header = check_model(target, graph, opset)
-    runs = executed(target, source.parent)
+    runs = executed(source, target, source.parent)
     facts = {
         "layers": settled.layers,
-        "layers_in_integers": runs.integer,
+        "layers_in_integers": len(runs.integer),
         "layers_in_float32": list(runs.real),
         "kept": [dataclasses.asdict(layer) for layer in settled.kept],
         "rounds": settled.rounds,
