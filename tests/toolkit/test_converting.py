@@ -90,6 +90,7 @@ def tamper(folder: Path, change: float) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 def test_int8(tmp_path: Path) -> None:
     report = export(made(Head), tmp_path / "a")
     assert report["status"] == "pass"
@@ -140,6 +141,7 @@ def test_fp16(tmp_path: Path) -> None:
     assert (manifest["precision"], manifest["outputs"][0]["dtype"]) == ("fp16", "float32")
 
 
+@pytest.mark.slow
 def test_layers_that_hurt_stay_in_float32(tmp_path: Path) -> None:
     report = export(made(Unbalanced), tmp_path / "net")
     facts = report["precision"]

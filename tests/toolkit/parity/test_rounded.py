@@ -9,6 +9,7 @@ from torch import nn
 
 from netloft.parity.compare import measure
 from netloft.parity.inputs import Case
+from netloft.parity.reference import Reference
 from netloft.parity.rounded import (
     BFLOAT16_POLICY,
     FLOAT16_POLICY,
@@ -54,3 +55,11 @@ def test_the_noise_is_of_the_type(
 def test_the_floor_is_no_less_than_the_rounding_of_the_output() -> None:
     assert FLOAT16_POLICY.floor(0.0, [0.0]) == 2**-11
     assert BFLOAT16_POLICY.floor(0.0, [0.0]) == 2**-8
+
+
+def test_where_all_inputs_are_zero_the_weights_are_moved() -> None:
+    torch.manual_seed(0)
+    module, zeros = nn.Linear(64, 8).eval(), {"input": torch.zeros(2, 64)}
+    reference = Reference(module, trace(module, zeros))
+    runs = [run["output"] for run in reference.rounded_runs(Case("zeros", 2, zeros))]
+    assert not np.array_equal(runs[0], runs[1])
