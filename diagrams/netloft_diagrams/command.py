@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options
+from netloft.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,11 +79,19 @@ def _is_file(word: str) -> bool:
               help="Boxes in frames, or feature maps as solids.")  # fmt: skip
 @click.option("--color", type=click.Choice(OVERLAYS), default=None,
               help="A number or a word in each box, and a colour that goes with it.")  # fmt: skip
+@click.option("--report", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="Take --color time, error or pass from this JSON of netloft bench --profile or "
+              "verify --layers, or from a bundle's report.json, and run nothing.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["right", "down"]), default=None,
               show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
 def draw(
-    request: ModelRequest, outputs: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
+    request: ModelRequest,
+    outputs: tuple[str, ...],
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Draw the structure of MODEL, which may be any .onnx file.
 
@@ -93,14 +102,23 @@ def draw(
       netloft draw resnet152 -o net.pdf --expand layer3.0
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
       netloft draw resnet50 --color time -o time.svg
+      netloft draw resnet50 --color error --report verify.json -o error.svg
       netloft draw alphago --style volume -o alphago.svg alphago.tex
       netloft draw path/to/net.onnx -o net.svg
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
     from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files
 
+    if report is not None and not options["color"]:
+        raise UsageError(
+            "a report is drawn as colours", remedy="say which with --color time|error|pass"
+        )
     with silent():
-        graph, example = _graph(request, runs=bool(options["color"]))
+        graph, example = _graph(request, runs=bool(options["color"]) and report is None)
+    if report is not None:
+        from netloft.overlays import overlay_from
+
+        options["color"] = overlay_from(report, options["color"], graph)
     name = Path(request.spec).stem if request.is_file else graph.name
     files = draw_files(graph, *(outputs or (f"{name}.svg",)), example_inputs=example, **options)
     _report(files, graph.name, as_json, quiet)

@@ -16,10 +16,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from netloft.against import declared_inputs
 from netloft.errors import UsageError
 from netloft.parity.verdict import counts, told
 from netloft.tracing.faithful import fresh_inputs
-from netloft.verification import Verification, declared_inputs, verify
+from netloft.verification import Verification, verify
 
 __all__ = ["assert_parity"]
 

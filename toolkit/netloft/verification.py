@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from netloft.graph.graph import Graph, Value
-    from netloft.parity.check import ParityResult
+    from netloft.locating import Located
 
-__all__ = ["Verification", "declared_inputs", "verify"]
+__all__ = ["Verification", "verify"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _AGAIN = "export the model again, or fetch the bundle again"
@@ -46,6 +44,9 @@ class Verification:
         parity: One row for each provider and output; keys as in `report.json`.
         not_run: What was not checked, and why.
         notes: What a reader has to know to trust the parity rows.
+        layers: One row for each value inside the network; see `netloft.locating.LayerRow`.
+        unlike: Operations that differ between module and file, found without running them.
+        first_bad: The first operation that is wrong by itself, in words; empty for none.
     """
 
     status: str
@@ -53,6 +54,9 @@ class Verification:
     parity: tuple[Mapping[str, Any], ...]
     not_run: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...] = ()
+    layers: tuple[Mapping[str, Any], ...] = ()
+    unlike: tuple[Mapping[str, Any], ...] = ()
+    first_bad: str = ""
 
 
 def verify(
@@ -62,6 +66,7 @@ def verify(
     against: nn.Module | None = None,
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
+    layers: bool = False,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
 
@@ -74,6 +79,8 @@ def verify(
         against: The source module, in eval mode, for a full parity check.
         example_inputs: Inputs of the right shapes, with `against`.
         threads: For one operation; None for the machine's cores.
+        layers: With `against`, compare the values inside the network too; that is done anyway
+            where an output fails.
 
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
@@ -84,6 +91,8 @@ def verify(
     path = _target(target)
     running, missing = available(providers)
     not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
+    if layers and against is None:
+        raise UsageError("layers are compared with a module's", remedy="give against=module")
     checks, rows, notes = [], list[Mapping[str, Any]](), tuple[str, ...]()
     model = path
     if os.path.isdir(path):
@@ -94,18 +103,37 @@ def verify(
         rows += _replay(path, manifest, running, threads)
     _check_structure(model)
     checks.insert(1, "the model passes onnx.checker and strict shape inference")
+    located = None
     if against is not None:
-        compared = _compare(model, against, example_inputs, running, threads)
-        rows += [dataclasses.asdict(row) for row in compared.rows]
-        notes = compared.notes
+        from netloft.against import compare
+
+        held = compare(model, against, example_inputs, running, threads=threads, layers=layers)
+        rows += [dataclasses.asdict(row) for row in held.parity.rows]
+        notes, located = held.parity.notes, held.located
+        if held.not_run:
+            not_run.append({"what": "layers", "reason": held.not_run})
     if not rows:
         not_run.append({"what": "parity", "reason": "a lone .onnx file has no test vectors; "
                         "give the module it came from"})  # fmt: skip
         for provider in running:
             start_session(model, provider, threads=threads)
             checks.append(f"the model loads on {provider}")
-    status = "fail" if any(counts(row["status"], row["input"]) for row in rows) else "pass"
-    return Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
+    failed = any(counts(row["status"], row["input"]) for row in rows)
+    failed = failed or (located is not None and located.status == "fail")
+    status = "fail" if failed else "pass"
+    found = Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
+    return found if located is None else _with_layers(found, located)
+
+
+def _with_layers(found: Verification, located: Located) -> Verification:
+    return dataclasses.replace(
+        found,
+        checks=(*found.checks, f"{located.weights} weights were compared by value"),
+        layers=tuple(dataclasses.asdict(row) for row in located.layers),
+        unlike=tuple(dataclasses.asdict(row) for row in located.unlike),
+        first_bad=located.first,
+        notes=(*found.notes, *located.notes),
+    )
 
 
 def _target(target: str | Path) -> Path:
@@ -202,123 +230,3 @@ def _row(
         "worst_expected": error.expected,
         "status": "pass" if error.scaled <= allowed else "fail",
     }
-
-
-def _compare(
-    model: Path,
-    module: nn.Module,
-    example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
-    providers: Sequence[str],
-    threads: int | None,
-) -> ParityResult:
-    from netloft.parity.check import check_parity
-    from netloft.parity.inputs import cases_of
-    from netloft.tracing import trace
-    from netloft.tracing.tracer import bind_inputs
-
-    if example_inputs is None:
-        raise UsageError(
-            "a module to verify against needs example inputs",
-            remedy="give example_inputs=(tensor, …), batch first",
-        )
-    declared = onnx.load(str(model), load_external_data=False).graph
-    batch = _batch(declared)
-    graph = trace(module, example_inputs, batch, dynamic=_open_axes(declared, module))
-    graph, renamed = _named_as(declared, model, graph)
-    inputs = bind_inputs(module, example_inputs)
-    cases = cases_of(graph, inputs, 0)
-    found = check_parity(graph, module, model, cases, providers, threads=threads)
-    return dataclasses.replace(found, notes=(*renamed, *found.notes))
-
-
-def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return the inputs that a caller gives; old files list their weights among them."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
-
-
-def _batch(graph: onnx.GraphProto) -> int | str:
-    """Return the batch size of a file: the first length of the first input that has one."""
-    shapes = (value.type.tensor_type.shape.dim for value in declared_inputs(graph))
-    first = next((shape[0] for shape in shapes if shape), None)
-    return (first.dim_value if first is not None else 0) or "dynamic"
-
-
-def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int, str]]:
-    """Return the axes beside the batch that a file leaves open, by the module's own names."""
-    names = list(inspect.signature(module.forward).parameters)
-    found: dict[str, dict[int, str]] = {}
-    for value, name in zip(declared_inputs(graph), names, strict=False):
-        dims = enumerate(value.type.tensor_type.shape.dim)
-        opened = {axis: dim.dim_param for axis, dim in dims if axis and dim.dim_param}
-        if opened:
-            found[name] = opened
-    return found
-
-
-def _named_as(
-    declared: onnx.GraphProto, model: Path, graph: Graph
-) -> tuple[Graph, tuple[str, ...]]:
-    """Call inputs and outputs as a file does, which another exporter may have written.
-
-    Names that are the same belong together; others go by their place, and are told.
-
-    Raises:
-        UsageError: The file's inputs and outputs cannot be those of the module.
-    """
-    file = _declared(declared_inputs(declared)), _declared(declared.output)
-    ours = tuple(
-        [(value.name, tuple(value.info.shape)) for value in values]
-        for values in (graph.inputs, graph.outputs)
-    )
-    if not all(map(_belong_together, file, ours)):
-        raise UsageError(
-            f"{model.name} is {_signature(*file)}, and {graph.class_name} is {_signature(*ours)}",
-            remedy="name the module that the file was exported from, and its --input shapes",
-        )
-    inputs, outputs = map(_renamed, (graph.inputs, graph.outputs), file)
-    notes = tuple(
-        f"'{theirs}' of the file is taken for '{mine}' of the module, by its place"
-        for sides in zip(file, ours, strict=True)
-        for (theirs, _), (mine, _) in zip(*sides, strict=True)
-        if theirs != mine
-    )
-    return dataclasses.replace(graph, inputs=inputs, outputs=outputs), notes
-
-
-def _renamed(ours: Sequence[Value], theirs: Sequence[_Described]) -> tuple[Value, ...]:
-    pairs = zip(ours, theirs, strict=True)
-    return tuple(dataclasses.replace(value, name=name) for value, (name, _) in pairs)
-
-
-def _belong_together(theirs: Sequence[_Described], ours: Sequence[_Described]) -> bool:
-    if len(theirs) != len(ours) or not all(map(_alike, theirs, ours)):
-        return False
-    names, own = [name for name, _ in theirs], [name for name, _ in ours]
-    return names == own or set(names) != set(own)  # the same in another order are not guessed at
-
-
-_Described = tuple[str, tuple[int | str, ...]]
-
-
-def _declared(values: Sequence[onnx.ValueInfoProto]) -> list[_Described]:
-    shapes = [(value.name, value.type.tensor_type.shape.dim) for value in values]
-    return [
-        (name, tuple(length.dim_value or length.dim_param or "?" for length in shape))
-        for name, shape in shapes
-    ]
-
-
-def _alike(first: _Described, second: _Described) -> bool:
-    return len(first[1]) == len(second[1]) and all(
-        a == b or isinstance(a, str) or isinstance(b, str)
-        for a, b in zip(first[1], second[1], strict=True)
-    )
-
-
-def _signature(inputs: Sequence[_Described], outputs: Sequence[_Described]) -> str:
-    sides = (
-        ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in values)
-        for values in (inputs, outputs)
-    )
-    return " -> ".join(sides)

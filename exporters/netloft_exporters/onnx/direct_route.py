@@ -40,10 +40,9 @@ def lower_directly(graph: Graph, opset: int) -> Lowered:
     Raises:
         Unsupported: An operation, or a use of one, that the table does not cover.
     """
-    lowering = _Lowering(graph, opset)
-    model = lowering.run()
+    model = _Lowering(graph, opset).run()
     RemoveUnusedNodesPass()(model)
-    return Lowered(model, "netloft", (), lowering.values)
+    return Lowered(model, "netloft", ())
 
 
 class _Lowering:
@@ -67,12 +66,6 @@ class _Lowering:
             elif record.op not in _SILENT and tensors(record.value):
                 self._lower_or_say(node, record)
         return self._model(outputs)
-
-    @property
-    def values(self) -> dict[str, ir.Value]:
-        """What stands for the one tensor that a node gives, by the node's name."""
-        found = self._values.items()
-        return {node.name: value for node, value in found if isinstance(value, ir.Value)}
 
     def _model(self, outputs: list[ir.Value]) -> ir.Model:
         if not all(isinstance(value, ir.Value) for value in outputs):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -37,14 +36,11 @@ class Lowered:
         model: As the route made it; each node's metadata holds its origin (`write_origin`).
         route: Which route that was, and why it was not the first one, for the report.
         passes: What was done to the graph on the way.
-        values: What stands for the one tensor that a node of the graph gives, by the node's name;
-            empty where the route cannot tell.
     """
 
     model: ir.Model
     route: str
     passes: tuple[PassRow, ...]
-    values: Mapping[str, ir.Value] = field(default_factory=dict)
 
 
 def write_origin(node: ir.Node, origin: Origin) -> None:

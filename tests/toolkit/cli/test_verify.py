@@ -204,3 +204,42 @@ def test_a_file_against_its_module(bundle: Path) -> None:
     result = run("verify", bundle / "model.onnx", *args)
     assert result.exit_code == 0, result.output
     assert {row["status"] for row in json.loads(result.stdout)["parity"]} == {"pass"}
+
+
+def test_layers_are_told_one_by_one(exported: Path, tmp_path: Path) -> None:
+    path = exported / "model.onnx"
+    result = run("verify", path, "--against", "mnist", "--layers")
+    assert result.exit_code == 0, result.output
+    assert "layers: own = with true inputs" in result.output
+    assert "first bad" not in result.output
+
+    broken = one_weight_off(path, tmp_path / "net.onnx")
+    result = run("verify", broken, "--against", "mnist", "--layers", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["first_bad"].startswith("conv2 (conv2d, netloft/models/mnist.py:")
+    assert {"module", "node", "own_ratio", "status"} <= found["layers"][0].keys()
+    assert found["unlike"][0]["is_weight"]
+
+
+def test_layers_are_looked_at_where_an_output_fails(exported: Path, tmp_path: Path) -> None:
+    broken = one_weight_off(exported / "model.onnx", tmp_path / "net.onnx", by=3.0)
+    result = run("verify", broken, "--against", "mnist")
+    assert result.exit_code == 1
+    assert "first bad operation: conv2 (conv2d, netloft/models/mnist.py:" in result.output
+
+
+def test_layers_need_a_module(exported: Path) -> None:
+    result = run("verify", exported, "--layers")
+    assert result.exit_code == 2
+    assert "name it with --against MODEL" in result.output
+
+
+def one_weight_off(path: Path, to: Path, by: float = 1e-3) -> Path:
+    model = onnx.load(path)
+    tensor = next(t for t in model.graph.initializer if t.name == "conv2.weight")
+    array = numpy_helper.to_array(tensor).copy()
+    array.reshape(-1)[np.abs(array).argmax()] *= 1 + by
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, to)
+    return to

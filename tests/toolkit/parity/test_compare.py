@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from netloft.parity.compare import measure
+from netloft.parity.compare import measure, scaled_error
 from netloft.parity.policy import DEFAULT_POLICY
 
 
@@ -70,3 +70,16 @@ def test_the_floor_is_never_an_accident() -> None:
     assert policy.floor(5e-7, [0.0, 3e-7, 4e-7]) == 5e-7
     assert policy.floor(0.0, [0.0, 0.0]) == 2.0**-23
     assert policy.tolerance(1e-7) == pytest.approx(8e-7)
+
+
+_HALF = st.floats(width=32) | st.sampled_from([0.0, 1.0, np.nan, np.inf, -np.inf])
+
+
+@given(st.tuples(*[hnp.arrays(np.float32, (3, 2), elements=_HALF)] * 3))
+def test_the_scaled_error_alone_is_the_same(
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    actual, wide, single = arrays
+    expected = wide.astype(np.float64)
+    whole = measure(actual, expected, nonfinite_like=single).scaled
+    assert scaled_error(actual, expected, nonfinite_like=single) == whole

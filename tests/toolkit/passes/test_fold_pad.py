@@ -10,7 +10,7 @@ from tests.toolkit.passes.nets import Function, after, equals, net, shapes_hold,
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from netloft.graph.graph import Graph
+from netloft.graph.graph import Graph, annotation
 from netloft.passes import run_passes
 from netloft.passes.affine import Affine
 from netloft.passes.fold_pad import fold_pad
@@ -39,6 +39,7 @@ def test_given_and_result_of_the_docstring() -> None:
 """
     )
     assert paddings(made) == [[1, 1, 1, 1]]
+    assert annotation(made.node("conv")).attributes["padding"] == (1, 1)
     assert equals(made, module)
     assert after(made, fold_pad) is made
     (note,) = run_passes(graph, (fold_pad,)).notes

@@ -19,6 +19,7 @@ from netloft.cli.options import (
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
     from netloft.speed import TargetResult, TargetRow
+    from netloft.speed.profile import ProfileRow
 
 __all__ = ["bench"]
 
@@ -26,6 +27,8 @@ COLUMNS = (
     "target", "engine", "provider", "batch", "threads", "n", "p50 ms", "p95 ms", "items/s",
     "ratio", "95 % interval", "verdict", "cpu ms",
 )  # fmt: skip
+
+NODE_COLUMNS = ("target", "provider", "batch", "node", "operator", "module", "ms", "share")
 
 
 def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -43,6 +46,8 @@ def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
               help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
 @click.option("--batches", callback=_batches, metavar="N,N", help="Batch sizes, as 1,8,64.")
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
+@click.option("--profile", "profiled", is_flag=True,
+              help="Tell where the time of each file goes, node by node.")  # fmt: skip
 @provider_options
 @output_options
 def bench(
@@ -51,6 +56,7 @@ def bench(
     sizes: tuple[int, ...],
     batches: tuple[int, ...],
     quick: bool,
+    profiled: bool,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -67,6 +73,7 @@ def bench(
       netloft bench out/resnet18
       netloft bench resnet18 out/resnet18 --batches 1,8
       netloft bench a.onnx b.onnx --threads 1 --json
+      netloft bench out/resnet18 --batches 1 --profile
       netloft bench net.py:Net net.onnx --input 1x3x32x32 --weights net.safetensors
     """
     import json
@@ -82,6 +89,7 @@ def bench(
         providers=providers,
         threads=threads,
         quick=quick,
+        profiled=profiled,
         progress=None if quiet else lambda what: click.echo(f"measuring {what}", err=True),
     )
     if as_json:
@@ -101,6 +109,10 @@ def _print(result: TargetResult) -> None:
     from netloft.report.table import print_table
 
     print_table("", COLUMNS, [_cells(row) for row in result.rows])
+    if result.nodes:
+        title = "\nnodes: median time of each in ONNX Runtime, the slowest first"
+        slowest = sorted(result.nodes, key=lambda row: (row.target, row.batch, -row.ms))
+        print_table(title, NODE_COLUMNS, [_node_cells(row) for row in slowest])
     for what, reason in result.not_run:
         click.echo(f"not run: {what}: {reason}")
     facts = result.environment
@@ -127,3 +139,10 @@ def _cells(row: TargetRow) -> list[object]:
         row.verdict,
         f"{row.cpu_ms:.3f}",
     ]
+
+
+def _node_cells(row: ProfileRow) -> list[object]:
+    name = row.node or "(added by ONNX Runtime)"
+    op = row.op if row.op == row.kernel else f"{row.kernel} to {row.op}"  # fused
+    known = [row.target, row.provider, row.batch, name, op, row.module]
+    return [*known, f"{row.ms:.3f}", f"{row.share:.1%}"]

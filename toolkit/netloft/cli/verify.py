@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,12 +18,18 @@ from netloft.cli.options import (
 )
 from netloft.errors import UsageError
 
+if TYPE_CHECKING:
+    from netloft.verification import Verification
+
 __all__ = ["verify"]
 
 
 @click.command(short_help="Check a bundle or an .onnx file.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--against", metavar="MODEL", help="Compare with this module instead of vectors.")
+@click.option("--layers", is_flag=True,
+              help="Compare the values inside the network with those of --against too, and name "
+              "the first operation that is wrong by itself.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -31,6 +38,7 @@ def verify(
     request: ModelRequest,
     target: Path,
     against: str | None,
+    layers: bool,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -46,11 +54,11 @@ def verify(
       netloft verify out/resnet18
       netloft verify out/resnet18 --provider cuda
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32
+      netloft verify net.onnx --against resnet18 --layers
     """
     import json
 
     from netloft.report.plain import plain
-    from netloft.report.summary import print_parity
     from netloft.verification import verify as run
 
     module, example = None, None
@@ -62,24 +70,43 @@ def verify(
             "--against",
             remedy="name that MODEL too, or leave them out",
         )
+    if layers and against is None:
+        raise UsageError("--layers compares with a MODEL", remedy="name it with --against MODEL")
     if against is not None:
         model = dataclasses.replace(request, spec=against).load()
         module, example = model.module, model.example(seed=request.seed)
     found = run(
-        target, providers=providers, against=module, example_inputs=example, threads=threads
+        target,
+        providers=providers,
+        against=module,
+        example_inputs=example,
+        threads=threads,
+        layers=layers,
     )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:
-        for check in found.checks:
-            click.echo(check)
-        if found.parity:
-            stored = "the module's stored results"
-            print_parity(found.parity, "the module in float64" if against else stored)
-        for note in found.notes:
-            click.echo(f"note: {note}")
-        for row in found.not_run:
-            click.echo(f"not run: {row['what']}: {row['reason']}")
-        click.echo(f"{found.status}: {target}")
+        _print(found, target, "the module in float64" if against else "its stored results")
     if found.status != "pass":
         raise SystemExit(1)
+
+
+def _print(found: Verification, target: Path, reference: str) -> None:
+    from netloft.report.summary import print_layers, print_parity
+
+    for check in found.checks:
+        click.echo(check)
+    if found.parity:
+        print_parity(found.parity, reference)
+    if found.layers:
+        print_layers(found.layers)
+    for unlike in found.unlike:
+        click.echo(f"differs: {unlike['module'] or unlike['node']} ({unlike['op']}): "
+                   f"{unlike['what']}")  # fmt: skip
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    for row in found.not_run:
+        click.echo(f"not run: {row['what']}: {row['reason']}")
+    if found.first_bad:
+        click.echo(f"first bad operation: {found.first_bad}")
+    click.echo(f"{found.status}: {target}")

@@ -14,7 +14,7 @@ from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph
 from netloft.graph.module import make_module
 from netloft.onnx_graph.arithmetic import small_constants
-from netloft.onnx_graph.build import WEIGHTS, Builder, Read
+from netloft.onnx_graph.build import GIVES, WEIGHTS, Builder, Read
 from netloft.onnx_graph.calls import place
 from netloft.onnx_graph.constants import Sorted, sort_values
 from netloft.onnx_graph.flatten import flatten
@@ -25,7 +25,7 @@ from netloft.onnx_graph.scopes import root_class
 from netloft.onnx_graph.step import Step, cleaned, refusal
 from netloft.onnx_graph.values import Values, infer
 
-__all__ = ["WEIGHTS", "is_onnx", "read_onnx"]
+__all__ = ["GIVES", "WEIGHTS", "is_onnx", "read_onnx"]
 
 
 def read_onnx(path: str | os.PathLike[str], *, name: str = "") -> Graph:

@@ -28,10 +28,13 @@ from netloft.onnx_graph.stand_in import Operation, operation, result_at
 from netloft.onnx_graph.step import Step, cleaned, refusal
 from netloft.onnx_graph.values import NO_SHAPE, Values, item_bits, sized
 
-__all__ = ["WEIGHTS", "Builder", "Read"]
+__all__ = ["GIVES", "WEIGHTS", "Builder", "Read"]
 
 WEIGHTS = "netloft_weights"
 """Where a node's meta names the tensors of the file that it reads as weights, in order."""
+
+GIVES = "netloft_gives"
+"""Where a node's meta names the value of the file that it gives, where it gives one."""
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,12 @@ class Builder:
         placed = _named(self.read.places[position], own)
         node = self._call(step, args, layer=placed.is_layer)
         weights = self._weights(step, family)
-        node.meta[WEIGHTS] = weights
         names = _results(step, users)
+        node.meta |= {WEIGHTS: weights, GIVES: names[0] if len(names) == 1 else ""}
         infos = [self.read.values.info(name) for name in names]
         used = [info for name, info in zip(names, infos, strict=True) if name in users]
         fresh = self._fresh(own)
-        batch = self.read.values.batch
-        items = batch if isinstance(batch, int) else 1
+        items = self.read.values.items
         asked = Node(step, self.read.sorted.constants, self.read.values)
         record = Annotation(
             op,

@@ -9,15 +9,14 @@ from netloft.onnx_graph import layers, resampling
 from netloft.onnx_graph.operands import Node
 from netloft.onnx_graph.step import cleaned
 
-__all__ = ["Meaning", "meaning_of"]
+__all__ = ["NAMES", "Meaning", "meaning_of"]
 
 Meaning = tuple[str, str, dict[str, object]]
 """Operation, family and hyper-parameters."""
 
 _Read = Callable[[Node], tuple[str, dict[str, object]]]
 
-# Operators that are called otherwise here and have no hyper-parameter to tell.
-_NAMES: Mapping[str, str] = {
+NAMES: Mapping[str, str] = {
     "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Mod": "mod", "Sum": "add",
     "Max": "maximum", "Min": "minimum", "And": "and", "Or": "or", "Xor": "xor", "Where": "where",
     "Pow": "pow", "Sqrt": "sqrt", "Exp": "exp", "Log": "log", "Abs": "abs", "Neg": "neg",
@@ -37,6 +36,7 @@ _NAMES: Mapping[str, str] = {
     "ConstantOfShape": "full", "NonZero": "nonzero", "Unique": "unique",
     "LRN": "local_response_norm", "LpNormalization": "normalize", "Constant": "constant",
 }  # fmt: skip
+"""Operators that are called otherwise here and have no hyper-parameter to tell."""
 
 # Operators that change the type or the scale of a value and nothing of the network: they are
 # told in the box of what they follow.
@@ -90,8 +90,8 @@ def meaning_of(node: Node) -> Meaning:
             return op, family_of(op), attributes
         if step.op_type in _QUIET:
             return _QUIET[step.op_type], "identity", {}
-        if step.op_type in _NAMES:
-            op = _NAMES[step.op_type]
+        if step.op_type in NAMES:
+            op = NAMES[step.op_type]
             return op, family_of(op), {}
     own = cleaned(step.op_type, 80) or "operation without a name"
     told: dict[str, object] = {"label": own, **_plain(node)}

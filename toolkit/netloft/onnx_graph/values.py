@@ -64,6 +64,11 @@ class Values:
     batch: str | int
     note: str = ""
 
+    @property
+    def items(self) -> int:
+        """How many items the shapes are of."""
+        return self.batch if isinstance(self.batch, int) else 1
+
     def info(self, name: str) -> TensorInfo:
         """Return shape and type of a value; a length that is not known is `?`."""
         return self.infos.get(name, NO_SHAPE)

@@ -10,9 +10,10 @@ from netloft.overlays.changes import changes
 from netloft.overlays.cost import dtypes, flops, memory, parameters
 from netloft.overlays.error import errors
 from netloft.overlays.overlay import Inputs, Maker, Overlay
+from netloft.overlays.saved import overlay_from
 from netloft.overlays.timing import times
 
-__all__ = ["OVERLAYS", "Overlay", "make_overlay"]
+__all__ = ["OVERLAYS", "Overlay", "make_overlay", "overlay_from"]
 
 OVERLAYS: Mapping[str, Maker] = {
     "time": times,

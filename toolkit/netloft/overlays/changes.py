@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from netloft.graph.graph import Graph
 from netloft.overlays.overlay import Inputs, Overlay
-from netloft.passes import Passed, run_passes
+from netloft.passes import run_passes
 
-__all__ = ["changes"]
+__all__ = ["changes", "changes_overlay"]
 
 
 def changes(graph: Graph, inputs: Inputs | None) -> Overlay:
@@ -19,12 +21,28 @@ def changes(graph: Graph, inputs: Inputs | None) -> Overlay:
         inputs: What the passes are proven with; without them they are not proven.
     """
     passed = run_passes(graph, example=inputs)
-    by, details = _told(graph, passed)
-    before, after = _n_operations(graph), _n_operations(passed.graph)
-    applied = sum(row.status == "applied" for row in passed.rows)
     how = "proven on fresh inputs" if inputs is not None else "not proven"
-    notes = [f"{before} operations before, {after} after {applied} passes, {how}"]
-    back = [row.name for row in passed.rows if row.status == "rolled back"]
+    return changes_overlay(graph, [row.__dict__ for row in passed.rows], how)
+
+
+def changes_overlay(graph: Graph, rows: Sequence[Mapping[str, Any]], how: str) -> Overlay:
+    """Return what passes did as an overlay.
+
+    Args:
+        graph: As it was traced.
+        rows: One for each pass, as in `report.json`.
+        how: Whether they were proven, in words.
+    """
+    ops = {n.name: record.op for n, record in graph if record.op not in ("input", "output")}
+    by, details = _told(ops, rows)
+    before = sum(node.op.startswith("call_") for node, _ in graph)
+    gone = {node for row in rows for node in row["removed"] if node in ops}
+    called = {node.name for node, _ in graph if node.op.startswith("call_")}
+    applied = sum(row["status"] == "applied" for row in rows)
+    notes = [
+        f"{before} operations before, {before - len(gone & called)} after {applied} passes, {how}"
+    ]
+    back = [row["name"] for row in rows if row["status"] == "rolled back"]
     notes += [f"taken back, since its proof failed: {name}" for name in back]
     return Overlay(
         "pass",
@@ -37,20 +55,21 @@ def changes(graph: Graph, inputs: Inputs | None) -> Overlay:
     )
 
 
-def _told(graph: Graph, passed: Passed) -> tuple[dict[str, str], dict[str, str]]:
+def _told(
+    ops: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return, by node, the last pass that touched it, and what each of them did."""
-    ops = {n.name: record.op for n, record in graph if record.op not in ("input", "output")}
-    by = {n: f"{name} \N{MINUS SIGN}{ops[n]}" for n, name in passed.removed.items() if n in ops}
+    by = dict[str, str]()
     details = defaultdict[str, list[str]](list)
-    for note in passed.notes:
-        if note.node in ops:
-            details[note.node].append(f"{note.by}: {note.text}")
-            by.setdefault(note.node, f"{note.by} ~{ops[note.node]}")
-    for node, name in passed.removed.items():
-        if node in ops and node not in details:
-            details[node].append(f"{name}: taken away")
+    for row in rows:
+        name = row["name"]
+        for node, text in row["notes"].items():
+            if node in ops:
+                details[node].append(f"{name}: {text}")
+                by.setdefault(node, f"{name} ~{ops[node]}")
+        for node in row["removed"]:
+            if node in ops:
+                by[node] = f"{name} \N{MINUS SIGN}{ops[node]}"
+                if node not in details:
+                    details[node].append(f"{name}: taken away")
     return by, {node: "\n".join(texts) for node, texts in details.items()}
-
-
-def _n_operations(graph: Graph) -> int:
-    return sum(node.op.startswith("call_") for node, _ in graph)

@@ -10,7 +10,7 @@ import torch
 
 from netloft.graph.graph import Graph
 
-__all__ = ["Inputs", "Maker", "Overlay", "Unit"]
+__all__ = ["Inputs", "Maker", "Overlay", "Unit", "threads_told"]
 
 Unit = Literal["s", "multiply-adds", "parameters", "bytes", "times", "word"]
 Inputs = Mapping[str, torch.Tensor]
@@ -45,3 +45,8 @@ class Overlay:
 
 Maker = Callable[[Graph, Inputs | None], Overlay]
 """A graph, and inputs where it has to run, to what is known of its nodes."""
+
+
+def threads_told(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread{'s' if number != 1 else ''}"

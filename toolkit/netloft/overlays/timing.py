@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,20 +12,15 @@ from torch import fx
 
 from netloft.errors import CheckError
 from netloft.graph.graph import Graph
-from netloft.overlays.overlay import Inputs, Overlay
+from netloft.overlays.overlay import Inputs, Overlay, threads_told
+from netloft.speed.adding_up import TRIES, adds_up, percent
 from netloft.speed.stats import median
 from netloft.tracing.faithful import silent
 
-__all__ = ["SHARE", "TimedInterpreter", "adds_up", "times"]
-
-SHARE = 0.15
-"""How far the sum over all nodes may be from the time of the whole, as a share of that."""
+__all__ = ["TimedInterpreter", "times"]
 
 SECONDS, FEWEST, MOST = 2.0, 7, 60
 """How long to measure, and in how many rounds at least and at most."""
-
-TRIES = 3
-"""Another program that woke up in the middle is no reason to refuse."""
 
 
 class TimedInterpreter(fx.Interpreter):
@@ -85,26 +80,22 @@ def times(
     values, whole = dict[str, float](), 0.0
     for _ in range(TRIES):
         values, whole = _measured(graph.module, inputs, clock)
-        if adds_up(values, whole):
+        if adds_up(values.values(), whole):
             break
     else:
         raise CheckError(
-            f"the operations took {_percent(values, whole)} % of the time of the whole network, "
-            f"which is too far from all of it to say where time goes",
+            f"the operations took {percent(values.values(), whole)} % of the time of the whole "
+            "network, which is too far from all of it to say where time goes",
             remedy="draw again when the machine is quiet",
         )
     batch = next((t.shape[0] for t in inputs.values() if t.dim()), 1)
     title = (
         f"time in eager PyTorch {torch.__version__.partition('+')[0]} on the CPU, "
-        f"batch {batch}, {_count(torch.get_num_threads(), 'thread')}, median"
+        f"batch {batch}, {threads_told(torch.get_num_threads())}, median"
     )
-    note = f"operations add up to {_percent(values, whole)} % of {whole * 1e3:.3g} ms for the whole"
+    share = percent(values.values(), whole)
+    note = f"operations add up to {share} % of {whole * 1e3:.3g} ms for the whole"
     return Overlay("time", title, "s", "sum", values, sum(values.values()), notes=(note,))
-
-
-def adds_up(values: Mapping[str, float], whole: float) -> bool:
-    """Tell whether the nodes' seconds make the whole's, to within `SHARE`."""
-    return abs(sum(values.values()) - whole) <= SHARE * whole
 
 
 def _measured(
@@ -130,11 +121,3 @@ def _measured(
 def _fresh(inputs: Inputs) -> list[Any]:
     """A network may write into its inputs."""
     return [tensor.clone() for tensor in inputs.values()]
-
-
-def _percent(values: Mapping[str, float], whole: float) -> str:
-    return f"{100 * sum(values.values()) / whole:.0f}" if whole else "0"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' if number != 1 else ''}"

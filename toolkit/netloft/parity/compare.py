@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Comparison", "Difference", "measure"]
+__all__ = ["Comparison", "Difference", "measure", "scaled_error"]
 
 Array = npt.NDArray[Any]
 
@@ -107,6 +107,25 @@ def measure(actual: Array, expected: Array, *, nonfinite_like: Array | None = No
     # a reference that is 0 everywhere has no scale: its error counts as it is
     scaled = worst / scale if scale else worst
     return Difference(worst, float(relative), scaled, index, float(a[index]), float(e[index]))
+
+
+def scaled_error(actual: Array, expected: Array, *, nonfinite_like: Array) -> float:
+    """Return `measure(…).scaled` alone, which takes a fifth of the time.
+
+    Args:
+        actual: Any real tensor.
+        expected: The reference, of the same shape, in float64.
+        nonfinite_like: As for `measure`.
+    """
+    if actual.shape == expected.shape and actual.size:
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.subtract(actual, expected, dtype=np.float64)
+            worst = float(np.abs(error, out=error).max())
+        scale = max(float(expected.max()), -float(expected.min()))
+        whole = np.isfinite(worst) and bool(np.isfinite(nonfinite_like).all())
+        if whole and scale:  # NaN and infinities are in neither
+            return worst / scale
+    return measure(actual, expected, nonfinite_like=nonfinite_like).scaled
 
 
 def _same(a: Array, b: Array) -> Array:

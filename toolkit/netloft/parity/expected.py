@@ -20,6 +20,7 @@ from netloft.parity.inputs import Case
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
 from netloft.parity.reference import Reference, ReferenceRun
+from netloft.parity.sums import least_of_sum
 from netloft.parity.taps import Tap
 
 __all__ = ["Arrays", "Expected", "ExpectedRun", "Ranked"]
@@ -82,6 +83,8 @@ class Expected:
         self.graph, self.taps, self.policy = graph, taps, policy
         self.rankings: Mapping[str, Ranking] = find_rankings(graph)
         self._reference = reference(module, graph, taps)
+        nodes = {output.name: graph.node(output.node) for output in graph.outputs}
+        self._least = {name: least_of_sum(node) for name, node in nodes.items()}
         self._closer: dict[int, dict[str, float]] = {}
         self._ranked: dict[tuple[int, str], Ranked] = {}
         self.runs: list[ExpectedRun] = []
@@ -120,7 +123,8 @@ class Expected:
         """Return the noise floor of an output on the inputs of a run."""
         run = self.runs[index]
         dtype = run.reference.float32[name].dtype.name
-        return self.policy.floor(run.noise[name], [r.noise[name] for r in self.runs], dtype)
+        floor = self.policy.floor(run.noise[name], [r.noise[name] for r in self.runs], dtype)
+        return max(floor, self._least.get(name, 0.0))
 
     def closer_floor(self, index: int, name: str) -> float:
         """Measure PyTorch's error again before a file is called wrong.

@@ -114,7 +114,7 @@ def _unproven(graph: Graph, passes: Sequence[Pass]) -> Passed:
         status = "applied" if edit.changes > changes else "nothing to do"
         after = len(edit.fx.nodes)
         rows.append(PassRow(function.__name__, before, after, "not run", status, seconds=seconds))
-    return Passed(edit.finish(), tuple(rows), tuple(edit.notes), removed)
+    return Passed.of(edit.finish(), rows, edit.notes, removed)
 
 
 def _applied(function: Pass, edit: Edit) -> float:
@@ -144,10 +144,10 @@ class _Proven:
             raise NotFunctionalError("writes in place: the proof of their removal failed")
         for function in passes:
             self._step(function)
-        rows, notes = tuple(self._rows), tuple(self._edit.notes)
+        notes = tuple(self._edit.notes)
         graph = self._edit.finish()
         compiled(graph.module)  # what is proven is there to be run, by other tools too
-        return Passed(graph, rows, notes, self._removed)
+        return Passed.of(graph, self._rows, notes, self._removed)
 
     def _step(self, function: Pass) -> None:
         edit, old = Edit.of(self._edit), self._edit

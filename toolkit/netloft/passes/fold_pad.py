@@ -14,6 +14,9 @@ Leaves alone:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from torch import fx
 
 from netloft.graph.annotation import Annotation
@@ -35,11 +38,18 @@ def fold_pad(edit: Edit) -> None:
         if found is None:
             continue
         operand = input_of(pad)
-        put_affine(edit, node, affine.padded(found), record, pad.name)
+        put_affine(edit, node, affine.padded(found), _told(record, found), pad.name)
         node.args = (operand,)
         edit.note(node, f"%{pad.name} is padding of the convolution")
         if not pad.users:
             edit.erase(pad)
+
+
+def _told(record: Annotation, pads: Sequence[int]) -> Annotation:
+    """Return the record of a convolution that pads for itself; all ends only where they differ."""
+    begins, ends = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+    padding = tuple(begins) if begins == ends else tuple(pads)
+    return replace(record, attributes={**record.attributes, "padding": padding})
 
 
 def _pads(edit: Edit, pad: fx.Node, affine: Affine) -> list[int] | None:

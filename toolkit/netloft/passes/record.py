@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from netloft.passes.edit import Note
 
@@ -27,6 +27,8 @@ class PassRow:
         ms_before: Milliseconds of one run of the proof before the pass, the faster of two.
         ms_after: Likewise after it.
         seconds: Of the pass itself, without its proof.
+        notes: What was done to a node, by its name.
+        removed: Names of the nodes that it took away.
     """
 
     name: str
@@ -38,6 +40,8 @@ class PassRow:
     ms_before: float | None = None
     ms_after: float | None = None
     seconds: float | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,22 @@ class Passed:
     rows: tuple[PassRow, ...]
     notes: tuple[Note, ...]
     removed: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        rows: Sequence[PassRow],
+        notes: Sequence[Note],
+        removed: Mapping[str, str],
+    ) -> Passed:
+        """Return the record, with each row told what its pass did to which node."""
+        told = [
+            replace(
+                row,
+                notes={note.node: note.text for note in notes if note.by == row.name},
+                removed=tuple(sorted(node for node, by in removed.items() if by == row.name)),
+            )
+            for row in rows
+        ]
+        return cls(graph, tuple(told), tuple(notes), removed)

@@ -11,7 +11,7 @@ import click
 from netloft.report.precision import is_task_row, print_precision, print_task_parity
 from netloft.report.table import print_table
 
-__all__ = ["print_parity", "print_speed", "print_summary"]
+__all__ = ["print_layers", "print_parity", "print_speed", "print_summary"]
 
 
 def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
@@ -86,6 +86,33 @@ def print_parity(
                 _scientific(row["noise_floor"]),
                 f"{float(row['ratio']):.2f}",
                 _scientific(row["tolerance"]),
+                row["status"],
+            )
+            for row in rows
+        ],
+    )
+    click.echo()
+
+
+def print_layers(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the values inside the network, in the order of the graph.
+
+    Args:
+        rows: As in the JSON of `netloft verify --layers`.
+    """
+    columns = ["layer", "operation", "source", "error", "ratio", "own error", "own ratio", "status"]
+    print_table(
+        "layers: own = with true inputs; ratio = scaled error over PyTorch's own in float32",
+        columns,
+        [
+            (
+                row["module"] or row["node"],
+                row["op"],
+                row["source"],
+                _scientific(row["scaled_error"]),
+                f"{float(row['ratio']):.2f}",
+                _scientific(row["own_error"]),
+                f"{float(row['own_ratio']):.2f}",
                 row["status"],
             )
             for row in rows

@@ -110,6 +110,7 @@ def start_session(
     use_tf32: bool = False,
     provider_options: Mapping[str, str] | None = None,
     weights_in: Path | None = None,
+    profile_to: Path | None = None,
 ) -> ort.InferenceSession:
     """Start a session in which the provider asked for runs.
 
@@ -122,6 +123,7 @@ def start_session(
         use_tf32: Let CUDA round factors to TensorFloat-32: faster, and off by a thousandth.
         provider_options: More options in the provider's own words.
         weights_in: Folder of the weights that a model given as bytes has outside.
+        profile_to: Begin of the name of a file that gets the time of each node; None for none.
 
     Raises:
         ProviderError: The provider does not start here; nothing else runs in its place.
@@ -132,6 +134,8 @@ def start_session(
     options = _session_options(threads, spinning, optimisation)
     if weights_in is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_in))
+    if profile_to is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile_to)
     own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
     attempt = _attempt(source, options, provider, own)
     if attempt.session is not None:

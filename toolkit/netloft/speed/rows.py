@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from netloft.runtime.providers import NotRun
 from netloft.speed.contestants import Contestant
 from netloft.speed.measure import Samples
+from netloft.speed.profile import ProfileRow
 from netloft.speed.stats import Ratio, median, percentile, ratio_of_medians, verdict
 
 __all__ = ["BenchResult", "SpeedRow", "TargetResult", "TargetRow", "speed_row", "target_row"]
@@ -118,16 +119,19 @@ class TargetResult:
         rows: By batch and provider, targets in the order they were given.
         not_run: What did not run, with the reason.
         environment: The machine: the fields of `Environment`.
+        nodes: Where the time of the files goes, if that was asked for.
     """
 
     rows: tuple[TargetRow, ...]
     not_run: tuple[NotRun, ...]
     environment: Mapping[str, object]
+    nodes: tuple[ProfileRow, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return everything, ready for JSON."""
         return {
             "speed": [asdict(row) for row in self.rows],
+            **({"nodes": [asdict(row) for row in self.nodes]} if self.nodes else {}),
             "not_run": [entry._asdict() for entry in self.not_run],
             "environment": dict(self.environment),
         }

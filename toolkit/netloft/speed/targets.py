@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from netloft.errors import InputError, UsageError
+from netloft.errors import CheckError, InputError, UsageError
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.contestants import (
@@ -23,6 +24,7 @@ from netloft.speed.contestants import (
 )
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan, measure
+from netloft.speed.profile import ProfileRow, profile
 from netloft.speed.rows import TargetResult, TargetRow, target_row
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class _Source(Protocol):
 
     def refuses(self, provider: str) -> str: ...
 
+    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]: ...
+
 
 def bench(
     *targets: Target,
@@ -64,6 +68,7 @@ def bench(
     providers: Sequence[str] = (),
     threads: int | None = None,
     quick: bool = False,
+    profiled: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> TargetResult:
     """Measure targets side by side; the first is what the others are compared with.
@@ -75,6 +80,7 @@ def bench(
         providers: To run on; by default the CPU, and CUDA where it starts.
         threads: For one operation; by default the CPUs of this process.
         quick: Take about a second for each batch and provider in place of four.
+        profiled: Tell where the time of each file goes, node by node, too.
         progress: Told what is measured next.
 
     Raises:
@@ -97,7 +103,25 @@ def bench(
                 entries = [_entry(source, provider, batch) for source in sources]
                 rows += _measured(entries, plan)
                 not_run += [entry for entry in entries if isinstance(entry, NotRun)]
-    return TargetResult(tuple(rows), tuple(not_run), environment.to_dict())
+    result = TargetResult(tuple(rows), tuple(not_run), environment.to_dict())
+    return _with_nodes(result, sources, plan, tell) if profiled else result
+
+
+def _with_nodes(
+    result: TargetResult, sources: Sequence[_Source], plan: Plan, tell: Callable[[str], None]
+) -> TargetResult:
+    """Add where the time of each file goes, as often as it ran."""
+    nodes, not_run = list[ProfileRow](), list(result.not_run)
+    for source in sources:
+        for row in result.rows:
+            if row.target != source.name:
+                continue
+            tell(f"the nodes of {source.name} at batch {row.batch} on {row.provider}")
+            try:
+                nodes += source.profile(row.provider, row.batch, plan)
+            except CheckError as reason:
+                not_run.append(NotRun(f"nodes of {source.name} at batch {row.batch}", str(reason)))
+    return dataclasses.replace(result, nodes=tuple(nodes), not_run=tuple(not_run))
 
 
 def _entry(source: _Source, provider: str, batch: int) -> Contestant | NotRun:
@@ -121,6 +145,7 @@ def _measured(entries: Sequence[Contestant | NotRun], plan: Plan) -> list[Target
 @dataclass(frozen=True)
 class _File:
     name: str
+    path: Path
     fixed_batch: int | None
     sessions: Mapping[str, ort.InferenceSession]
     threads: int
@@ -138,6 +163,10 @@ class _File:
 
     def refuses(self, provider: str) -> str:
         return ""
+
+    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]:
+        feeds = _random_feeds(self.sessions[provider], batch)
+        return profile(self.name, self.path, feeds, provider, batch, self.threads, plan)
 
 
 @dataclass(frozen=True)
@@ -168,6 +197,12 @@ class _Module:
             return f"a module runs in PyTorch, which has no {provider}"
         return no_device_reason(provider)
 
+    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]:
+        raise CheckError(
+            "a module runs in PyTorch, and nodes are those of a file",
+            remedy="netloft draw MODEL --color time measures each operation in PyTorch",
+        )
+
 
 def _source(target: Target, providers: Sequence[str], threads: int) -> _Source:
     if isinstance(target, str | os.PathLike):
@@ -188,7 +223,7 @@ def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> _Fil
     first = sessions[providers[0]].get_inputs()
     lengths = {value.shape[0] for value in first if value.shape}
     fixed = next((n for n in lengths if isinstance(n, int)), None) if len(lengths) == 1 else None
-    return _File(name, fixed, sessions, threads)
+    return _File(name, path, fixed, sessions, threads)
 
 
 def _loaded(model: LoadedModel, threads: int) -> _Module:

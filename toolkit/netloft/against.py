@@ -1,0 +1,199 @@
+"""A file held against the module that it should compute, whoever wrote it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from netloft.errors import CheckError, UsageError
+from netloft.graph.graph import Graph, Value
+from netloft.locating import Located, locate
+from netloft.parity.check import ParityResult, check_parity
+from netloft.parity.inputs import Case, cases_of
+from netloft.tracing import trace
+from netloft.tracing.tracer import bind_inputs
+
+__all__ = ["Against", "compare", "declared_inputs"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Against:
+    """What a comparison with a module found.
+
+    Attributes:
+        parity: The rows of the outputs.
+        located: The layers; None where they were not asked for and all is well.
+        not_run: Why the layers were not compared, where they should have been; else empty.
+    """
+
+    parity: ParityResult
+    located: Located | None = None
+    not_run: str = ""
+
+
+def compare(
+    model: Path,
+    module: nn.Module,
+    example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
+    providers: Sequence[str],
+    *,
+    threads: int | None = None,
+    layers: bool = False,
+) -> Against:
+    """Hold a file against a module; where an output fails, its layers too.
+
+    Args:
+        model: The `.onnx` file.
+        module: In eval mode.
+        example_inputs: Of the right shapes.
+        providers: Execution providers that start on this machine.
+        threads: For one operation; None for the runtime's own choice.
+        layers: Compare the layers even if all outputs pass.
+
+    Raises:
+        UsageError: Inputs are missing, or those of the file are not those of the module.
+        ParityError: The file fails on an input that the module takes.
+    """
+    if example_inputs is None:
+        raise UsageError(
+            "a module to verify against needs example inputs",
+            remedy="give example_inputs=(tensor, …), batch first",
+        )
+    declared = onnx.load(str(model), load_external_data=False).graph
+    graph = trace(module, example_inputs, _batch(declared), dynamic=_open_axes(declared, module))
+    graph, renamed = _named_as(declared, model, graph)
+    inputs = bind_inputs(module, example_inputs)
+    cases = list(cases_of(graph, inputs, 0))
+    found = check_parity(graph, module, model, cases, providers, threads=threads)
+    found = dataclasses.replace(found, notes=(*renamed, *found.notes))
+    if not layers and not found.failed:
+        return Against(found)
+    return _located(found, graph, model, cases, providers, threads)
+
+
+def _located(
+    found: ParityResult,
+    graph: Graph,
+    model: Path,
+    cases: Sequence[Case],
+    providers: Sequence[str],
+    threads: int | None,
+) -> Against:
+    """Look at the layers, on the inputs that show most."""
+    case, provider = _telling(found, cases, providers)
+    try:
+        located = locate(graph, model, case.inputs, provider=provider, threads=threads)
+    except (CheckError, UsageError) as reason:
+        return Against(found, not_run=str(reason))
+    return Against(found, located)
+
+
+def _telling(
+    found: ParityResult, cases: Sequence[Case], providers: Sequence[str]
+) -> tuple[Case, str]:
+    """Return the inputs and the provider of the worst row; of the smallest batch if all is well."""
+    usual = [case for case in cases if case.usual]
+    if not found.failed:
+        return min(reversed(usual), key=lambda case: case.batch), providers[0]
+    worst = max(found.failed, key=lambda row: row.ratio)
+    alike = (c for c in cases if (c.kind, c.batch) == (worst.input, worst.batch))
+    return next(alike), worst.provider
+
+
+def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a caller gives; old files list their weights among them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _batch(graph: onnx.GraphProto) -> int | str:
+    """Return the batch size of a file: the first length of the first input that has one."""
+    shapes = (value.type.tensor_type.shape.dim for value in declared_inputs(graph))
+    first = next((shape[0] for shape in shapes if shape), None)
+    return (first.dim_value if first is not None else 0) or "dynamic"
+
+
+def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int, str]]:
+    """Return the axes beside the batch that a file leaves open, by the module's own names."""
+    names = list(inspect.signature(module.forward).parameters)
+    found: dict[str, dict[int, str]] = {}
+    for value, name in zip(declared_inputs(graph), names, strict=False):
+        dims = enumerate(value.type.tensor_type.shape.dim)
+        opened = {axis: dim.dim_param for axis, dim in dims if axis and dim.dim_param}
+        if opened:
+            found[name] = opened
+    return found
+
+
+def _named_as(
+    declared: onnx.GraphProto, model: Path, graph: Graph
+) -> tuple[Graph, tuple[str, ...]]:
+    """Call inputs and outputs as a file does, which another exporter may have written.
+
+    Names that are the same belong together; others go by their place, and are told.
+
+    Raises:
+        UsageError: The file's inputs and outputs cannot be those of the module.
+    """
+    file = _declared(declared_inputs(declared)), _declared(declared.output)
+    ours = tuple(
+        [(value.name, tuple(value.info.shape)) for value in values]
+        for values in (graph.inputs, graph.outputs)
+    )
+    if not all(map(_belong_together, file, ours)):
+        raise UsageError(
+            f"{model.name} is {_signature(*file)}, and {graph.class_name} is {_signature(*ours)}",
+            remedy="name the module that the file was exported from, and its --input shapes",
+        )
+    inputs, outputs = map(_renamed, (graph.inputs, graph.outputs), file)
+    notes = tuple(
+        f"'{theirs}' of the file is taken for '{mine}' of the module, by its place"
+        for sides in zip(file, ours, strict=True)
+        for (theirs, _), (mine, _) in zip(*sides, strict=True)
+        if theirs != mine
+    )
+    return dataclasses.replace(graph, inputs=inputs, outputs=outputs), notes
+
+
+def _renamed(ours: Sequence[Value], theirs: Sequence[_Described]) -> tuple[Value, ...]:
+    pairs = zip(ours, theirs, strict=True)
+    return tuple(dataclasses.replace(value, name=name) for value, (name, _) in pairs)
+
+
+def _belong_together(theirs: Sequence[_Described], ours: Sequence[_Described]) -> bool:
+    if len(theirs) != len(ours) or not all(map(_alike, theirs, ours)):
+        return False
+    names, own = [name for name, _ in theirs], [name for name, _ in ours]
+    return names == own or set(names) != set(own)  # the same in another order are not guessed at
+
+
+_Described = tuple[str, tuple[int | str, ...]]
+
+
+def _declared(values: Sequence[onnx.ValueInfoProto]) -> list[_Described]:
+    shapes = [(value.name, value.type.tensor_type.shape.dim) for value in values]
+    return [
+        (name, tuple(length.dim_value or length.dim_param or "?" for length in shape))
+        for name, shape in shapes
+    ]
+
+
+def _alike(first: _Described, second: _Described) -> bool:
+    return len(first[1]) == len(second[1]) and all(
+        a == b or isinstance(a, str) or isinstance(b, str)
+        for a, b in zip(first[1], second[1], strict=True)
+    )
+
+
+def _signature(inputs: Sequence[_Described], outputs: Sequence[_Described]) -> str:
+    sides = (
+        ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in values)
+        for values in (inputs, outputs)
+    )
+    return " -> ".join(sides)
