@@ -138,6 +138,8 @@ def test_fp16(tmp_path: Path) -> None:
     assert 0.5 < report["precision"]["size_ratio"] < 0.6
     assert netloft.verify(tmp_path / "net", providers=["cpu"]).status == "pass"
     manifest = json.loads((tmp_path / "net" / "manifest.json").read_text())
+    with pytest.raises(UsageError, match="the bundle is fp16"):
+        netloft.verify(tmp_path / "net", against=made(Head).eval(), providers=["cpu"])
     assert (manifest["precision"], manifest["outputs"][0]["dtype"]) == ("fp16", "float32")
 
 

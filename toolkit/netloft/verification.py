@@ -97,6 +97,7 @@ def verify(
     model = path
     if os.path.isdir(path):
         manifest = read_manifest(path)
+        _check_comparable(manifest, against)
         check_files(path, manifest["files"])
         checks.append(f"{len(manifest['files'])} files are what the manifest says")
         model = path / "model.onnx"
@@ -144,6 +145,17 @@ def _target(target: str | Path) -> Path:
             remedy="name what netloft export wrote, or an .onnx file",
         )
     return path
+
+
+def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | None) -> None:
+    """Refuse to hold a file of another precision against the noise of float32."""
+    precision = manifest.get("precision", "fp32")
+    if against is not None and precision != "fp32":
+        raise UsageError(
+            f"the bundle is {precision}, whose rounding is no error that float32's noise could "
+            "measure",
+            remedy="leave the module out: the bundle is verified on its own test vectors",
+        )
 
 
 def _check_structure(model: Path) -> None:
