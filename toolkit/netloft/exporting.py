@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,9 @@ from torch import nn
 from netloft import __version__
 from netloft.bundle import Manifest, TensorSpec, check_target, hash_files, staged_bundle
 from netloft.bundle.vectors import write_vectors
+from netloft.converting import Conversion, check_precision, convert
 from netloft.defaults import DEFAULT_OPSET
+from netloft.export_options import DEFAULT_OPTIONS, ExportOptions
 from netloft.graph.graph import Graph, Value
 from netloft.models.domain import domain_inputs
 from netloft.models.given import of_module
@@ -31,6 +34,7 @@ from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import cases_of
+from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
 from netloft.report.html import to_html
 from netloft.report.report import Report, describe_model
@@ -42,36 +46,6 @@ from netloft.tracing.faithful import flatten_outputs, fresh_inputs, silent
 __all__ = ["Bundle", "ExportOptions", "export", "export_model"]
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to export.
-
-    Attributes:
-        batch: `dynamic`, or the one batch size that the file takes.
-        opset: ONNX operator set.
-        providers: Execution providers to prove and measure on; empty for CPU, and CUDA where it
-            starts.
-        seed: Of the inputs.
-        threads: For one operation; None for the machine's cores.
-        quick: Fewer repetitions, and no `torch.compile`.
-        passes: Names of the passes to run, in order; None for the default ones.
-        without: Names of passes to leave out.
-        dynamic: Axes beside the batch that stay open, by input, with names for their lengths.
-        functions: Gather the nodes of each module call into an ONNX function.
-    """
-
-    batch: str | int = "dynamic"
-    opset: int = DEFAULT_OPSET
-    providers: tuple[str, ...] = ()
-    seed: int = 0
-    threads: int | None = None
-    quick: bool = False
-    passes: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
-    dynamic: Axes = field(default_factory=dict)
-    functions: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +78,8 @@ def export(
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
     functions: bool = False,
+    precision: str = "fp32",
+    criteria: Criteria = DEFAULT_CRITERIA,
 ) -> Bundle:
     """Export a module of your own.
 
@@ -129,6 +105,9 @@ def export(
             `scores` and `classes`.
         labels: A file with the name of a class a line, or the names; told in the metadata.
         functions: Gather the nodes of each module call into an ONNX function.
+        precision: `fp32`, `fp16` or `int8`. An int8 file is calibrated on the example inputs too,
+            so give real ones.
+        criteria: What an int8 file has to reach.
 
     Raises:
         TraceError: The module has no faithful graph.
@@ -150,6 +129,8 @@ def export(
         without=tuple(without),
         dynamic=dynamic,
         functions=functions,
+        precision=precision,
+        criteria=criteria,
     )
     return export_model(model, out, options, example=example)
 
@@ -157,7 +138,7 @@ def export(
 def export_model(
     model: LoadedModel,
     out: str | Path | None = None,
-    options: ExportOptions = ExportOptions(),
+    options: ExportOptions = DEFAULT_OPTIONS,
     *,
     example: Mapping[str, torch.Tensor] | None = None,
     progress: Progress = lambda _: None,
@@ -174,6 +155,7 @@ def export_model(
     target = Path(out) if out is not None else Path("out") / model.name
     check_target(target)
     choose_passes(options.passes, options.without)  # a wrong name is told before the work
+    check_precision(options.precision, options.functions)
     running, missing = available(options.providers)
     report = Report(not_run=list(missing))
     model = dataclasses.replace(model, arguments=_public(model.arguments))
@@ -183,16 +165,17 @@ def export_model(
         graph = trace(model.module, inputs, options.batch, name=model.name, dynamic=options.dynamic)
     report.model = describe_model(model, graph)
     with staged_bundle(target) as folder:
-        job = _Job(graph, model, inputs, folder, running, options, report, progress)
+        given = example is not None
+        job = _Job(graph, model, inputs, given, folder, running, options, report, progress)
         _draw(job)
         _lower(job)
-        parity = _prove(job)
+        tolerances = _convert(job, _prove(job))
         _measure(job)
         _write_vectors(job)
         report.status = "pass"
         (folder / "report.json").write_bytes(report.to_json())
         (folder / "report.html").write_bytes(to_html(report))
-        (folder / "manifest.json").write_bytes(_manifest(job, parity).to_json())
+        (folder / "manifest.json").write_bytes(_manifest(job, tolerances).to_json())
     return Bundle(target, report)
 
 
@@ -204,6 +187,7 @@ class _Job:
         graph: Of the module.
         model: With the module and what is known of it.
         inputs: That it was traced with, by name.
+        is_given: They are the caller's own.
         folder: Private until all is done.
         running: Providers to run on.
         options: How to export.
@@ -214,6 +198,7 @@ class _Job:
     graph: Graph
     model: LoadedModel
     inputs: Mapping[str, torch.Tensor]
+    is_given: bool
     folder: Path
     running: Sequence[str]
     options: ExportOptions
@@ -227,6 +212,12 @@ class _Job:
     def real(self, batch: int, seed: int) -> tuple[dict[str, torch.Tensor], str] | None:
         """Return inputs that look real, and what they are, where that is known."""
         return domain_inputs(self.model, batch, seed)
+
+    def vectors(self) -> Mapping[str, torch.Tensor]:
+        """Return the inputs that the bundle is verified with."""
+        batch = self.options.batch if isinstance(self.options.batch, int) else 2
+        real = self.real(batch, self.options.seed)
+        return real[0] if real else {n: t[:batch] if t.dim() else t for n, t in self.inputs.items()}
 
 
 def _public(value: Any) -> Any:
@@ -269,6 +260,7 @@ def _lower(job: _Job) -> None:
         )
     job.report.export = {
         "route": written.route,
+        "precision": "fp32",
         "opset": written.opset,
         "ir_version": written.ir_version,
         "nodes": written.nodes,
@@ -294,6 +286,41 @@ def _prove(job: _Job) -> ParityResult:
     job.report.notes += result.notes
     require_parity(result)
     return result
+
+
+def _convert(job: _Job, proof: ParityResult) -> Mapping[str, float]:
+    """Put the file in the precision that was asked for; return the tolerances of the outputs."""
+    if job.options.precision == "fp32":
+        return proof.tolerances
+    from netloft_exporters.onnx import precision
+
+    report, options = job.report, job.options
+    with report.stage("convert"), tempfile.TemporaryDirectory(dir=job.folder) as scratch:
+        for file in job.folder.glob("model.onnx*"):
+            file.rename(Path(scratch) / file.name)
+        what = Conversion(
+            precision=options.precision,
+            source=Path(scratch) / job.file.name,
+            target=job.file,
+            graph=job.graph,
+            module=job.model.module,
+            example=job.inputs,
+            is_given=job.is_given,
+            vectors=job.vectors(),
+            domain=job.real,
+            opset=options.opset,
+            providers=job.running,
+            seed=options.seed,
+            threads=options.threads,
+            quick=options.quick,
+            criteria=options.criteria,
+        )
+        made = convert(what, precision, proof, job.progress)
+    report.export |= {"precision": options.precision, "nodes": made.nodes}
+    report.export["bytes"] = job.file.stat().st_size
+    report.parity, report.precision = made.rows, made.facts
+    report.notes += made.notes
+    return made.tolerances
 
 
 def _measure(job: _Job) -> None:
@@ -326,9 +353,7 @@ def _measure(job: _Job) -> None:
 
 
 def _write_vectors(job: _Job) -> None:
-    batch = job.options.batch if isinstance(job.options.batch, int) else 2
-    real = job.real(batch, job.options.seed)
-    chosen = real[0] if real else {n: t[:batch] if t.dim() else t for n, t in job.inputs.items()}
+    chosen = job.vectors()
     with torch.inference_mode(), silent():
         given = job.model.module(**{name: tensor.clone() for name, tensor in chosen.items()})
     arrays = {
@@ -344,7 +369,7 @@ def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return np.asarray(tensor.detach().numpy(), order="C")
 
 
-def _manifest(job: _Job, parity: ParityResult) -> Manifest:
+def _manifest(job: _Job, tolerances: Mapping[str, float]) -> Manifest:
     model, graph, options, written = job.model, job.graph, job.options, job.report.export
     return Manifest(
         netloft=__version__,
@@ -358,9 +383,10 @@ def _manifest(job: _Job, parity: ParityResult) -> Manifest:
         opset=written["opset"],
         ir_version=written["ir_version"],
         batch=options.batch,
+        precision=options.precision,
         inputs=tuple(_spec(value) for value in graph.inputs),
         outputs=tuple(_spec(value) for value in graph.outputs),
-        tolerances={name: float(f"{t:.6g}") for name, t in parity.tolerances.items()},
+        tolerances={name: float(f"{t:.6g}") for name, t in tolerances.items()},
         files=hash_files(job.folder),
         preprocess=dict(model.inside),
         labels=model.labels,

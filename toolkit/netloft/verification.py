@@ -16,6 +16,7 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
 from netloft.parity.policy import DEFAULT_POLICY
+from netloft.parity.task_level import task_row
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
@@ -96,6 +97,7 @@ def verify(
     model = path
     if os.path.isdir(path):
         manifest = read_manifest(path)
+        _check_comparable(manifest, against)
         check_files(path, manifest["files"])
         checks.append(f"{len(manifest['files'])} files are what the manifest says")
         model = path / "model.onnx"
@@ -145,6 +147,17 @@ def _target(target: str | Path) -> Path:
     return path
 
 
+def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | None) -> None:
+    """Refuse to hold a file of another precision against the noise of float32."""
+    precision = manifest.get("precision", "fp32")
+    if against is not None and precision != "fp32":
+        raise UsageError(
+            f"the bundle is {precision}, whose rounding is no error that float32's noise could "
+            "measure",
+            remedy="leave the module out: the bundle is verified on its own test vectors",
+        )
+
+
 def _check_structure(model: Path) -> None:
     try:
         onnx.checker.check_model(str(model), full_check=True)
@@ -162,7 +175,7 @@ def _replay(
     if not inputs or not outputs:
         raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
     _check_names(manifest, inputs, outputs)
-    rows = []
+    rows = list[dict[str, Any]]()
     for provider in providers:
         session = start_session(folder / "model.onnx", provider, threads=threads)
         try:
@@ -180,7 +193,8 @@ def _replay(
                     remedy=_AGAIN,
                 )
             tolerance = float(manifest["tolerances"][name])
-            rows.append(_row(provider, name, actual, expected, tolerance))
+            row = task_row if manifest.get("precision") == "int8" else _row
+            rows += filter(None, [row(provider, name, actual, expected, tolerance)])
     return rows
 
 

@@ -57,6 +57,17 @@ def test_the_header_is_a_model_that_reads_the_same_weights(path: Path) -> None:
     assert np.array_equal(*results)
 
 
+def test_a_writer_may_say_that_a_weight_lies_in_the_usual_place(path: Path) -> None:
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        tensor.data_location = onnx.TensorProto.DEFAULT  # ONNX Runtime's quantizer does
+    onnx.save(model, path)
+    header = onnx.load_from_string(header_of(path))
+    places = [tensor.data_location for tensor in header.graph.initializer if tensor.external_data]
+    assert places
+    assert set(places) == {onnx.TensorProto.EXTERNAL}
+
+
 def test_a_file_without_large_weights_is_its_own_header(path: Path) -> None:
     model = onnx.load(path)
     onnx.save(model, path, save_as_external_data=True, location="net.onnx.data")

@@ -55,6 +55,7 @@ class Manifest:
         files: Every file of the bundle but this one, by path with `/`.
         preprocess: The preprocessing that is in the graph; empty where there is none.
         labels: Names of the classes, where they are known.
+        precision: `fp32`, `fp16` or `int8`, whose tolerances are root mean square errors.
         format: Version of this schema.
     """
 
@@ -75,6 +76,7 @@ class Manifest:
     files: Mapping[str, FileFacts]
     preprocess: Mapping[str, object] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    precision: str = "fp32"
     format: int = FORMAT
 
     def to_json(self) -> bytes:

@@ -52,12 +52,14 @@ def export(
     Examples:
       netloft export resnet18
       netloft export resnet18 --weights DEFAULT --provider cuda
+      netloft export resnet18 --precision int8
       netloft export alphago --arg k=384 -o build/alphago
       netloft export net.py:Net --input 1x3x32x32 --weights net.safetensors
     """
     import json
 
     from netloft.bundle import check_target
+    from netloft.converting import check_precision
     from netloft.exporting import ExportOptions, export_model
     from netloft.passes import choose_passes
     from netloft.report.progress import progress
@@ -67,6 +69,7 @@ def export(
     if out is not None:
         check_target(out)  # before the minutes of work
     choose_passes(passes, without)
+    check_precision(precision, functions)
     available(providers)
     with progress(quiet=quiet) as tell:
         tell(f"loading {request.spec}")
@@ -82,6 +85,7 @@ def export(
             without=without,
             dynamic=request.dynamic,
             functions=functions,
+            precision=precision,
         )
         bundle = export_model(model, out, options, progress=tell)
     report = bundle.report.to_dict()

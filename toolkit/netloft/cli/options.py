@@ -166,15 +166,6 @@ def _batch(_: click.Context, __: click.Parameter, value: str) -> str | int:
     return int(value)
 
 
-def _precision(_: click.Context, __: click.Parameter, value: str) -> str:
-    if value != "fp32":
-        raise UsageError(
-            f"precision {value} is not available in this version",
-            remedy="export with --precision fp32",
-        )
-    return value
-
-
 def model_options(command: _Command) -> _Command:
     """Add MODEL and its options; the command gets them as `request`.
 
@@ -274,8 +265,8 @@ def _opset(*, hidden: bool) -> Callable[[_Command], _Command]:
 
 def _precision_option(*, hidden: bool) -> Callable[[_Command], _Command]:
     return click.option("--precision", default="fp32", show_default=True, hidden=hidden,
-                        type=click.Choice(PRECISIONS), callback=_precision,
-                        help="Element type of the weights; fp32 alone for now.")  # fmt: skip
+                        type=click.Choice(PRECISIONS),
+                        help="Element type of weights and arithmetic.")  # fmt: skip
 
 
 def _provider(*, hidden: bool) -> Callable[[_Command], _Command]:

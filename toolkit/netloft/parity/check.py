@@ -19,6 +19,7 @@ from netloft.parity.expected import Expected
 from netloft.parity.inputs import Case
 from netloft.parity.judge import ParityResult, judge
 from netloft.parity.policy import DEFAULT_POLICY, Policy
+from netloft.parity.reference import Reference
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import find_taps
 from netloft.parity.verdict import told
@@ -37,6 +38,7 @@ def check_parity(
     threads: int | None = None,
     policy: Policy = DEFAULT_POLICY,
     progress: Callable[[str], None] = lambda _: None,
+    reference: type[Reference] = Reference,
 ) -> ParityResult:
     """Run a file and its source module on the same inputs and compare.
 
@@ -49,6 +51,7 @@ def check_parity(
         threads: For one operation; None for the runtime's own choice.
         policy: What passes.
         progress: Told which input is being compared.
+        reference: Runs the module; its first result's error is the noise.
 
     Raises:
         ProviderError: A provider does not start after all.
@@ -58,7 +61,7 @@ def check_parity(
     header = flat_header(path)
     taps = find_taps(graph, header)
     runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
-    expected = Expected(graph, module, cases, taps, policy, progress)
+    expected = Expected(graph, module, cases, taps, policy, progress, reference)
     result = judge(
         expected, {p: [r.run(run.feeds) for run in expected.runs] for p, r in runners.items()}
     )

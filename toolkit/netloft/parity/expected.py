@@ -73,15 +73,16 @@ class Expected:
         taps: Sequence[Tap] = (),
         policy: Policy = DEFAULT_POLICY,
         progress: Callable[[str], None] = lambda _: None,
+        reference: type[Reference] = Reference,
     ) -> None:
-        """Run the module on all of them.
+        """Run the module on all of them; `reference` says in which types.
 
         Raises:
             InputError: The module fails on a usual input.
         """
         self.graph, self.taps, self.policy = graph, taps, policy
         self.rankings: Mapping[str, Ranking] = find_rankings(graph)
-        self._reference = Reference(module, graph, taps)
+        self._reference = reference(module, graph, taps)
         nodes = {output.name: graph.node(output.node) for output in graph.outputs}
         self._least = {name: least_of_sum(node) for name, node in nodes.items()}
         self._closer: dict[int, dict[str, float]] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 
+from netloft.report.precision import facts_of, is_task_row
 from netloft.report.report import Report
 
 __all__ = ["to_html"]
@@ -22,6 +23,8 @@ def to_html(report: Report) -> bytes:
     )
     environment.filters["number"] = number
     environment.filters["shape"] = lambda shape: " × ".join(map(str, shape)) or "scalar"
+    environment.filters["precision"] = facts_of
+    environment.tests["task_row"] = is_task_row
     page = environment.get_template("report.html.j2").render(report=report.to_dict())
     return page.encode()
 

@@ -30,6 +30,7 @@ class Report:
         parity: One row for each provider, input and output.
         speed: One row for each engine and batch.
         passes: Name, status, nodes before and after, and the proof.
+        precision: The file beside the float32 file of the same graph; empty where it is that file.
         not_run: What did not run, with the reason.
         notes: What a reader has to know to trust the rows.
         stages: Seconds that each stage took.
@@ -42,6 +43,7 @@ class Report:
     parity: list[dict[str, Any]] = field(default_factory=list)
     speed: list[dict[str, Any]] = field(default_factory=list)
     passes: list[dict[str, Any]] = field(default_factory=list)
+    precision: dict[str, Any] = field(default_factory=dict)
     not_run: list[NotRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)

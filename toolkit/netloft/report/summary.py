@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from netloft.report.precision import is_task_row, print_precision, print_task_parity
 from netloft.report.table import print_table
 
 __all__ = ["print_layers", "print_parity", "print_speed", "print_summary"]
@@ -31,6 +32,8 @@ def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
                f"{export['bytes']:,} bytes, lowered by {export['route']}\n")  # fmt: skip
     print_parity(report["parity"])
     print_speed(report["speed"])
+    if report["precision"]:
+        print_precision(report["precision"])
     for row in report["not_run"]:
         click.echo(f"not run: {row['what']}: {row['reason']}")
     for note in report["notes"]:
@@ -60,6 +63,13 @@ def print_parity(
         rows: As in `report.json`.
         reference: What the errors are against.
     """
+    rows = list(rows)
+    by_task = [row for row in rows if is_task_row(row)]
+    if by_task:
+        print_task_parity(by_task, reference.replace("float64", "float32"))
+        rows = [row for row in rows if not is_task_row(row)]
+        if not rows:
+            return
     columns = ["provider", "batch", "input", "output", "max abs", "max rel", "noise floor",
                "ratio", "tolerance", "status"]  # fmt: skip
     print_table(

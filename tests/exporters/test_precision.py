@@ -1,0 +1,186 @@
+"""Files of other precisions: what runs on integers, what stays in float32, the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from netloft.defaults import MODULE, SOURCE
+from netloft.errors import ExportError
+from netloft.graph.graph import Graph
+from netloft.tracing import trace
+from netloft_exporters.onnx import write_onnx
+from netloft_exporters.onnx.check import check_model
+from netloft_exporters.onnx.precision.damage import damages
+from netloft_exporters.onnx.precision.half import halve
+from netloft_exporters.onnx.precision.int8 import executed, quantise
+from netloft_exporters.onnx.precision.layers import float_tail, weight_layers
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Net(nn.Module):
+    """AlphaGo's head on a small body with a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(4, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 1, 1)
+        self.bias = nn.Parameter(torch.randn(49))
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(planes))
+        x = torch.relu(self.second(x) + x)
+        return torch.softmax(self.last(x).flatten(1) + self.bias, 1)
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> tuple[Path, Graph]:
+    torch.manual_seed(0)
+    module, planes = Net().eval(), {"planes": torch.randn(2, 4, 7, 7)}
+    graph = trace(module, planes)
+    return write_onnx(graph, module, planes, tmp_path / "fp32.onnx").path, graph
+
+
+def batches(n: int = 4) -> list[Arrays]:
+    random = np.random.default_rng(0)
+    return [{"input": random.standard_normal((4, 4, 7, 7)).astype(np.float32)} for _ in range(n)]
+
+
+def metadata(node: onnx.NodeProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in node.metadata_props}
+
+
+def test_everything_but_the_head_runs_on_integers(
+    exported: tuple[Path, Graph], tmp_path: Path
+) -> None:
+    source, graph = exported
+    target = tmp_path / "int8.onnx"
+    quantise(source, target, batches())
+    check_model(target, graph, 20)  # dynamic batch and strict shapes among it
+    runs = executed(source, target, tmp_path)
+    assert runs.operators["QLinearConv"] == len(runs.integer) == 3
+    assert runs.real == ()
+    assert not {"Relu", "Conv", "QLinearSoftmax"} & runs.operators.keys()
+    assert runs.operators["Softmax"] == runs.operators["Add"] == 1  # the head's, in float32
+    assert runs.operators["QLinearAdd"] == 1  # the skip's
+
+
+def test_weights_are_symmetric_by_channel_and_leave_room_for_a_sum(
+    exported: tuple[Path, Graph], tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    quantise(exported[0], target, batches())
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(target).graph.initializer}
+    weight = tensors["second.weight_quantized"]
+    assert weight.dtype == np.int8
+    assert np.abs(weight.astype(int)).max() == 64  # 2 · 255 · 64 fits in 16 bits, 2 · 255 · 127 not
+    assert tensors["second.weight_scale"].shape == (16,)
+    assert not tensors["second.weight_zero_point"].any()
+    assert tensors["input_zero_point"].dtype == np.uint8
+
+
+def test_names_and_origins_stay(exported: tuple[Path, Graph], tmp_path: Path) -> None:
+    before = {node.name: metadata(node) for node in onnx.load(exported[0]).graph.node}
+    quantise(exported[0], tmp_path / "int8.onnx", batches())
+    halve(exported[0], tmp_path / "half.onnx")
+    for name in ("int8.onnx", "half.onnx"):
+        model = onnx.load(tmp_path / name)
+        after = {node.name: metadata(node) for node in model.graph.node}
+        assert {each: told for each, told in after.items() if each in before}.items() <= (
+            before.items()
+        )
+        assert {"first/Conv", "second/Conv", "last/Conv", "Softmax"} <= after.keys() & before.keys()
+        assert all(SOURCE in told or MODULE in told for told in after.values())
+        assert model.producer_name == "netloft"
+
+
+@pytest.mark.parametrize("kind", ["int8", "half"])
+def test_the_same_bytes_each_time(exported: tuple[Path, Graph], tmp_path: Path, kind: str) -> None:
+    files = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    for file in files:
+        if kind == "int8":
+            quantise(exported[0], file, batches())
+        else:
+            halve(exported[0], file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_kept_layer_stays_as_it_was(exported: tuple[Path, Graph], tmp_path: Path) -> None:
+    source, target = exported[0], tmp_path / "int8.onnx"
+    quantise(source, target, batches(), keep=["first/Conv"])
+    runs = executed(source, target, tmp_path)
+    assert (runs.integer, runs.real) == (("second/Conv", "last/Conv"), ("first/Conv",))
+
+
+def test_a_kept_layer_between_rounded_values_is_rounded_by_the_runtime(
+    exported: tuple[Path, Graph], tmp_path: Path
+) -> None:
+    source, target = exported[0], tmp_path / "int8.onnx"
+    quantise(source, target, batches(), keep=["second/Conv"])
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(target).graph.initializer}
+    assert weights["second.weight"] == onnx.TensorProto.FLOAT
+    assert executed(source, target, tmp_path).real == ()  # so it is told, and not trusted
+
+
+def test_the_head_is_found(exported: tuple[Path, Graph]) -> None:
+    model = onnx.load(exported[0])
+    kinds = {node.name: node.op_type for node in model.graph.node}
+    assert {kinds[name] for name in float_tail(model)} == {"Softmax", "Add", "Reshape"}
+    assert len(weight_layers(model)) == 3
+
+
+def test_damage_is_of_one_layer(exported: tuple[Path, Graph], tmp_path: Path) -> None:
+    source, _ = exported
+    target = tmp_path / "int8.onnx"
+    quantise(source, target, batches())
+    names = [node.name for node in weight_layers(onnx.load(source))]
+    costs = damages(source, target, names, batches()[0])
+    assert list(costs) == names
+    assert all(0 < cost < 0.2 for cost in costs.values())
+    quantise(source, target, batches(), keep=names[:2])
+    assert damages(source, target, names[:1], batches()[0]) == {names[0]: 0.0}
+
+
+def test_half_keeps_the_head_and_the_ends_in_float32(
+    exported: tuple[Path, Graph], tmp_path: Path
+) -> None:
+    source, graph = exported
+    halve(source, tmp_path / "half.onnx")
+    check_model(tmp_path / "half.onnx", graph, 20)
+    model = onnx.load(tmp_path / "half.onnx")
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert types["first.weight"] == onnx.TensorProto.FLOAT16
+    assert types["bias"] == onnx.TensorProto.FLOAT
+    assert sum(node.op_type == "Cast" for node in model.graph.node) == 2  # in, and before the head
+    results = [
+        ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, dict(batches()[0]))
+        for path in (source, tmp_path / "half.onnx")
+    ]
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=0.01)
+    assert results[1][0].dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["int8", "half"])
+def test_a_graph_without_weights_is_refused(tmp_path: Path, kind: str) -> None:
+    planes = {"input": torch.randn(2, 4)}
+    module = nn.ReLU().eval()
+    graph = trace(module, planes)
+    source = write_onnx(graph, module, planes, tmp_path / "fp32.onnx").path
+    with pytest.raises(ExportError, match="there is nothing to") as raised:
+        if kind == "int8":
+            quantise(source, tmp_path / "out.onnx", batches())
+        else:
+            halve(source, tmp_path / "out.onnx")
+    assert "--precision fp32" in str(raised.value)
+    assert not (tmp_path / "out.onnx").exists()
