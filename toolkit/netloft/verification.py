@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ import onnx
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
+from netloft.parity.faults.mutate import Mutation
+from netloft.parity.faults.mutate import mutate as planted
+from netloft.parity.faults.replay import vectors_check, vectors_run
 from netloft.parity.policy import DEFAULT_POLICY
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from netloft.graph.graph import Graph, Value
     from netloft.parity.check import ParityResult
+    from netloft.parity.expected import Expected
 
 __all__ = ["Verification", "declared_inputs", "verify"]
 
@@ -45,6 +50,7 @@ class Verification:
         parity: One row for each provider and output; keys as in `report.json`.
         not_run: What was not checked, and why.
         notes: What a reader has to know to trust the parity rows.
+        mutation: How many planted faults the same checks find, where that was asked for.
     """
 
     status: str
@@ -52,6 +58,7 @@ class Verification:
     parity: tuple[Mapping[str, Any], ...]
     not_run: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...] = ()
+    mutation: Mapping[str, Any] | None = None
 
 
 def verify(
@@ -61,6 +68,8 @@ def verify(
     against: nn.Module | None = None,
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
+    mutate: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
 
@@ -73,30 +82,41 @@ def verify(
         against: The source module, in eval mode, for a full parity check.
         example_inputs: Inputs of the right shapes, with `against`.
         threads: For one operation; None for the machine's cores.
+        mutate: Faults of each kind to plant in copies of a file that passes, to see how many the
+            same checks find on the first of the providers (`docs/parity.md`).
+        progress: Told which fault is being planted.
 
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
         ProviderError: A provider that was asked for does not start here.
         UsageError: The target is neither, `against` lacks its inputs, or its inputs and outputs
-            are not those of the file.
+            are not those of the file; or faults are to be planted, and there is nothing to find
+            them with.
     """
     path = _target(target)
+    if mutate and against is None and not os.path.isdir(path):
+        raise UsageError(
+            "a lone .onnx file has nothing to find a planted fault with",
+            remedy="name the MODEL that it came from with --against, or verify a bundle",
+        )
     running, missing = available(providers)
     not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
     checks, rows, notes = [], list[Mapping[str, Any]](), tuple[str, ...]()
-    model = path
+    model, power = path, None
     if os.path.isdir(path):
         manifest = read_manifest(path)
         check_files(path, manifest["files"])
         checks.append(f"{len(manifest['files'])} files are what the manifest says")
         model = path / "model.onnx"
         rows += _replay(path, manifest, running, threads)
+        power = functools.partial(_planted_alone, path, manifest)
     _check_structure(model)
     checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
-        compared = _compare(model, against, example_inputs, running, threads)
+        compared, expected = _compare(model, against, example_inputs, running, threads)
         rows += [dataclasses.asdict(row) for row in compared.rows]
         notes = compared.notes
+        power = functools.partial(_planted_against, model, expected)
     if not rows:
         not_run.append({"what": "parity", "reason": "a lone .onnx file has no test vectors; "
                         "give the module it came from"})  # fmt: skip
@@ -104,7 +124,13 @@ def verify(
             start_session(model, provider, threads=threads)
             checks.append(f"the model loads on {provider}")
     status = "fail" if any(counts(row["status"], row["input"]) for row in rows) else "pass"
-    return Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
+    mutation = None
+    if mutate and status == "fail":
+        reason = "the file fails as it is, so that every fault would be found"
+        not_run.append({"what": "mutation", "reason": reason})
+    elif mutate and power is not None:
+        mutation = power(running[0], threads, per_kind=mutate, progress=progress).facts()
+    return Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes, mutation)
 
 
 def _target(target: str | Path) -> Path:
@@ -154,6 +180,29 @@ def _replay(
             tolerance = float(manifest["tolerances"][name])
             rows.append(_row(provider, name, actual, expected, tolerance))
     return rows
+
+
+def _planted_alone(
+    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
+) -> Mutation:
+    vectors = folder / "test_data_set_0"
+    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
+    run = vectors_run(inputs, list(outputs), folder, provider, threads)
+    check = vectors_check(
+        lambda name, actual: _row(
+            provider, name, actual, outputs[name], float(manifest["tolerances"][name])
+        )
+    )
+    return planted(folder / "model.onnx", {"test vectors": check}, run, **how)
+
+
+def _planted_against(
+    model: Path, expected: Expected, provider: str, threads: int | None, **how: Any
+) -> Mutation:
+    from netloft.parity.faults.outputs import outputs_check, runs_of
+
+    checks = {"outputs": outputs_check(expected, provider)}
+    return planted(model, checks, runs_of(expected, model, provider, threads), **how)
 
 
 def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
@@ -208,8 +257,8 @@ def _compare(
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
     providers: Sequence[str],
     threads: int | None,
-) -> ParityResult:
-    from netloft.parity.check import check_parity
+) -> tuple[ParityResult, Expected]:
+    from netloft.parity.check import certify
     from netloft.parity.inputs import cases_of
     from netloft.tracing import trace
     from netloft.tracing.tracer import bind_inputs
@@ -225,8 +274,8 @@ def _compare(
     graph, renamed = _named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
     cases = cases_of(graph, inputs, 0)
-    found = check_parity(graph, module, model, cases, providers, threads=threads)
-    return dataclasses.replace(found, notes=(*renamed, *found.notes))
+    found, expected = certify(graph, module, model, cases, providers, threads)
+    return dataclasses.replace(found, notes=(*renamed, *found.notes)), expected
 
 
 def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -23,6 +23,8 @@ __all__ = ["verify"]
 @click.command(short_help="Check a bundle or an .onnx file.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--against", metavar="MODEL", help="Compare with this module instead of vectors.")
+@click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
+              help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -31,6 +33,7 @@ def verify(
     request: ModelRequest,
     target: Path,
     against: str | None,
+    mutate: int | None,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -46,10 +49,13 @@ def verify(
       netloft verify out/resnet18
       netloft verify out/resnet18 --provider cuda
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32
+      netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
     """
     import json
 
+    from netloft.report.mutation import print_mutation
     from netloft.report.plain import plain
+    from netloft.report.progress import progress
     from netloft.report.summary import print_parity
     from netloft.verification import verify as run
 
@@ -65,9 +71,16 @@ def verify(
     if against is not None:
         model = dataclasses.replace(request, spec=against).load()
         module, example = model.module, model.example(seed=request.seed)
-    found = run(
-        target, providers=providers, against=module, example_inputs=example, threads=threads
-    )
+    with progress(quiet=quiet or not mutate) as tell:
+        found = run(
+            target,
+            providers=providers,
+            against=module,
+            example_inputs=example,
+            threads=threads,
+            mutate=mutate or 0,
+            progress=tell,
+        )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:
@@ -76,6 +89,8 @@ def verify(
         if found.parity:
             stored = "the module's stored results"
             print_parity(found.parity, "the module in float64" if against else stored)
+        if found.mutation is not None:
+            print_mutation(found.mutation)
         for note in found.notes:
             click.echo(f"note: {note}")
         for row in found.not_run:
