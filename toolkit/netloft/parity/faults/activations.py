@@ -21,9 +21,12 @@ _ELEMENTWISE = tuple(kind for kind in _OTHERS if "max" not in kind)
 
 
 def _changes_nothing(draft: Draft, node: NodeProto) -> bool:
-    """Tell whether a node rectifies what cannot be negative."""
-    rectifier = node.op_type in ("Relu", "LeakyRelu", "PRelu")
-    return rectifier and draft.not_negative(node.input[0])
+    """Tell whether a node rectifies what cannot be negative, or is rectified after it."""
+    if node.op_type not in ("Relu", "LeakyRelu"):
+        return False
+    users = list(draft.users(node.output[0]))
+    again = bool(users) and all(user.op_type == "Relu" for user in users)
+    return again or draft.not_negative(node.input[0])
 
 
 def dropped(draft: Draft, random: Random) -> Planted:

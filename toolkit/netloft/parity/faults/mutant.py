@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from netloft.errors import NetloftError
 from netloft.parity.faults.kinds import Fault
 
 __all__ = ["Arrays", "Mutant", "Run"]
@@ -37,6 +38,7 @@ class Mutant:
     run: Run
     _made: list[Arrays] = field(default_factory=list)
     _running: Iterator[Arrays] | None = None
+    _refused: NetloftError | None = None
 
     def results(self) -> Iterator[Arrays]:
         """Return what it gives on one set of inputs after another.
@@ -45,10 +47,16 @@ class Mutant:
             NetloftError: It does not run.
         """
         yield from self._made
+        if self._refused is not None:  # whoever asks again is told again
+            raise self._refused
         self._running = self._running or self.run(self.model)
-        for made in self._running:
-            self._made.append(made)
-            yield made
+        try:
+            for made in self._running:
+                self._made.append(made)
+                yield made
+        except NetloftError as error:
+            self._refused = error
+            raise
 
     def gives_what(self, other: Mutant) -> bool:
         """Tell whether all results of both are the same to the last bit."""
