@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from netloft.cli.options import (
     tolerant,
 )
 from netloft.errors import UsageError
+
+if TYPE_CHECKING:
+    from netloft.verification import Verification
 
 __all__ = ["verify"]
 
@@ -53,10 +57,8 @@ def verify(
     """
     import json
 
-    from netloft.report.mutation import print_mutation
     from netloft.report.plain import plain
     from netloft.report.progress import progress
-    from netloft.report.summary import print_parity
     from netloft.verification import verify as run
 
     module, example = None, None
@@ -84,17 +86,23 @@ def verify(
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:
-        for check in found.checks:
-            click.echo(check)
-        if found.parity:
-            stored = "the module's stored results"
-            print_parity(found.parity, "the module in float64" if against else stored)
-        if found.mutation is not None:
-            print_mutation(found.mutation)
-        for note in found.notes:
-            click.echo(f"note: {note}")
-        for row in found.not_run:
-            click.echo(f"not run: {row['what']}: {row['reason']}")
-        click.echo(f"{found.status}: {target}")
+        _print(found, target, "the module in float64" if against else "the module's stored results")
     if found.status != "pass":
         raise SystemExit(1)
+
+
+def _print(found: Verification, target: Path, reference: str) -> None:
+    from netloft.report.mutation import print_mutation
+    from netloft.report.summary import print_parity
+
+    for check in found.checks:
+        click.echo(check)
+    if found.parity:
+        print_parity(found.parity, reference)
+    if found.mutation is not None:
+        print_mutation(found.mutation)
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    for row in found.not_run:
+        click.echo(f"not run: {row['what']}: {row['reason']}")
+    click.echo(f"{found.status}: {target}")
