@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import nn
 
-from netloft.errors import CheckError, UsageError
+from netloft.errors import CheckError, UsageError, first_line
 from netloft.graph.graph import Graph, Value
 from netloft.locating import Located, locate
-from netloft.parity.check import ParityResult, check_parity
+from netloft.parity.check import ParityResult, certify
+from netloft.parity.expected import Expected
+from netloft.parity.faults.mutant import Mutant
+from netloft.parity.faults.mutate import Check, Mutation, mutate
+from netloft.parity.faults.outputs import outputs_check, runs_of
 from netloft.parity.inputs import Case, cases_of
 from netloft.tracing import trace
 from netloft.tracing.tracer import bind_inputs
 
-__all__ = ["Against", "compare", "declared_inputs"]
+__all__ = ["Against", "compare", "declared_inputs", "planted_against"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +34,17 @@ class Against:
     """What a comparison with a module found.
 
     Attributes:
+        model: The file.
+        graph: Of the module, with the file's names.
+        expected: What the module gives.
         parity: The rows of the outputs.
         located: The layers; None where they were not asked for and all is well.
         not_run: Why the layers were not compared, where they should have been; else empty.
     """
 
+    model: Path
+    graph: Graph
+    expected: Expected
     parity: ParityResult
     located: Located | None = None
     not_run: str = ""
@@ -69,41 +82,71 @@ def compare(
     graph = trace(module, example_inputs, _batch(declared), dynamic=_open_axes(declared, module))
     graph, renamed = _named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
-    cases = list(cases_of(graph, inputs, 0))
-    found = check_parity(graph, module, model, cases, providers, threads=threads)
+    cases = cases_of(graph, inputs, 0)
+    found, expected = certify(graph, module, model, cases, providers, threads)
     found = dataclasses.replace(found, notes=(*renamed, *found.notes))
-    if not layers and not found.failed:
-        return Against(found)
-    return _located(found, graph, model, cases, providers, threads)
+    held = Against(model, graph, expected, found)
+    return _located(held, providers, threads) if layers or found.failed else held
 
 
-def _located(
-    found: ParityResult,
-    graph: Graph,
-    model: Path,
-    cases: Sequence[Case],
-    providers: Sequence[str],
-    threads: int | None,
-) -> Against:
+def _located(held: Against, providers: Sequence[str], threads: int | None) -> Against:
     """Look at the layers, on the inputs that show most."""
-    case, provider = _telling(found, cases, providers)
+    case, provider = _telling(held, providers)
     try:
-        located = locate(graph, model, case.inputs, provider=provider, threads=threads)
+        located = locate(held.graph, held.model, case.inputs, provider=provider, threads=threads)
     except (CheckError, UsageError) as reason:
-        return Against(found, not_run=str(reason))
-    return Against(found, located)
+        return dataclasses.replace(held, not_run=str(reason))
+    return dataclasses.replace(held, located=located)
 
 
-def _telling(
-    found: ParityResult, cases: Sequence[Case], providers: Sequence[str]
-) -> tuple[Case, str]:
+def _telling(held: Against, providers: Sequence[str]) -> tuple[Case, str]:
     """Return the inputs and the provider of the worst row; of the smallest batch if all is well."""
-    usual = [case for case in cases if case.usual]
-    if not found.failed:
+    cases = [run.case for run in held.expected.runs]
+    if not held.parity.failed:
+        usual = [case for case in cases if case.usual]
         return min(reversed(usual), key=lambda case: case.batch), providers[0]
-    worst = max(found.failed, key=lambda row: row.ratio)
+    worst = max(held.parity.failed, key=lambda row: row.ratio)
     alike = (c for c in cases if (c.kind, c.batch) == (worst.input, worst.batch))
     return next(alike), worst.provider
+
+
+def planted_against(held: Against, provider: str, threads: int | None, **how: Any) -> Mutation:
+    """Plant faults in copies of a file that passes, and see what finds them.
+
+    First the outputs are asked, as `compare` does, and what they miss is shown to the layers.
+
+    Args:
+        held: What the comparison found.
+        provider: What is to run the copies.
+        threads: For one operation; None for the runtime's own choice.
+        how: More for `netloft.parity.faults.mutate.mutate`.
+    """
+    with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
+        checks = {
+            "outputs": outputs_check(held.expected, provider),
+            "layers": _layers_check(held, Path(folder), provider, threads),
+        }
+        run = runs_of(held.expected, held.model, provider, threads)
+        return mutate(held.model, checks, run, **how)
+
+
+def _layers_check(held: Against, folder: Path, provider: str, threads: int | None) -> Check:
+    """Return the check of `--layers`; its copies lie beside copies of the weights."""
+    for path in (held.model, held.model.with_name(f"{held.model.name}.data")):
+        if path.is_file():
+            shutil.copy(path, folder)
+    case, _ = _telling(held, (provider,))
+    file = folder / f"planted-{held.model.name}"
+
+    def check(mutant: Mutant) -> str | None:
+        file.write_bytes(mutant.model.SerializeToString())
+        try:
+            found = locate(held.graph, file, case.inputs, provider=provider, threads=threads)
+        except UsageError as error:  # that it cannot be run is what is found
+            return first_line(error)
+        return found.first or None
+
+    return check
 
 
 def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -15,7 +15,8 @@ from torch import nn
 
 from netloft.errors import UsageError
 from netloft.graph.graph import Graph
-from netloft.parity.check import ParityResult, check_parity, flat_header, require_parity
+from netloft.parity.check import ParityResult, check_parity, require_parity
+from netloft.parity.flat import flat_header
 from netloft.parity.inputs import DomainInputs, cases_of
 from netloft.parity.rounded import FLOAT16_POLICY, Float16Reference
 from netloft.parity.task_check import VECTORS, TaskCheck, TaskResult, require_task

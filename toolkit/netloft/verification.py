@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ import onnx
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.compare import measure
+from netloft.parity.faults.mutate import Mutation
+from netloft.parity.faults.mutate import mutate as planted
+from netloft.parity.faults.replay import vectors_check, vectors_run
 from netloft.parity.policy import DEFAULT_POLICY
 from netloft.parity.task_level import task_row
 from netloft.parity.verdict import counts
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from netloft.against import Against
     from netloft.locating import Located
+
 
 __all__ = ["Verification", "verify"]
 
@@ -47,6 +53,7 @@ class Verification:
         layers: One row for each value inside the network; see `netloft.locating.LayerRow`.
         unlike: Operations that differ between module and file, found without running them.
         first_bad: The first operation that is wrong by itself, in words; empty for none.
+        mutation: How many planted faults the same checks find, where that was asked for.
     """
 
     status: str
@@ -57,6 +64,7 @@ class Verification:
     layers: tuple[Mapping[str, Any], ...] = ()
     unlike: tuple[Mapping[str, Any], ...] = ()
     first_bad: str = ""
+    mutation: Mapping[str, Any] | None = None
 
 
 def verify(
@@ -67,6 +75,8 @@ def verify(
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
     layers: bool = False,
+    mutate: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
 
@@ -81,49 +91,141 @@ def verify(
         threads: For one operation; None for the machine's cores.
         layers: With `against`, compare the values inside the network too; that is done anyway
             where an output fails.
+        mutate: Faults of each kind to plant in copies of a file that passes, to see how many the
+            same checks find on the first of the providers (`docs/parity.md`).
+        progress: Told which fault is being planted.
 
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
         ProviderError: A provider that was asked for does not start here.
         UsageError: The target is neither, `against` lacks its inputs, or its inputs and outputs
-            are not those of the file.
+            are not those of the file; or faults are to be planted, and there is nothing to find
+            them with.
     """
     path = _target(target)
+    _check_use(path, against, layers=layers, mutate=mutate)
     running, missing = available(providers)
-    not_run: list[Mapping[str, str]] = [row._asdict() for row in missing]
+    work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
+    if os.path.isdir(path):
+        work.replay(against)
+    _check_structure(work.model)
+    work.checks.insert(1, "the model passes onnx.checker and strict shape inference")
+    if against is not None:
+        work.compare(against, example_inputs, layers=layers)
+    if not work.rows:
+        work.load()
+    if mutate:
+        work.plant(mutate, progress)
+    return work.found()
+
+
+def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: int) -> None:
     if layers and against is None:
         raise UsageError("layers are compared with a module's", remedy="give against=module")
-    checks, rows, notes = [], list[Mapping[str, Any]](), tuple[str, ...]()
-    model = path
-    if os.path.isdir(path):
-        manifest = read_manifest(path)
-        _check_comparable(manifest, against)
-        check_files(path, manifest["files"])
-        checks.append(f"{len(manifest['files'])} files are what the manifest says")
-        model = path / "model.onnx"
-        rows += _replay(path, manifest, running, threads)
-    _check_structure(model)
-    checks.insert(1, "the model passes onnx.checker and strict shape inference")
-    located = None
-    if against is not None:
-        from netloft.against import compare
+    if mutate and against is None and not os.path.isdir(path):
+        raise UsageError(
+            "a lone .onnx file has nothing to find a planted fault with",
+            remedy="name the MODEL that it came from with --against, or verify a bundle",
+        )
 
-        held = compare(model, against, example_inputs, running, threads=threads, layers=layers)
-        rows += [dataclasses.asdict(row) for row in held.parity.rows]
-        notes, located = held.parity.notes, held.located
-        if held.not_run:
-            not_run.append({"what": "layers", "reason": held.not_run})
-    if not rows:
-        not_run.append({"what": "parity", "reason": "a lone .onnx file has no test vectors; "
-                        "give the module it came from"})  # fmt: skip
-        for provider in running:
-            start_session(model, provider, threads=threads)
-            checks.append(f"the model loads on {provider}")
-    failed = any(counts(row["status"], row["input"]) for row in rows)
-    failed = failed or (located is not None and located.status == "fail")
-    status = "fail" if failed else "pass"
-    found = Verification(status, tuple(checks), tuple(rows), tuple(not_run), notes)
-    return found if located is None else _with_layers(found, located)
+
+@dataclasses.dataclass
+class _Work:
+    """What is verified, and what was found so far.
+
+    Attributes:
+        path: The bundle or the file.
+        providers: To run on.
+        threads: For one operation.
+        not_run: What was not checked.
+        checks: What was, besides parity.
+        rows: Of parity.
+        notes: What a reader has to know.
+        held: The comparison with the module.
+        power: Plants faults and shows them to the same checks.
+        mutation: How many of those they find.
+    """
+
+    path: Path
+    providers: Sequence[str]
+    threads: int | None
+    not_run: list[Mapping[str, str]]
+    checks: list[str] = dataclasses.field(default_factory=list)
+    rows: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    held: Against | None = None
+    power: Callable[..., Mutation] | None = None
+    mutation: Mapping[str, Any] | None = None
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.onnx" if os.path.isdir(self.path) else self.path
+
+    @property
+    def failed(self) -> bool:
+        located = self.held.located if self.held else None
+        return any(counts(row["status"], row["input"]) for row in self.rows) or (
+            located is not None and located.status == "fail"
+        )
+
+    def replay(self, against: nn.Module | None) -> None:
+        """Check a bundle's files, and run it on its own vectors."""
+        manifest = read_manifest(self.path)
+        _check_comparable(manifest, against)
+        check_files(self.path, manifest["files"])
+        self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
+        self.rows += _replay(self.path, manifest, self.providers, self.threads)
+        self.power = functools.partial(_planted_alone, self.path, manifest)
+
+    def compare(
+        self,
+        module: nn.Module,
+        example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
+        *,
+        layers: bool,
+    ) -> None:
+        """Hold the file against its module."""
+        from netloft.against import compare, planted_against
+
+        self.held = compare(
+            self.model, module, example_inputs, self.providers, threads=self.threads, layers=layers
+        )
+        self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
+        self.notes = self.held.parity.notes
+        if self.held.not_run:
+            self.not_run.append({"what": "layers", "reason": self.held.not_run})
+        self.power = functools.partial(planted_against, self.held)
+
+    def load(self) -> None:
+        """Load a file that there is nothing to compare with."""
+        reason = "a lone .onnx file has no test vectors; give the module it came from"
+        self.not_run.append({"what": "parity", "reason": reason})
+        for provider in self.providers:
+            start_session(self.model, provider, threads=self.threads)
+            self.checks.append(f"the model loads on {provider}")
+
+    def plant(self, per_kind: int, progress: Callable[[str], None]) -> None:
+        """See how many planted faults the same checks find."""
+        if self.failed:
+            reason = "the file fails as it is, so that every fault would be found"
+            self.not_run.append({"what": "mutation", "reason": reason})
+            return
+        assert self.power is not None
+        how = {"per_kind": per_kind, "progress": progress}
+        self.mutation = self.power(self.providers[0], self.threads, **how).facts()
+
+    def found(self) -> Verification:
+        """Return the record."""
+        found = Verification(
+            "fail" if self.failed else "pass",
+            tuple(self.checks),
+            tuple(self.rows),
+            tuple(self.not_run),
+            self.notes,
+            mutation=self.mutation,
+        )
+        located = self.held.located if self.held else None
+        return found if located is None else _with_layers(found, located)
 
 
 def _with_layers(found: Verification, located: Located) -> Verification:
@@ -193,9 +295,29 @@ def _replay(
                     remedy=_AGAIN,
                 )
             tolerance = float(manifest["tolerances"][name])
-            row = task_row if manifest.get("precision") == "int8" else _row
-            rows += filter(None, [row(provider, name, actual, expected, tolerance)])
+            made = _judge_of(manifest)(provider, name, actual, expected, tolerance)
+            rows += [made] if made is not None else []
     return rows
+
+
+def _judge_of(manifest: Mapping[str, Any]) -> Callable[..., dict[str, Any] | None]:
+    """Return what judges an output on test vectors: None for one that is not judged."""
+    return task_row if manifest.get("precision") == "int8" else _row
+
+
+def _planted_alone(
+    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
+) -> Mutation:
+    vectors = folder / "test_data_set_0"
+    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
+    run = vectors_run(inputs, list(outputs), folder, provider, threads)
+    row = _judge_of(manifest)
+    check = vectors_check(
+        lambda name, actual: row(
+            provider, name, actual, outputs[name], float(manifest["tolerances"][name])
+        )
+    )
+    return planted(folder / "model.onnx", {"test vectors": check}, run, **how)
 
 
 def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
@@ -243,3 +244,72 @@ def one_weight_off(path: Path, to: Path, by: float = 1e-3) -> Path:
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     onnx.save(model, to)
     return to
+
+
+def test_planted_faults_are_counted_by_kind(bundle: Path) -> None:
+    before = (bundle / "model.onnx").read_bytes()
+    args = ["--against", "mnist", "--provider", "cpu", "--mutate", "2", "--json"]
+    result = run("verify", bundle / "model.onnx", *args)
+    assert result.exit_code == 0, result.output
+    assert "weight scaled by 1e-3: " in result.stderr
+    mutation = json.loads(result.stdout)["mutation"]
+    assert mutation["planted"] == len(mutation["faults"]) > 30
+    assert mutation["score"] == 1
+    assert {row["planted"] for row in mutation["kinds"]} == {1, 2}
+    assert {"conv1", "fc2"} <= {fault["module"] for fault in mutation["faults"]}
+    assert {fault["check"] for fault in mutation["faults"]} == {"outputs"}
+    assert "skip connection dropped" in mutation["without_place"]
+    assert (bundle / "model.onnx").read_bytes() == before
+
+
+def test_a_bundle_shows_the_power_of_its_vectors_without_torch(bundle: Path) -> None:
+    code = (
+        "import sys; from netloft.verification import verify; "
+        f"found = verify({str(bundle)!r}, providers=['cpu'], mutate=1); "
+        "assert 'torch' not in sys.modules; "
+        "print({f['check'] for f in found.mutation['faults']}, found.mutation['missed'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout == "{'test vectors'} 0\n"
+
+
+def test_what_vectors_miss_is_named(bundle: Path) -> None:
+    """Vectors of zeros cannot tell one first layer's weights from another's."""
+    given = onnx.load_tensor(str(bundle / VECTORS / "input_0.pb"))
+    zeros = np.zeros(given.dims, np.float32)
+    session = ort.InferenceSession(str(bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    for kind, array, name in (
+        ("input", zeros, given.name),
+        ("output", session.run(None, {given.name: zeros})[0], "output"),
+    ):
+        tensor = numpy_helper.from_array(array, name)
+        (bundle / VECTORS / f"{kind}_0.pb").write_bytes(tensor.SerializeToString())
+    seal(bundle)
+    result = run("verify", bundle, "--provider", "cpu", "--mutate", "2")
+    assert result.exit_code == 0, result.output
+    assert "no effect: kernel mirrored in conv1: the kernels turned round\n" in result.stdout
+    assert " faults that have an effect were caught (" in result.stdout
+
+
+def test_there_has_to_be_something_to_find_faults_with(bundle: Path) -> None:
+    result = run("verify", bundle / "model.onnx", "--provider", "cpu", "--mutate")
+    assert result.exit_code == 2
+    assert "a lone .onnx file has nothing to find a planted fault with" in result.stderr
+    assert "--against" in result.stderr
+    assert run("verify", bundle, "--mutate", "0").exit_code == 2
+
+
+def test_a_file_that_fails_is_not_mutated(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(bundle / "model.onnx"))
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1 and tensor.data_type == TensorProto.FLOAT:
+            zeros = np.zeros(tensor.dims, np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(zeros, tensor.name))
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    args = ["--against", "mnist", "--provider", "cpu", "--mutate", "--json"]
+    result = run("verify", tmp_path / "net.onnx", *args)
+    assert result.exit_code == 1
+    facts = json.loads(result.stdout)
+    assert facts["mutation"] is None
+    reason = "the file fails as it is, so that every fault would be found"
+    assert {"what": "mutation", "reason": reason} in facts["not_run"]

@@ -17,6 +17,7 @@ from netloft.errors import InputError, ParityError
 from netloft.graph import Graph
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.inputs import Case, cases
+from netloft.parity.reference import Reference
 from netloft.tracing import trace
 from netloft_exporters.onnx import write_onnx
 
@@ -286,3 +287,15 @@ def test_a_mean_over_many_is_no_fault(tmp_path: Path) -> None:
     write_onnx(graph, module, inputs, tmp_path / "net.onnx")
     made = cases(inputs, (1, 2), 0)
     require_parity(check_parity(graph, module, tmp_path / "net.onnx", made, ["cpu"]))
+
+
+def test_on_zeros_the_noise_floor_is_measured_again_on_rounded_weights(net: Fixture) -> None:
+    # a zero stays zero when it is rounded, so that rounded inputs would show no spread at all
+    reference = Reference(net.module, net.graph)
+    zeros = Case("zeros", 2, {"x": torch.zeros(2, 3, 12, 12)}, usual=False)
+    plain = reference.run(zeros).float32["output"]
+    spread = [
+        np.abs(run["output"].astype(np.float64) - plain).max()
+        for run in reference.rounded_runs(zeros)
+    ]
+    assert 0 < max(spread) < 1e-5

@@ -30,6 +30,8 @@ __all__ = ["verify"]
 @click.option("--layers", is_flag=True,
               help="Compare the values inside the network with those of --against too, and name "
               "the first operation that is wrong by itself.")  # fmt: skip
+@click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
+              help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -39,6 +41,7 @@ def verify(
     target: Path,
     against: str | None,
     layers: bool,
+    mutate: int | None,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -55,10 +58,12 @@ def verify(
       netloft verify out/resnet18 --provider cuda
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32
       netloft verify net.onnx --against resnet18 --layers
+      netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
     """
     import json
 
     from netloft.report.plain import plain
+    from netloft.report.progress import progress
     from netloft.verification import verify as run
 
     module, example = None, None
@@ -75,23 +80,27 @@ def verify(
     if against is not None:
         model = dataclasses.replace(request, spec=against).load()
         module, example = model.module, model.example(seed=request.seed)
-    found = run(
-        target,
-        providers=providers,
-        against=module,
-        example_inputs=example,
-        threads=threads,
-        layers=layers,
-    )
+    with progress(quiet=quiet or not mutate) as tell:
+        found = run(
+            target,
+            providers=providers,
+            against=module,
+            example_inputs=example,
+            threads=threads,
+            layers=layers,
+            mutate=mutate or 0,
+            progress=tell,
+        )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:
-        _print(found, target, "the module in float64" if against else "its stored results")
+        _print(found, target, "the module in float64" if against else "the module's stored results")
     if found.status != "pass":
         raise SystemExit(1)
 
 
 def _print(found: Verification, target: Path, reference: str) -> None:
+    from netloft.report.mutation import print_mutation
     from netloft.report.summary import print_layers, print_parity
 
     for check in found.checks:
@@ -103,6 +112,8 @@ def _print(found: Verification, target: Path, reference: str) -> None:
     for unlike in found.unlike:
         click.echo(f"differs: {unlike['module'] or unlike['node']} ({unlike['op']}): "
                    f"{unlike['what']}")  # fmt: skip
+    if found.mutation is not None:
+        print_mutation(found.mutation)
     for note in found.notes:
         click.echo(f"note: {note}")
     for row in found.not_run:

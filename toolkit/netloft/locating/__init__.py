@@ -18,8 +18,8 @@ from netloft.locating.instrumented import run_cut, run_watched
 from netloft.locating.pairs import Matched, Pair, match
 from netloft.locating.rows import LayerRow, Located, Unlike
 from netloft.locating.trajectories import Arrays, Trajectories
-from netloft.parity.check import flat_header
 from netloft.parity.compare import scaled_error
+from netloft.parity.flat import flat_header
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.reference import ROUNDED_RUNS, moved
 from netloft.parity.sums import least_of_sum

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx.inliner
 from torch import nn
 
 from netloft.errors import ParityError
 from netloft.graph.graph import Graph
 from netloft.parity.expected import Expected
+from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case
 from netloft.parity.judge import ParityResult, judge
 from netloft.parity.policy import DEFAULT_POLICY, Policy
@@ -23,9 +22,8 @@ from netloft.parity.reference import Reference
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import find_taps
 from netloft.parity.verdict import told
-from netloft.runtime.header import header_of
 
-__all__ = ["ParityResult", "check_parity", "flat_header", "require_parity"]
+__all__ = ["ParityResult", "certify", "check_parity", "require_parity"]
 
 
 def check_parity(
@@ -58,6 +56,22 @@ def check_parity(
         ParityError: The file fails on an input that the module takes.
         InputError: The module fails on a usual input.
     """
+    given = threads, policy, progress, reference
+    return certify(graph, module, path, cases, providers, *given)[0]
+
+
+def certify(
+    graph: Graph,
+    module: nn.Module,
+    path: Path,
+    cases: Iterable[Case],
+    providers: Sequence[str],
+    threads: int | None = None,
+    policy: Policy = DEFAULT_POLICY,
+    progress: Callable[[str], None] = lambda _: None,
+    reference: type[Reference] = Reference,
+) -> tuple[ParityResult, Expected]:
+    """Do the same, and also return what the module gives, to hold other files against."""
     header = flat_header(path)
     taps = find_taps(graph, header)
     runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
@@ -66,16 +80,7 @@ def check_parity(
         expected, {p: [r.run(run.feeds) for run in expected.runs] for p, r in runners.items()}
     )
     notes = (*expected.refused, *_notes(expected), *result.notes)
-    return dataclasses.replace(result, notes=notes)
-
-
-def flat_header(path: Path) -> onnx.ModelProto:
-    """Return a file without its weights, and with the nodes of its functions where they are called.
-
-    The values before a saturating head have to be in the main graph to be looked at.
-    """
-    header = onnx.load_from_string(header_of(path))
-    return onnx.inliner.inline_local_functions(header) if header.functions else header
+    return dataclasses.replace(result, notes=notes), expected
 
 
 def _notes(expected: Expected) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from netloft.parity.inputs import Case
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
 from netloft.parity.reference import Reference, ReferenceRun
-from netloft.parity.sums import least_of_sum
+from netloft.parity.sums import least_of_equal_sums, least_of_sum
 from netloft.parity.taps import Tap
 
 __all__ = ["Arrays", "Expected", "ExpectedRun", "Ranked"]
@@ -130,7 +130,8 @@ class Expected:
         """Measure PyTorch's error again before a file is called wrong.
 
         A result that is a small difference of large numbers can agree with the reference by luck;
-        inputs that differ by one rounding show how far luck goes.
+        inputs that differ by one rounding show how far luck goes. Zeros make the terms of a long
+        sum equal, and what rounding does to those is known.
         """
         if index not in self._closer:
             run = self.runs[index]
@@ -139,7 +140,9 @@ class Expected:
                 each: max((_scaled(r[each], run.reference, each) for r in rounded), default=0.0)
                 for each in run.reference.float64
             }
-        return max(self.floor(index, name), self._closer[index][name])
+        zeros = not any(bool(t.any()) for t in self.runs[index].case.inputs.values())
+        least = least_of_equal_sums(self.graph, self.policy.factor) if zeros else 0.0
+        return max(self.floor(index, name), self._closer[index][name], least)
 
     def ranked(self, index: int, name: str) -> Ranked:
         """Return what an output ranks, in float64."""

@@ -15,7 +15,7 @@ from netloft.parity.expected import Arrays, Expected
 from netloft.parity.ranks import regret
 from netloft.parity.verdict import counts
 
-__all__ = ["ParityResult", "judge"]
+__all__ = ["ParityResult", "failing", "judge"]
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,44 @@ def judge(expected: Expected, given: Mapping[str, Sequence[Arrays]]) -> ParityRe
     return _Judge(expected, given).verdict()
 
 
+def failing(expected: Expected, index: int, given: Mapping[str, Arrays]) -> list[Comparison]:
+    """Return the rows of one run that keep a file from passing.
+
+    Args:
+        expected: What its module gives.
+        index: Of the run.
+        given: What the file gave on it, by provider.
+    """
+    rows = _Judge(expected, {p: {index: values} for p, values in given.items()}).rows(index)
+    return [row for row in rows if counts(row.status, row.input)]
+
+
+_Given = Mapping[str, Sequence[Arrays]] | Mapping[str, Mapping[int, Arrays]]
+
+
 class _Judge:
-    def __init__(self, expected: Expected, given: Mapping[str, Sequence[Arrays]]) -> None:
+    def __init__(self, expected: Expected, given: _Given) -> None:
         self._expected, self._given = expected, given
         self._looked_closer: set[tuple[str, int, str]] = set()
         self._ties: set[tuple[str, int, str]] = set()
 
     def verdict(self) -> ParityResult:
         rows, tolerances = [], dict[str, float]()
-        for index, run in enumerate(self._expected.runs):
-            for name, wanted in run.reference.float64.items():
-                if not run.case.usual and not np.issubdtype(wanted.dtype, np.floating):
-                    continue  # ties: any index is right
-                made = self._rows(index, name)
-                rows += made
-                tolerances[name] = max(tolerances.get(name, 0.0), made[0].tolerance)
+        for index in range(len(self._expected.runs)):
+            rows += self.rows(index)
+        for row in rows:
+            tolerances[row.output] = max(tolerances.get(row.output, 0.0), row.tolerance)
         return ParityResult(tuple(rows), tolerances, self._notes())
+
+    def rows(self, index: int) -> list[Comparison]:
+        """Return one for each provider and output of a run."""
+        run, rows = self._expected.runs[index], list[Comparison]()
+        for name, wanted in run.reference.float64.items():
+            if run.case.usual or np.issubdtype(
+                wanted.dtype, np.floating
+            ):  # else any index is right
+                rows += self._rows(index, name)
+        return rows
 
     def _rows(self, index: int, name: str) -> list[Comparison]:
         case = self._expected.runs[index].case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,26 @@ class FileRunner:
         taps: Sequence[Tap],
         provider: str,
         threads: int | None,
+        *,
+        changed: bool = False,
     ) -> None:
+        """Start the sessions.
+
+        Args:
+            path: The file.
+            header: The same without its weights.
+            taps: Values to return besides the outputs.
+            provider: What is to run it.
+            threads: For one operation.
+            changed: The header is no longer that of the file, and runs in its place.
+        """
         self._provider, self._taps = provider, taps
-        self._session = start_session(path, provider, threads=threads)
-        self._tapped = None
-        if taps:
-            tapped = tapped_onnx(header, taps)
-            self._tapped = start_session(
-                tapped, provider, threads=threads, weights_in=path.absolute().parent
-            )
+        folder = path.absolute().parent
+        start = functools.partial(
+            start_session, provider=provider, threads=threads, weights_in=folder
+        )
+        self._session = start(header.SerializeToString() if changed else path)
+        self._tapped = start(tapped_onnx(header, taps)) if taps else None
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Return outputs and tapped values by name.

@@ -7,9 +7,9 @@ import math
 from torch import fx
 
 from netloft.graph.annotation import TensorInfo
-from netloft.graph.graph import annotation
+from netloft.graph.graph import Graph, annotation
 
-__all__ = ["least_of_sum"]
+__all__ = ["least_of_equal_sums", "least_of_sum"]
 
 _UNIT = 2.0**-24
 """Unit roundoff of float32."""
@@ -27,14 +27,32 @@ def least_of_sum(node: fx.Node) -> float:
     Returns:
         A scaled error; 0 for what is no plain sum or mean.
     """
+    return _UNIT * math.sqrt(_terms(node) / 3)
+
+
+def least_of_equal_sums(graph: Graph, factor: float) -> float:
+    """Return the noise floor of a network whose long sums add equal terms, as zeros make them.
+
+    Errors of equal terms are alike and do not cancel: half of all additions end in the last binade
+    and are off by up to half a unit there, `n * u / 2` of the result. That much is to pass.
+
+    Args:
+        graph: The network; its longest plain sum counts.
+        factor: How many times the floor passes.
+    """
+    most = max((_terms(node) for node, _ in graph), default=0.0)
+    return _UNIT * most / 2 / factor
+
+
+def _terms(node: fx.Node) -> float:
+    """Return how many terms a plain sum or mean has; 0 for what is none."""
     record = annotation(node)
     if record.op not in ("mean", "sum") and "avg_pool" not in record.op:
         return 0.0
     given = annotation(node.all_input_nodes[0]).value if node.all_input_nodes else None
     if not isinstance(given, TensorInfo) or not isinstance(record.value, TensorInfo):
         return 0.0
-    terms = _items(given) / max(_items(record.value), 1)
-    return _UNIT * math.sqrt(terms / 3)
+    return _items(given) / max(_items(record.value), 1)
 
 
 def _items(info: TensorInfo) -> int:

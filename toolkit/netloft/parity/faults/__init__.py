@@ -1,0 +1,1 @@
+"""Faults planted in a file on purpose: how many a check finds is what the check is worth."""
