@@ -133,7 +133,7 @@ def test_passes_are_those_of_the_export(measured: Measured, tmp_path: Path) -> N
     found = overlay_from(bundle / "report.json", "pass", graph)
     live = make_overlay("pass", graph)
     assert (found.values, found.details) == (live.values, live.details)
-    assert found.values["bn1"] == "fold_batch_norm \N{MINUS SIGN}batch_norm"
+    assert "fold_batch_norm \N{MINUS SIGN}batch_norm" in found.values.values()
     assert found.notes[0] == live.notes[0].replace("not proven", "in the export")
     with pytest.raises(UsageError, match="the report is of another network"):
         overlay_from(bundle / "report.json", "pass", measured.graph)

@@ -94,17 +94,19 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
     rows = [row for row in rows if all(row[key] == first[key] for key in same)]
     find = _Finder(graph)
     values: dict[str, float] = {}
-    total = outside = 0.0
+    added = strange = 0.0
     for row in rows:
         seconds, node = float(row["ms"]) / 1e3, find(row)
-        total += seconds
-        if node is None:
-            outside += seconds
-        else:
+        if node is not None:
             values[node] = values.get(node, 0.0) + seconds
-    if outside > SHARE * total:
+        elif row["node"]:
+            strange += seconds
+        else:
+            added += seconds
+    total = sum(values.values()) + added + strange
+    if strange > SHARE * total or not values:
         raise UsageError(
-            f"the report is of another network: {outside / total:.0%} of its time is of operations "
+            f"the report is of another network: {strange / total:.0%} of its time is of operations "
             f"that {graph.name} does not have",
             remedy="draw the network that was measured, with the same --arg",
         )
@@ -117,7 +119,7 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
         values,
         total,
         notes=(
-            f"{total * 1e3:.3g} ms for the whole, {outside / total:.1%} of it in operations that "
+            f"{total * 1e3:.3g} ms for the whole, {added / total:.1%} of it in operations that "
             "ONNX Runtime added; fused operations count where the last of them is",
         ),
     )
