@@ -4,8 +4,8 @@
     python benchmarks/faults.py report benchmarks/faults.jsonl > docs/faults.md
 
 Each network has a process of its own and is exported once. Faults are planted in copies of the file
-one at a time. The certificate sees each at batches 1 and 2, and every other policy sees the same
-results of the same file on one batch of noise, beside the module in float32, as its tool does. Then
+one at a time. The certificate sees each at batches 1 and 2, and where the outputs pass it looks at the
+layers, as `netloft verify --layers` does; every other policy sees the same results of the same file on one batch of noise, beside the module in float32, as its tool does. Then
 the file without a fault is run on other inputs, batch sizes and thread counts: whatever is said
 against it is a false alarm.
 """
@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from netloft.against import Against, layers_check
 from netloft.errors import NetloftError
+from netloft.locating import locate
 from netloft.models import load_model
 from netloft.models.catalog import BUILTINS
 from netloft.models.loaded import LoadedModel
@@ -98,15 +100,21 @@ def planted(model: LoadedModel, path: Path, per_kind: int) -> Row:
     """Return what became of each fault, with every policy."""
     example = model.example()
     graph = trace(model.module, example)
-    _, expected = certify(graph, model.module, path, cases(example, BATCHES, 0), ["cpu"], 2)
+    result, expected = certify(graph, model.module, path, cases(example, BATCHES, 0), ["cpu"], 2)
     found: dict[Any, Row] = {}
-    check = _recorded(outputs_check(expected, "cpu"), expected, found)
+    held = Against(path, graph, expected, result)
     run = runs_of(expected, path, "cpu", 2)
-    mutation = mutate(path, {"outputs": check}, run, per_kind=per_kind, progress=_tell)
+    with tempfile.TemporaryDirectory() as folder:
+        checks = {
+            "outputs": _recorded(outputs_check(expected, "cpu"), expected, found),
+            "layers": layers_check(held, Path(folder), "cpu", 2),
+        }
+        mutation = mutate(path, checks, run, per_kind=per_kind, progress=_tell)
     faults = [
-        {**vars(t.fault), "status": t.status, "reason": t.reason, "passes": found[t.fault]}
+        {**vars(t.fault), "status": t.status, "check": t.check, "reason": t.reason,
+         "passes": found[t.fault]}
         for t in mutation.trials
-    ]
+    ]  # fmt: skip
     return {"faults": faults, "without_place": list(mutation.without_place)}
 
 
@@ -154,7 +162,8 @@ def fault_free(model: LoadedModel, path: Path) -> Row:
             passed = passes(expected, 0, dict(zip(outputs, given, strict=True)))
             for name in POLICIES:
                 alarms[name] += not passed[name]
-            alarms[OWN] += result.status != "pass"
+            located = locate(graph, path, expected.runs[0].case.inputs, threads=threads)
+            alarms[OWN] += "fail" in (result.status, located.status)
             runs += 1
     return {"runs": runs, "alarms": alarms}
 
@@ -184,13 +193,14 @@ def _caught(faults: Sequence[Row]) -> list[int]:
     """Return how many faults netloft and each policy find."""
     return [
         sum(f["status"] == "caught" for f in faults),
+        sum(f["check"] == "outputs" for f in faults),
         *(sum(not f["passes"][name] for f in faults) for name in POLICIES),
     ]
 
 
 def _table(heading: str, groups: Mapping[str, Sequence[Row]]) -> list[str]:
-    lines = [f"| {heading} | faults | {OWN} | {' | '.join(POLICIES)} |"]
-    lines.append("|---|" + "---|" * (len(POLICIES) + 2))
+    lines = [f"| {heading} | faults | {OWN} | its outputs alone | {' | '.join(POLICIES)} |"]
+    lines.append("|---|" + "---|" * (len(POLICIES) + 3))
     for name, faults in groups.items():
         cells = map(str, (len(faults), *_caught(faults)))
         lines.append(f"| {name} | {' | '.join(cells)} |")

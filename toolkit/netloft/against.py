@@ -26,7 +26,7 @@ from netloft.parity.inputs import Case, cases_of
 from netloft.tracing import trace
 from netloft.tracing.tracer import bind_inputs
 
-__all__ = ["Against", "compare", "declared_inputs", "planted_against"]
+__all__ = ["Against", "compare", "declared_inputs", "layers_check", "planted_against"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +124,13 @@ def planted_against(held: Against, provider: str, threads: int | None, **how: An
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
         checks = {
             "outputs": outputs_check(held.expected, provider),
-            "layers": _layers_check(held, Path(folder), provider, threads),
+            "layers": layers_check(held, Path(folder), provider, threads),
         }
         run = runs_of(held.expected, held.model, provider, threads)
         return mutate(held.model, checks, run, **how)
 
 
-def _layers_check(held: Against, folder: Path, provider: str, threads: int | None) -> Check:
+def layers_check(held: Against, folder: Path, provider: str, threads: int | None) -> Check:
     """Return the check of `--layers`; its copies lie beside copies of the weights."""
     for path in (held.model, held.model.with_name(f"{held.model.name}.data")):
         if path.is_file():
