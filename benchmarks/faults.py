@@ -4,10 +4,11 @@
     python benchmarks/faults.py report benchmarks/faults.jsonl > docs/faults.md
 
 Each network has a process of its own and is exported once. Faults are planted in copies of the file
-one at a time. The certificate sees each at batches 1 and 2, and where the outputs pass it looks at the
-layers, as `netloft verify --layers` does; every other policy sees the same results of the same file on one batch of noise, beside the module in float32, as its tool does. Then
-the file without a fault is run on other inputs, batch sizes and thread counts: whatever is said
-against it is a false alarm.
+one at a time. The certificate sees each at batches 1 and 2, and where the outputs pass it looks at
+the layers, as `netloft verify --layers` does. Every other policy sees the same results of the same
+file on one batch of noise, beside the module in float32, as its tool does. Then the file without a
+fault is run on other inputs, batch sizes and thread counts: whatever is said against it is a false
+alarm.
 """
 
 from __future__ import annotations
