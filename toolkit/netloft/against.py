@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def compare(
     *,
     threads: int | None = None,
     layers: bool = False,
+    data: Callable[[str | int], Iterable[Case]] = lambda _: (),
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Against:
     """Hold a file against a module; where an output fails, its layers too.
 
@@ -68,6 +71,8 @@ def compare(
         providers: Execution providers that start on this machine.
         threads: For one operation; None for the runtime's own choice.
         layers: Compare the layers even if all outputs pass.
+        data: Gives inputs of the user's own for a file's batch size.
+        progress: Told which input is being compared.
 
     Raises:
         UsageError: Inputs are missing, or those of the file are not those of the module.
@@ -82,8 +87,8 @@ def compare(
     graph = trace(module, example_inputs, _batch(declared), dynamic=_open_axes(declared, module))
     graph, renamed = _named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
-    cases = cases_of(graph, inputs, 0)
-    found, expected = certify(graph, module, model, cases, providers, threads)
+    cases = itertools.chain(cases_of(graph, inputs, 0), data(graph.batch))
+    found, expected = certify(graph, module, model, cases, providers, threads, progress=progress)
     found = dataclasses.replace(found, notes=(*renamed, *found.notes))
     held = Against(model, graph, expected, found)
     return _located(held, providers, threads) if layers or found.failed else held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from netloft.against import Against
     from netloft.locating import Located
+    from netloft.parity.inputs import Case
 
 
 __all__ = ["Verification", "verify"]
@@ -76,6 +77,7 @@ def verify(
     threads: int | None = None,
     layers: bool = False,
     mutate: int = 0,
+    data: Callable[[str | int], Iterable[Case]] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
@@ -93,7 +95,9 @@ def verify(
             where an output fails.
         mutate: Faults of each kind to plant in copies of a file that passes, to see how many the
             same checks find on the first of the providers (`docs/parity.md`).
-        progress: Told which fault is being planted.
+        data: With `against`, gives inputs of your own for the batch size of the file, besides those
+            that are made; `netloft.parity.inputs.Case` says what they are.
+        progress: Told what is being compared or planted.
 
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
@@ -103,7 +107,7 @@ def verify(
             them with.
     """
     path = _target(target)
-    _check_use(path, against, layers=layers, mutate=mutate)
+    _check_use(path, against, layers=layers or data is not None, mutate=mutate)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
     if os.path.isdir(path):
@@ -111,7 +115,8 @@ def verify(
     _check_structure(work.model)
     work.checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
-        work.compare(against, example_inputs, layers=layers)
+        how = {"layers": layers, "progress": progress} | ({"data": data} if data else {})
+        work.compare(against, example_inputs, **how)
     if not work.rows:
         work.load()
     if mutate:
@@ -121,7 +126,10 @@ def verify(
 
 def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: int) -> None:
     if layers and against is None:
-        raise UsageError("layers are compared with a module's", remedy="give against=module")
+        raise UsageError(
+            "layers, and results on data, are compared with a module's",
+            remedy="give against=module",
+        )
     if mutate and against is None and not os.path.isdir(path):
         raise UsageError(
             "a lone .onnx file has nothing to find a planted fault with",
@@ -181,14 +189,13 @@ class _Work:
         self,
         module: nn.Module,
         example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
-        *,
-        layers: bool,
+        **how: Any,
     ) -> None:
         """Hold the file against its module."""
         from netloft.against import compare, planted_against
 
         self.held = compare(
-            self.model, module, example_inputs, self.providers, threads=self.threads, layers=layers
+            self.model, module, example_inputs, self.providers, threads=self.threads, **how
         )
         self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
         self.notes = self.held.parity.notes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,8 @@ from netloft.cli.options import (
 from netloft.errors import UsageError
 
 if TYPE_CHECKING:
+    from netloft.models.loaded import LoadedModel
+    from netloft.parity.inputs import Case
     from netloft.verification import Verification
 
 __all__ = ["verify"]
@@ -30,6 +33,9 @@ __all__ = ["verify"]
 @click.option("--layers", is_flag=True,
               help="Compare the values inside the network with those of --against too, and name "
               "the first operation that is wrong by itself.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), metavar="PATH",
+              help="Compare on inputs of your own too: .npy, .npz, a folder with input_0.pb …, a "
+              "picture or a folder of pictures.")  # fmt: skip
 @click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
               help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
@@ -41,6 +47,7 @@ def verify(
     target: Path,
     against: str | None,
     layers: bool,
+    data: Path | None,
     mutate: int | None,
     providers: tuple[str, ...],
     threads: int | None,
@@ -58,6 +65,7 @@ def verify(
       netloft verify out/resnet18 --provider cuda
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32
       netloft verify net.onnx --against resnet18 --layers
+      netloft verify net.onnx --against resnet18 --data path/to/pictures
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
     """
     import json
@@ -75,12 +83,16 @@ def verify(
             "--against",
             remedy="name that MODEL too, or leave them out",
         )
-    if layers and against is None:
-        raise UsageError("--layers compares with a MODEL", remedy="name it with --against MODEL")
+    if (layers or data is not None) and against is None:
+        raise UsageError(
+            "--layers and --data compare with a MODEL", remedy="name it with --against MODEL"
+        )
+    own: dict[str, Any] = {}
     if against is not None:
         model = dataclasses.replace(request, spec=against).load()
         module, example = model.module, model.example(seed=request.seed)
-    with progress(quiet=quiet or not mutate) as tell:
+        own = {"data": functools.partial(_cases, data, model)} if data is not None else {}
+    with progress(quiet=quiet or not (mutate or own)) as tell:
         found = run(
             target,
             providers=providers,
@@ -90,6 +102,7 @@ def verify(
             layers=layers,
             mutate=mutate or 0,
             progress=tell,
+            **own,
         )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
@@ -97,6 +110,15 @@ def verify(
         _print(found, target, "the module in float64" if against else "the module's stored results")
     if found.status != "pass":
         raise SystemExit(1)
+
+
+def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
+    """Return the user's own inputs, which the network is made for."""
+    from netloft.models.given_data import given_data
+    from netloft.parity.inputs import Case
+
+    for inputs, what in given_data(data, model, batch):
+        yield Case(what, len(next(iter(inputs.values()))), inputs)
 
 
 def _print(found: Verification, target: Path, reference: str) -> None:

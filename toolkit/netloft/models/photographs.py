@@ -19,7 +19,9 @@ __all__ = [
     "IMAGENET_STD",
     "PHOTOGRAPHS",
     "describe_photographs",
+    "normalised",
     "photographs",
+    "picture",
     "pictures",
 ]
 
@@ -61,7 +63,18 @@ def photographs(
     Returns:
         float32 of shape (batch, *shape).
     """
-    values = pictures(shape, batch, seed, preprocess).numpy().astype(np.float32)
+    return normalised(pictures(shape, batch, seed, preprocess), preprocess)
+
+
+def normalised(batch: torch.Tensor, preprocess: Mapping[str, object]) -> torch.Tensor:
+    """Return pictures as numbers.
+
+    Args:
+        batch: uint8 of shape (batch, channels, …).
+        preprocess: `mean` and `std` per channel, of values in [0, 1]; ImageNet's usual ones where
+            they are absent.
+    """
+    values = batch.numpy().astype(np.float32)
     along = (len(values[0]), *[1] * (values.ndim - 2))
     mean = _per_channel(preprocess.get("mean", IMAGENET_MEAN), along)
     std = _per_channel(preprocess.get("std", IMAGENET_STD), along)
@@ -89,6 +102,21 @@ def pictures(
     random = np.random.default_rng(seed)
     items = [_item(shape, index, random, preprocess) for index in range(batch)]
     return torch.from_numpy(np.stack(items))
+
+
+def picture(
+    image: Image.Image, shape: Sequence[int], preprocess: Mapping[str, object]
+) -> npt.NDArray[np.uint8]:
+    """Return the middle of an image as bytes.
+
+    Args:
+        image: In red, green and blue.
+        shape: (channels, height, width); one channel is grey.
+        preprocess: As for `pictures`.
+    """
+    channels, height, width = shape
+    resized = _resize(image, height, width, _margin(preprocess), preprocess)
+    return _planes(_crop(resized, height, width, 0.5, 0.5), channels)
 
 
 def _item(
