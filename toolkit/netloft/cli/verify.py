@@ -74,30 +74,13 @@ def verify(
     from netloft.report.progress import progress
     from netloft.verification import verify as run
 
-    module, example = None, None
-    if against is None and (
-        request.arguments or request.weights or request.inputs or request.around
-    ):
-        raise UsageError(
-            "--arg, --weights, --input, --preprocess, --head and --labels are for the MODEL of "
-            "--against",
-            remedy="name that MODEL too, or leave them out",
-        )
-    if (layers or data is not None) and against is None:
-        raise UsageError(
-            "--layers and --data compare with a MODEL", remedy="name it with --against MODEL"
-        )
-    own: dict[str, Any] = {}
-    if against is not None:
-        model = dataclasses.replace(request, spec=against).load()
-        module, example = model.module, model.example(seed=request.seed)
-        own = {"data": functools.partial(_cases, data, model)} if data is not None else {}
-    with progress(quiet=quiet or not (mutate or own)) as tell:
+    if against is None:
+        _refuse_what_needs_a_model(request, layers=layers, data=data)
+    own = {} if against is None else _module(dataclasses.replace(request, spec=against), data)
+    with progress(quiet=quiet or not (mutate or data)) as tell:
         found = run(
             target,
             providers=providers,
-            against=module,
-            example_inputs=example,
             threads=threads,
             layers=layers,
             mutate=mutate or 0,
@@ -110,6 +93,26 @@ def verify(
         _print(found, target, "the module in float64" if against else "the module's stored results")
     if found.status != "pass":
         raise SystemExit(1)
+
+
+def _refuse_what_needs_a_model(request: ModelRequest, *, layers: bool, data: Path | None) -> None:
+    if request.arguments or request.weights or request.inputs or request.around:
+        raise UsageError(
+            "--arg, --weights, --input, --preprocess, --head and --labels are for the MODEL of "
+            "--against",
+            remedy="name that MODEL too, or leave them out",
+        )
+    if layers or data is not None:
+        raise UsageError(
+            "--layers and --data compare with a MODEL", remedy="name it with --against MODEL"
+        )
+
+
+def _module(request: ModelRequest, data: Path | None) -> dict[str, Any]:
+    """Return the module to compare with and its inputs, as `netloft.verify` takes them."""
+    model = request.load()
+    found = {"against": model.module, "example_inputs": model.example(seed=request.seed)}
+    return found | ({"data": functools.partial(_cases, data, model)} if data is not None else {})
 
 
 def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
