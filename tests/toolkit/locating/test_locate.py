@@ -157,6 +157,23 @@ def test_the_first_bad_operation_is_named(net: Fixture, tmp_path: Path, name: st
     assert "test_locate.py:" in found.first
 
 
+def test_a_file_that_kept_its_norms_is_held_against_the_module_as_it_is(
+    net: Fixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.onnx"
+    netloft.to_onnx(net.module, net.inputs, path, without=["fold_batch_norm"])
+    found = net.locate(path)
+    assert (found.status, found.unlike) == ("pass", ())
+    assert "batch_norm" in {row.op for row in found.layers}
+
+    model = onnx.load(path)
+    one_weight("blocks.0.bn1.running_var", 0.01)(model)
+    onnx.save(model, path)
+    found = net.locate(path)
+    assert found.first_node == "blocks_0_bn1"
+    assert "running_var differs in 1" in found.first
+
+
 def test_an_operation_that_is_gone_is_named_with_what_comes_after(
     net: Fixture, tmp_path: Path
 ) -> None:
