@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ from netloft.errors import UsageError
 from netloft.graph.graph import Graph
 from netloft.parity.check import ParityResult, check_parity, require_parity
 from netloft.parity.flat import flat_header
-from netloft.parity.inputs import DomainInputs, cases_of
+from netloft.parity.inputs import DomainInputs, cases_of, feeds_of
 from netloft.parity.rounded import FLOAT16_POLICY, Float16Reference
 from netloft.parity.task_check import VECTORS, TaskCheck, TaskResult, require_task
 from netloft.parity.task_level import DEFAULT_CRITERIA, LAYER_NOISE, Criteria, TaskComparison
@@ -211,14 +210,9 @@ def _calibration(job: Conversion) -> Iterator[Arrays]:
     """Return inputs by the file's names, the same for the same seed."""
     size = job.graph.batch if isinstance(job.graph.batch, int) else _ITEMS
     if job.is_given or job.domain(1, job.seed) is None:
-        yield _named(job, job.example)
+        yield feeds_of(job.graph, job.example)
     for index in range(_CALIBRATION):
-        yield _named(job, job.inputs(size, job.seed + _CALIBRATION_SEED + index)[0])
-
-
-def _named(job: Conversion, inputs: Mapping[str, torch.Tensor]) -> Arrays:
-    pairs = zip(job.graph.inputs, inputs.values(), strict=True)
-    return {value.name: np.asarray(tensor.numpy(), order="C") for value, tensor in pairs}
+        yield feeds_of(job.graph, job.inputs(size, job.seed + _CALIBRATION_SEED + index)[0])
 
 
 def _tolerances(job: Conversion, rows: Sequence[TaskComparison]) -> dict[str, float]:

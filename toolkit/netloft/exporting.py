@@ -33,7 +33,7 @@ from netloft.models.given import of_module
 from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, check_parity, require_parity
-from netloft.parity.inputs import cases_of
+from netloft.parity.inputs import cases_of, feeds_of
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
 from netloft.report.html import to_html
@@ -356,10 +356,7 @@ def _write_vectors(job: _Job) -> None:
     chosen = job.vectors()
     with torch.inference_mode(), silent():
         given = job.model.module(**{name: tensor.clone() for name, tensor in chosen.items()})
-    arrays = {
-        value.name: _array(tensor)
-        for value, tensor in zip(job.graph.inputs, chosen.values(), strict=True)
-    }
+    arrays = feeds_of(job.graph, chosen)
     named = job.graph.named_outputs(flatten_outputs(given))
     outputs = {name: _array(tensor) for name, tensor in named.items()}
     write_vectors(job.folder / "test_data_set_0", arrays, outputs)

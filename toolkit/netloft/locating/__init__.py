@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
@@ -20,6 +19,7 @@ from netloft.locating.rows import LayerRow, Located, Unlike
 from netloft.locating.trajectories import Arrays, Trajectories
 from netloft.parity.compare import scaled_error
 from netloft.parity.flat import flat_header
+from netloft.parity.inputs import feeds_of
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.reference import ROUNDED_RUNS, moved
 from netloft.parity.sums import least_of_sum
@@ -63,17 +63,12 @@ def locate(
     matched = match(graph, path, header)
     layers = _Layers(matched, policy, provider)
     session = {"provider": provider, "threads": threads}
-    rows = layers.rows(path.parent, header, _feeds(graph, inputs), [*inputs.values()], session)
+    rows = layers.rows(path.parent, header, feeds_of(graph, inputs), [*inputs.values()], session)
     unlike = tuple(_unlike(matched))
     ours = header.producer_name == "netloft"
     first, node = _first(matched, rows, unlike, ours)
     notes = tuple(_notes(matched, rows, unlike, ours))
     return Located(rows, unlike, first, node, _n_weights(matched), notes)
-
-
-def _feeds(graph: Graph, inputs: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[Any]]:
-    pairs = zip(graph.inputs, inputs.values(), strict=True)
-    return {value.name: np.asarray(tensor.numpy(), order="C") for value, tensor in pairs}
 
 
 class _Layers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["LayerRow", "Located", "Unlike"]
@@ -29,8 +28,7 @@ class Unlike:
     is_weight: bool
 
     def __str__(self) -> str:
-        where = f", {self.source}" if self.source else ""
-        return f"{self.module or self.node} ({self.op}{where}): {self.what}"
+        return f"{_place(self)}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,9 @@ class LayerRow:
     status: str
 
     def __str__(self) -> str:
-        where = f", {self.source}" if self.source else ""
         return (
-            f"{self.module or self.node} ({self.op}{where}): with true inputs its error is "
-            f"{self.own_ratio:.3g} times PyTorch's own; node '{self.onnx_node}' of the file"
+            f"{_place(self)}: with true inputs its error is {self.own_ratio:.3g} times PyTorch's "
+            f"own; node '{self.onnx_node}' of the file"
         )
 
 
@@ -101,7 +98,7 @@ class Located:
         """`fail` where a layer's own error leaves the floor, or a weight is another."""
         return "fail" if self.first else "pass"
 
-    @property
-    def ratios(self) -> Mapping[str, float]:
-        """Ratio of each layer's whole error, by the graph's node."""
-        return {row.node: row.ratio for row in self.layers}
+
+def _place(row: Unlike | LayerRow) -> str:
+    where = f", {row.source}" if row.source else ""
+    return f"{row.module or row.node} ({row.op}{where})"

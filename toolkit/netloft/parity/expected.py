@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from netloft.errors import InputError, first_line
 from netloft.graph.graph import Graph
 from netloft.parity.compare import measure
-from netloft.parity.inputs import Case
+from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
 from netloft.parity.reference import Reference, ReferenceRun
@@ -106,7 +105,7 @@ class Expected:
             )
             return
         noise = {name: _scaled(single, run, name) for name, single in run.float32.items()}
-        self.runs.append(ExpectedRun(case, _feeds(self.graph, case), run, noise))
+        self.runs.append(ExpectedRun(case, feeds_of(self.graph, case.inputs), run, noise))
 
     def _run(self, case: Case) -> ReferenceRun | None:
         try:
@@ -153,13 +152,6 @@ class Expected:
             floor = self.policy.floor(noise, [noise], single.dtype.name)
             self._ranked[index, name] = Ranked(double, floor)
         return self._ranked[index, name]
-
-
-def _feeds(graph: Graph, case: Case) -> Arrays:
-    return {
-        value.name: np.asarray(tensor.numpy(), order="C")
-        for value, tensor in zip(graph.inputs, case.inputs.values(), strict=True)
-    }
 
 
 def _scaled(single: npt.NDArray[Any], run: ReferenceRun, name: str) -> float:

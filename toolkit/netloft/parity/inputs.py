@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from netloft.graph.graph import Graph
@@ -12,7 +15,7 @@ from netloft.tracing.axes import stretched
 from netloft.tracing.faithful import fresh_inputs
 from netloft.tracing.shapes import resized
 
-__all__ = ["Case", "DomainInputs", "cases", "cases_of", "parity_batches"]
+__all__ = ["Case", "DomainInputs", "cases", "cases_of", "feeds_of", "parity_batches"]
 
 DomainInputs = Callable[[int, int], tuple[dict[str, torch.Tensor], str] | None]
 """Batch and seed to real-looking inputs by name and what they are; None where there are none."""
@@ -37,6 +40,17 @@ class Case:
     batch: int
     inputs: Mapping[str, torch.Tensor]
     usual: bool = True
+
+
+def feeds_of(graph: Graph, inputs: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs as a file of the graph takes them.
+
+    Args:
+        graph: Says the file's names.
+        inputs: By parameter name of `forward`, in order.
+    """
+    pairs = zip(graph.inputs, inputs.values(), strict=True)
+    return {value.name: np.asarray(tensor.numpy(), order="C") for value, tensor in pairs}
 
 
 def parity_batches(batch: str | int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import torch
 
 from netloft.errors import ParityError
 from netloft.graph.graph import Graph
-from netloft.parity.inputs import Case
+from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import find_taps, tapped_module
 from netloft.parity.task_level import (
@@ -179,7 +179,7 @@ class TaskCheck:
             self._groups.append(self._group(size, cases))
 
     def _group(self, size: int, cases: Sequence[Case]) -> _Group:
-        feeds = [_feeds(self._graph, case) for case in cases]
+        feeds = [feeds_of(self._graph, case.inputs) for case in cases]
         return _Group(size, cases[0].kind, feeds, [_outputs(self._module, case) for case in cases])
 
     def judge(
@@ -252,10 +252,3 @@ def _outputs(module: torch.nn.Module, case: Case) -> Arrays:
     with torch.inference_mode(), silent():
         given = module(*(tensor.clone() for tensor in case.inputs.values()))
     return {name: value.numpy() for name, value in given.items()}
-
-
-def _feeds(graph: Graph, case: Case) -> Arrays:
-    return {
-        value.name: np.asarray(tensor.numpy(), order="C")
-        for value, tensor in zip(graph.inputs, case.inputs.values(), strict=True)
-    }

@@ -138,13 +138,14 @@ def executed(source: Path, path: Path, scratch: Path) -> Executed:
     options.optimized_model_filepath = str(scratch / "optimised.onnx")
     ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
     nodes = onnx.load(scratch / "optimised.onnx").graph.node
-    layers = {name: node.name for node in weight_layers(onnx.load(source)) for name in node.input}
+    weighted = weight_layers(onnx.load(source))
+    layers = {name: node.name for node in weighted for name in node.input}
     weights = {
         name.removesuffix("_DequantizeLinear_Output")
         for node in nodes if node.op_type in _REAL for name in node.input[:2]
     }  # fmt: skip
     real = {layers[name] for name in weights if name in layers}
-    names = [node.name for node in weight_layers(onnx.load(source))]
+    names = [node.name for node in weighted]
     return Executed(
         integer=tuple(name for name in names if name not in real),
         real=tuple(name for name in names if name in real),

@@ -38,25 +38,22 @@ def _fitting(draft: Draft, node: NodeProto) -> list[int]:
 
 def skip_dropped(draft: Draft, random: Random) -> Planted:
     """Hand on one side of a sum of two branches alone."""
-    for node in _joins(draft, random, "Add"):
-        fitting = _fitting(draft, node)
-        if fitting:
-            kept = random.choice(fitting)
-            left_out = node.input[1 - kept]
-            bypass(node, kept)
-            return node, f"'{left_out}' no longer added"
-    return None
+    return _one_side_kept(draft, random, "Add", "'{}' no longer added")
 
 
 def gate_dropped(draft: Draft, random: Random) -> Planted:
     """Hand on one side of a product of two branches alone."""
-    for node in _joins(draft, random, "Mul"):
+    return _one_side_kept(draft, random, "Mul", "no longer multiplied by '{}'")
+
+
+def _one_side_kept(draft: Draft, random: Random, kind: str, what: str) -> Planted:
+    for node in _joins(draft, random, kind):
         fitting = _fitting(draft, node)
         if fitting:
             kept = random.choice(fitting)
             left_out = node.input[1 - kept]
             bypass(node, kept)
-            return node, f"no longer multiplied by '{left_out}'"
+            return node, what.format(left_out)
     return None
 
 
