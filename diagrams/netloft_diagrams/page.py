@@ -26,8 +26,9 @@ NOTES = 5
 """Notes at the foot before the rest are only counted."""
 
 
-_HOPELESS = 3.0
-"""Pages: where this little detail takes more, no larger one is tried."""
+_HOPELESS = 1.3
+"""Pages: where this little detail takes more, no larger one is tried. In torchvision no page fits
+that comes after one of more than 1.23."""
 _ROW = 100.0
 """Height that a module needs to open, at least."""
 _ROOM_FOR = 24
@@ -147,7 +148,7 @@ def _named_in(frame: Frame) -> list[Frame]:
     return [item for item in inner if item.class_name not in (*PLAIN, "")]
 
 
-def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
+def _tried(levels: Sequence[tuple[int, _Level]], page: _Page) -> list[Placed]:
     """Lay out every level that may be the one, the fewest items first.
 
     Nearly every page has room for some boxes, so the levels below are looked at only where those
@@ -155,29 +156,31 @@ def _tried(levels: Sequence[tuple[int, Scene]], page: _Page) -> list[Placed]:
     """
     first = sum(n_items <= _ROOM_FOR for n_items, _ in levels[1:])
     above: list[Placed] = []
-    for n_items, closed in levels[first:]:
+    for n_items, level in levels[first:]:
         if n_items > MOST or (above and not page.is_near(above[-1])):
             break
-        above.append(page.lay_out(closed))
+        above.append(page.lay_out(page.closer.where(level.closes)))
     most = max((_n_placed(placed) for placed in above if page.fits(placed)), default=0)
     below: list[Placed] = []
-    for n_items, closed in reversed(levels[:first]):
+    for n_items, level in reversed(levels[:first]):
         if n_items < most:
             break
-        below.append(page.lay_out(closed))
+        below.append(page.lay_out(page.closer.where(level.closes)))
         if page.fits(below[-1]):
             most = max(most, _n_placed(below[-1]))
     return [*reversed(below), *above]
 
 
-def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, Scene]]:
+def _from_least(scene: Scene, options: Options, page: _Page) -> list[tuple[int, _Level]]:
     """Return the levels of detail with their numbers of items, the fewest first."""
-    levels = [
-        page.closer.where(replace(level, opened=page.opened).closes)
-        for level in _levels(scene, options)
-    ]
+    known: dict[tuple[str, ...], tuple[int, _Level]] = {}
+    for level in reversed(list(_levels(scene, options))):
+        level = replace(level, opened=page.opened)
+        left = page.closer.left_open(level.closes)
+        n_items = sum(len(frame.items) for frame in left)
+        known.setdefault(tuple(frame.key for frame in left), (n_items, level))
     # of those with as many items, the one that is open furthest down comes last and counts
-    return sorted(((_n_items(c), c) for c in reversed(levels)), key=lambda found: found[0])
+    return sorted(known.values(), key=lambda found: found[0])
 
 
 class _Page:
@@ -244,10 +247,6 @@ def _items(placed: Placed) -> Iterator[Item]:
     yield placed.item
     for child in placed.children:
         yield from _items(child)
-
-
-def _n_items(scene: Scene) -> int:
-    return sum(len(frame.items) for frame in frames_of(scene.root))
 
 
 def _n_placed(placed: Placed) -> int:

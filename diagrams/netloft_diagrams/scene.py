@@ -206,7 +206,8 @@ def frames_of(item: Item) -> Iterator[Frame]:
     if isinstance(item, Frame):
         yield item
         for child in item.items:
-            yield from frames_of(child)
+            if isinstance(child, Frame):
+                yield from frames_of(child)
 
 
 def merge_copy(first: Item, copy: Item) -> Item:

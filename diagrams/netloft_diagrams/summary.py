@@ -138,6 +138,13 @@ class Closer:
         self._scene = scene
         self._boxes: dict[tuple[str, str], Box] = {}
 
+    def left_open(self, wanted: Callable[[Frame], bool]) -> list[Frame]:
+        """Return the frames that stay open where every one that `wanted` picks is closed."""
+        left = [self._scene.root]
+        for frame in left:  # which grows
+            left += [i for i in frame.items if isinstance(i, Frame) and not wanted(i)]
+        return left
+
     def where(self, wanted: Callable[[Frame], bool]) -> Scene:
         """Close every frame that `wanted` picks, outermost first.
 

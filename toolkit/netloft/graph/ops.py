@@ -247,8 +247,13 @@ def op_of(node: fx.Node, root: nn.Module) -> str:
         return module_op(called_module(node, root))
     if node.op == "call_method":
         return METHOD_OPS.get(str(node.target)) or function_op(str(node.target))
-    name = getattr(node.target, "__name__", str(node.target))
-    return function_op(name) if is_known_code(node.target) else f"{_home(node.target)}.{name}"
+    return _op_of_function(node.target)
+
+
+@cache
+def _op_of_function(target: Any) -> str:
+    name = getattr(target, "__name__", str(target))
+    return function_op(name) if is_known_code(target) else f"{_home(target)}.{name}"
 
 
 _HOMES = ("", "torch", "torchvision", "netloft", "_operator", "operator", "math", "builtins")
@@ -283,20 +288,26 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
         return bool(getattr(called_module(node, root), "inplace", False))
     if node.op not in ("call_function", "call_method"):
         return False
-    name = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
-    name = name.partition(".")[0]
     if node.kwargs.get("inplace") is True:
         return True
-    if getattr(node.target, "__module__", "") == "_operator" or name.startswith("__"):
+    always = _overwrites(node.target)
+    return bool(_bound(node).get("inplace", False)) if always is None else always
+
+
+@cache
+def _overwrites(target: Any) -> bool | None:
+    """Tell whether a function or a method overwrites its operand; None if `inplace` says it."""
+    name = target if isinstance(target, str) else str(getattr(target, "__name__", ""))
+    name = name.partition(".")[0]
+    if getattr(target, "__module__", "") == "_operator" or name.startswith("__"):
         plain = name.strip("_")
         return plain == "setitem" or plain in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
         return name not in _NO_WRITES
     if name in _BUILTIN_PARAMETERS:
         return False
-    signature = _signature(node.target)
-    may = signature is not None and "inplace" in signature.parameters
-    return may and bool(_bound(node).get("inplace", False))
+    signature = _signature(target)
+    return None if signature is not None and "inplace" in signature.parameters else False
 
 
 def writes(node: fx.Node, root: nn.Module) -> bool:

@@ -92,7 +92,9 @@ def _kind(value: Any, operands: list[Tensor]) -> Hashable:
     if isinstance(value, _CONSTANTS):
         return kind, value
     if isinstance(value, tuple | list):
-        return kind, *[_kind(item, operands) for item in value]
+        # most items are numbers, and a call for each would take as long as all the rest
+        items = ((type(i), i) if type(i) in _PLAIN else _kind(i, operands) for i in value)
+        return kind, *items
     if isinstance(value, dict):
         if value.get("out") is not None:
             raise _Unlike
