@@ -196,6 +196,17 @@ def test_nothing_to_convert(precision: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_what_an_int8_file_has_to_reach(tmp_path: Path) -> None:
+    result = run("export", "mnist", "--precision", "int8", "--min-sqnr", "21.5", "--min-agreement",
+                 "0.9", "-o", tmp_path / "net", "--quick", "--provider", "cpu")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "net" / "report.json").read_text())
+    criteria = report["precision"]["criteria"]
+    assert (criteria["min_sqnr_db"], criteria["min_agreement"]) == (21.5, 0.9)
+    judged = [row for row in report["parity"] if row["sqnr_db"] is not None]
+    assert all(row["sqnr_db"] >= 21.5 for row in judged)
+
+
 def test_functions_are_not_converted() -> None:
     result = run("export", "mnist", "--precision", "int8", "--functions")
     assert result.exit_code == 2

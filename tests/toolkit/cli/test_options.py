@@ -57,6 +57,10 @@ def test_other_precisions_are_refused(precision: str) -> None:
         (["explain", "mnist"], "No such command 'explain'"),
         (["--nonsense"], "No such option"),
         (["export", "mnist", "--precision", "int8", "--functions"], "int8 does not go with ONNX"),
+        (["export", "mnist", "--min-sqnr", "25"], "of an int8 file, and this one is fp32"),
+        (["export", "mnist", "--precision", "int8", "--min-sqnr", "19"], "19 dB of signal"),
+        (["export", "mnist", "--precision", "int8", "--min-sqnr", "nan"], "nan dB of signal"),
+        (["export", "mnist", "--precision", "int8", "--min-agreement", "2"], "of 2 is no share"),
         (["export", "mnist", "--batch", "0"], "Invalid value for '--batch'"),
     ],
 )

@@ -131,7 +131,8 @@ def test_one_layers_noise_is_34_db() -> None:
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        ({"min_sqnr_db": 19.0}, "19 dB of signal to noise are too few to judge by"),
+        ({"min_sqnr_db": 19.0}, "19 dB of signal to noise cannot be judged by"),
+        ({"min_sqnr_db": float("inf")}, "inf dB of signal to noise cannot be judged by"),
         ({"min_agreement": 1.5}, "an agreement of 1.5 is no share"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from netloft.cli.options import (
     provider_options,
 )
 
+if TYPE_CHECKING:
+    from netloft.parity.task_level import Criteria
+
 __all__ = ["export"]
 
 
@@ -25,6 +29,10 @@ __all__ = ["export"]
 @file_options
 @provider_options
 @pass_options
+@click.option("--min-sqnr", type=float, metavar="DB",
+              help="Least signal to noise of int8 outputs, in dB; 20 by default.")  # fmt: skip
+@click.option("--min-agreement", type=float, metavar="SHARE",
+              help="Least share of inputs with the same first class in int8.")  # fmt: skip
 @click.option("--functions", is_flag=True,
               help="Gather the nodes of each module call into an ONNX function.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
@@ -38,6 +46,8 @@ def export(
     precision: str,
     passes: tuple[str, ...] | None,
     without: tuple[str, ...],
+    min_sqnr: float | None,
+    min_agreement: float | None,
     functions: bool,
     quick: bool,
     as_json: bool,
@@ -52,7 +62,7 @@ def export(
     Examples:
       netloft export resnet18
       netloft export resnet18 --weights DEFAULT --provider cuda
-      netloft export resnet18 --precision int8
+      netloft export resnet18 --precision int8 --min-agreement 0.95
       netloft export alphago --arg k=384 -o build/alphago
       netloft export net.py:Net --input 1x3x32x32 --weights net.safetensors
     """
@@ -70,6 +80,7 @@ def export(
         check_target(out)  # before the minutes of work
     choose_passes(passes, without)
     check_precision(precision, functions)
+    criteria = _criteria(precision, min_sqnr, min_agreement)
     available(providers)
     with progress(quiet=quiet) as tell:
         tell(f"loading {request.spec}")
@@ -86,6 +97,7 @@ def export(
             dynamic=request.dynamic,
             functions=functions,
             precision=precision,
+            criteria=criteria,
         )
         bundle = export_model(model, out, options, progress=tell)
     report = bundle.report.to_dict()
@@ -93,3 +105,22 @@ def export(
         click.echo(json.dumps({"bundle": str(bundle.path), **report}, indent=2))
     elif not quiet:
         print_summary(bundle.path, report)
+
+
+def _criteria(precision: str, min_sqnr: float | None, min_agreement: float | None) -> Criteria:
+    """Return what an int8 file has to reach.
+
+    Raises:
+        UsageError: They are asked of another file, or no number for them is one.
+    """
+    from netloft.errors import UsageError
+    from netloft.parity.task_level import Criteria
+
+    asked = {"min_sqnr_db": min_sqnr, "min_agreement": min_agreement}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given and precision != "int8":
+        raise UsageError(
+            f"--min-sqnr and --min-agreement are of an int8 file, and this one is {precision}",
+            remedy="leave them out, or add --precision int8",
+        )
+    return Criteria(**given)

@@ -72,9 +72,9 @@ class Criteria:
     most_agreement: float = 0.99
 
     def __post_init__(self) -> None:
-        if self.min_sqnr_db < LEAST_SQNR_DB:
+        if not LEAST_SQNR_DB <= self.min_sqnr_db < math.inf:
             raise UsageError(
-                f"{self.min_sqnr_db:g} dB of signal to noise are too few to judge by",
+                f"{self.min_sqnr_db:g} dB of signal to noise cannot be judged by",
                 remedy=f"ask for {LEAST_SQNR_DB:g} dB or more",
             )
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
