@@ -31,8 +31,8 @@ _HOPELESS = 1.3
 that comes after one of more than 1.23."""
 _ROW = 100.0
 """Height that a module needs to open, at least."""
-_ROOM_FOR = 24
-"""Boxes that nearly always fit."""
+_ROOM_FOR = 40
+"""Items that often fit: where the search begins."""
 _DIFFERENCE_ROOM = 1.5
 """Pages that a difference may take: what changed is worth more than the size of the letters."""
 
