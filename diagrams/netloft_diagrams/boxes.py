@@ -12,7 +12,7 @@ from netloft.passes.views import axes_order
 from netloft_diagrams import words
 from netloft_diagrams.fuse import Group
 from netloft_diagrams.mark import MARK, Mark
-from netloft_diagrams.remarks import remarks
+from netloft_diagrams.remarks import remarks, shrinks
 from netloft_diagrams.scene import Box
 
 __all__ = ["box", "outputs", "shape_text"]
@@ -131,7 +131,9 @@ def _text(
         if len(name + size) > LONG_TITLE:
             return name, [size, *_parts(group)]
         return name + size, _parts(group)
-    return words.title(main), remarks(group.main) + _parts(group)
+    padded = any(annotation(node).family == "pad" for node in group.nodes)
+    bare = ["no pad"] if shrinks(main) and not padded else []
+    return words.title(main), remarks(group.main) + bare + _parts(group)
 
 
 def _parameter_title(group: Group, main: Annotation, shapes: Mapping[str, str]) -> tuple[str, str]:

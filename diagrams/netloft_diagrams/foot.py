@@ -9,7 +9,7 @@ from netloft_diagrams.mark_look import LOOKS, swatch
 from netloft_diagrams.markup import tag
 from netloft_diagrams.overlay import Scale
 from netloft_diagrams.page import NOTES
-from netloft_diagrams.scene import Scene
+from netloft_diagrams.scene import Box, Scene
 from netloft_diagrams.shapes import icon, rect, text
 from netloft_diagrams.text_metrics import fit, width
 from netloft_diagrams.theme import FAMILIES, INK, MARGIN, QUIET, SKIP, SMALL, WARN, family
@@ -30,6 +30,11 @@ def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
         entries.append(("skip connection", "skip"))
     if any(p.item.times > 1 for p in items):
         entries.append(("repeated N times", "times"))
+    boxes = [p.item for p in items if isinstance(p.item, Box)]
+    if any(box.name and box.total_params for box in boxes):
+        entries.append(("name · parameters", "name"))
+    if any(box.strip for box in boxes):
+        entries.append(("layers inside, in order", "strip"))
     found = {mark.kind for p in items if (mark := getattr(p.item, "mark", None)) is not None}
     entries += [(look.words, f"mark {kind}") for kind, look in LOOKS.items() if kind in found]
     parts, x = [], MARGIN
@@ -77,6 +82,14 @@ def _swatch(kind: str, x: float, y: float) -> str:
         return tag("rect", x=x, y=y + 5.6, width=15, height=1.8, fill=SKIP)
     if kind == "times":
         return text(x + 7, y + 10, "×N", SMALL, bold=True, anchor="middle")
+    if kind == "name":
+        return text(x + 7, y + 10, "abc", SMALL, colour=QUIET, anchor="middle")
+    if kind == "strip":
+        bands = (FAMILIES[name].band for name in ("conv", "norm", "activation"))
+        return "".join(
+            tag("rect", x=x + 5 * i, y=y + 5, width=4.4, height=3.4, fill=fill)
+            for i, fill in enumerate(bands)
+        )
     if kind.startswith("mark "):
         return swatch(kind.removeprefix("mark "), x, y)
     look = FAMILIES[kind]

@@ -1,6 +1,8 @@
-"""Where most of the work is done: the one block that the title names."""
+"""Where most of the work is done, and where most parameters are: what the title names."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 from netloft_diagrams.measure import path_range
 from netloft_diagrams.scene import Box, Frame, Item
@@ -8,36 +10,52 @@ from netloft_diagrams.summary import PLAIN
 
 __all__ = ["heaviest"]
 
-NEARLY_ALL = 0.9
-"""Share from which on a block says nothing yet, and what is heaviest in it is told."""
+NEARLY_ALL, MOST = 0.9, 0.6
+"""Shares from which on a part, or a block, says nothing yet, and what is in it is looked at."""
 
 
 def heaviest(root: Frame) -> str:
-    """Return `layer4.1 (24 %)`: the block with most multiply-adds in all its copies, and its share.
+    """Return the part with most multiply-adds, the one block with most, the part with most weights.
 
-    Empty where none has a path of its own, or there is nothing to compare.
+    Parts are what the network is made of at its outermost, such as stages. Copies are compared one
+    by one: of several alike it is `encoder_layer_0…11 (8 % each)`. What would name the whole
+    network, or has no path, is left out.
     """
-    whole, item = root.macs, _heaviest_in(root)
-    while isinstance(item, Frame) and _is_gone_through(item, whole):
-        item = _heaviest_in(item)
-    path = "" if item is None else path_range(_path(item), item.last_path)
-    if item is None or not path or not _macs(item) or _macs(item) == whole:
+    part = _largest(root, "macs", lambda frame, share: share > NEARLY_ALL)
+    block = _largest(root, "macs", lambda frame, share: _is_stage(frame) or share > MOST)
+    weights = _largest(root, "n_params", lambda frame, share: share > NEARLY_ALL)
+    named = [f"most multiply-adds: {part or block}"] if part or block else []
+    if part and block and part != block:
+        named.append(f"in one block: {block}")
+    return " · ".join(named + ([f"most parameters: {weights}"] if weights else []))
+
+
+def _is_stage(frame: Frame) -> bool:
+    return frame.class_name in (*PLAIN, "")
+
+
+def _largest(root: Frame, of: str, opens: Callable[[Frame, float], bool]) -> str:
+    whole: int = getattr(root, of)
+    if not whole:
         return ""
-    return f"{path} ({_macs(item) / whole:.0%})".replace("%", " %")
 
+    def amount(item: Item) -> int:
+        found: int = getattr(item, of)
+        return found
 
-def _is_gone_through(frame: Frame, whole: int) -> bool:
-    inner = max((_macs(item) for item in frame.items), default=0)
-    holds_most = frame.class_name in (*PLAIN, "") and 2 * inner >= frame.macs
-    return frame.times == 1 and (holds_most or frame.macs > NEARLY_ALL * whole)
+    def parts(frame: Frame) -> Iterator[Item]:
+        for item in frame.items:
+            if isinstance(item, Frame) and item.times == 1 and opens(item, amount(item) / whole):
+                yield from parts(item)
+            else:
+                yield item
 
-
-def _heaviest_in(frame: Frame) -> Item | None:
-    return max(frame.items, key=_macs, default=None)
-
-
-def _macs(item: Item) -> int:
-    return item.macs * item.times
+    largest = max(parts(root), key=amount)
+    path = path_range(_path(largest), largest.last_path)
+    if not path or amount(largest) == whole:
+        return ""
+    share = f"{amount(largest) / whole:.0%}".replace("%", " %")
+    return f"{path} ({share}{' each' if largest.times > 1 else ''})"
 
 
 def _path(item: Item) -> str:

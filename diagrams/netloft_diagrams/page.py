@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTES", "Options", "compose", "is_asked_for"]
 
-AROUND, NOTE = 123.0, 15.0
+AROUND, NOTE = 139.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
 MOST = 2000
 """Boxes and frames that are laid out: seconds of work, and further from readable than any paper."""

@@ -10,7 +10,7 @@ from torch import fx
 from netloft.graph import Annotation, annotation
 from netloft_diagrams.words import channels_of, kernel_text, list_text, rank_of, size_text
 
-__all__ = ["remarks"]
+__all__ = ["remarks", "shrinks"]
 
 _AXIS = frozenset(
     (
@@ -119,10 +119,24 @@ def _conv(record: Annotation) -> list[str]:
     groups, (before, _) = attributes.get("groups"), channels_of(record)
     if isinstance(groups, int) and groups not in (1, before):
         found.append(f"groups {groups}")
-    padding = attributes.get("padding")
+    padding = attributes.get("padding", 0)
     if _unusual_padding(record, padding):
         found.append(f"pad {size_text(padding)}")
     return found
+
+
+def shrinks(record: Annotation) -> bool:
+    """Tell a convolution whose windows overlap and are not padded: it gives less than it takes."""
+    attributes = record.attributes
+    if record.family != "conv" or record.op.startswith("conv_transpose"):
+        return False
+    padding = attributes.get("padding", 0)
+    rank = rank_of(record)
+    kernel = kernel_text(attributes, rank).split("×")
+    stride = attributes.get("stride", 1)
+    strides = stride if isinstance(stride, tuple | list) else (stride,) * rank
+    bare = padding == "valid" or (padding != "same" and size_text(padding) == "0")
+    return bare and any(k.isdigit() and int(k) > s for k, s in zip(kernel, strides, strict=False))
 
 
 def _unusual_padding(record: Annotation, padding: object) -> bool:

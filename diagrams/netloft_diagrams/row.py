@@ -197,8 +197,9 @@ class RowMaker:
     def _enters_aside(self, edge: Edge) -> bool:
         """Lines from other lanes enter a circle from above or below."""
         levels = self._levels(edge)
-        far = len(levels) > 2 and levels[-2] != levels[-1]
-        return edge.target in self._style.merges and (far and not self._blocked(edge, levels[-2]))
+        far = len(levels) > 2 or edge.source in self._style.projections
+        turns = far and levels[-2] != levels[-1]
+        return edge.target in self._style.merges and turns and not self._blocked(edge, levels[-2])
 
     def _blocked(self, edge: Edge, level: float) -> bool:
         low, high = sorted((level, self._y[edge.target]))

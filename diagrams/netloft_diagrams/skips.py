@@ -32,7 +32,7 @@ def find_skips(boxes: Sequence[Box]) -> tuple[list[Box], dict[str, tuple[str, ..
                 continue
             if _leads_to(name, other, maker):
                 skips[box.key] = (*skips.get(box.key, ()), name)
-            elif _is_projection(before) and _leads_to(before.reads[0], other, maker):
+            elif _is_projection(before) and _leads_to(_projected(before, maker), other, maker):
                 skips[box.key] = (*skips.get(box.key, ()), name)
                 projections.add(before.key)
     marked = [
@@ -45,6 +45,13 @@ def find_skips(boxes: Sequence[Box]) -> tuple[list[Box], dict[str, tuple[str, ..
 def _is_projection(box: Box) -> bool:
     kernel = box.title.split(" ")[1] if box.title.startswith("Conv ") else ""
     return len(box.reads) == 1 and bool(kernel) and set(kernel.split("×")) == {"1"}
+
+
+def _projected(projection: Box, maker: Mapping[str, Box]) -> str:
+    """Return the value that is projected; a pool may have made it smaller on the way."""
+    (value,) = projection.reads
+    pool = maker.get(value)
+    return pool.reads[0] if pool is not None and pool.kind == "pool" else value
 
 
 def _leads_to(start: str, end: str, maker: Mapping[str, Box]) -> bool:

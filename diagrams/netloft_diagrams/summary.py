@@ -109,7 +109,12 @@ def _joins(frame: Frame, skips: Container[str]) -> list[str]:
     boxes = boxes_of(frame)
     joined = max((len(b.reads) for b in boxes if b.symbol == "concat"), default=0)
     found = [f"concat of {joined}"] if joined > 1 else []
-    return found + (["skip"] if any(b.key in skips for b in boxes) else [])
+    into = sum(b.key in skips for b in boxes)
+    projected = any("projection" in b.lines for b in boxes)
+    if projected and not into:  # the branch alone, around what is left open
+        return [*found, "projection"]
+    kind = "projection" if projected else "identity"
+    return found + ([f"{into} skips" if into > 1 else f"{kind} skip"] if into else [])
 
 
 def _steps(frame: Frame) -> list[str]:

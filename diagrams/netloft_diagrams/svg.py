@@ -54,8 +54,7 @@ def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
     title = text(MARGIN, 24, name, HEADING, bold=True, room=room)
     title += text(MARGIN, 40, facts, SMALL, room=room)
     if most:
-        words = f"most multiply-adds: {most}"
-        title += text(MARGIN, 53, words, SMALL, colour=QUIET, room=room)
+        title += text(MARGIN, 53, most, SMALL, colour=QUIET, room=room)
     return f"{head}{title}{body}{below}{explained}{noted}</svg>\n"
 
 

@@ -66,7 +66,8 @@ class Picture:
     @property
     def skips(self) -> tuple[int, int]:
         """How many drawn skips are identities, and how many are projections."""
-        return self.words.count("identity"), sum("projection" in t for t in self.words)
+        projected = [t for t in self.words if "projection" in t and "projection skip" not in t]
+        return self.words.count("identity"), len(projected)
 
     @property
     def heaviest(self) -> str:

@@ -30,7 +30,7 @@ digraph {
   node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=10]
   edge [fontname="Helvetica", fontsize=9]
   n0 [label="input\\n1×8×8", fillcolor="#eef1f5", color="#566070"]
-  n1 [label="Conv 3×3 → 2\\nBN · ReLU\\nconv · 24", fillcolor="#dcebf8", color="#0a5a94"]
+  n1 [label="Conv 3×3 → 2\\nno pad · BN · ReLU\\nconv · 24", fillcolor="#dcebf8", color="#0a5a94"]
   n2 [label="Mean\\naxis 2, 3", fillcolor="#d5f0e7", color="#04704f"]
   n3 [label="Linear → 1\\nhead · 3", fillcolor="#e6e0f5", color="#54389c"]
   n4 [label="output\\n1", fillcolor="#eef1f5", color="#566070"]
@@ -42,20 +42,20 @@ digraph {
 """
 TINY_TABLE = """\
 tiny
-layer  operation                 output  parameters  multiply-adds
-------------------------------------------------------------------
-·      input · 1×8×8             1×8×8
-conv   Conv 3×3 → 2 · BN · ReLU  2×6×6           24            648
-·      Mean · axis 2, 3          2
-head   Linear → 1                1                3              2
-·      output · 1                1
-------------------------------------------------------------------
+layer  operation                          output  parameters  multiply-adds
+---------------------------------------------------------------------------
+·      input · 1×8×8                      1×8×8
+conv   Conv 3×3 → 2 · no pad · BN · ReLU  2×6×6           24            648
+·      Mean · axis 2, 3                   2
+head   Linear → 1                         1                3              2
+·      output · 1                         1
+---------------------------------------------------------------------------
 27 parameters, 650 multiply-adds
 """
 TINY_MERMAID = """\
 flowchart LR
   n0["input<br/>1×8×8"]
-  n1["Conv 3×3 → 2<br/>BN · ReLU<br/>conv"]
+  n1["Conv 3×3 → 2<br/>no pad · BN · ReLU<br/>conv"]
   n2["Mean<br/>axis 2, 3"]
   n3["Linear → 1<br/>head"]
   n4["output<br/>1"]

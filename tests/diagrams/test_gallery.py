@@ -193,15 +193,26 @@ def test_a_name_is_whole_where_there_is_room_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "block"),
+    ("name", "told"),
     [
-        ("resnet152", "layer3.1…35 (66 %)"),
-        ("swin_t", "features.5 (47 %)"),
-        ("mnist", "conv2 (83 %)"),
+        (
+            "resnet152",
+            "layer3 (70 %) · in one block: layer2.0 (3 %) · most parameters: layer3 (67 %)",
+        ),
+        ("mobilenet_v3_large", "features.12 (14 %) · most parameters: features (54 %)"),
+        ("alphago", "hidden.0…10 (9 % each) · most parameters: hidden.0…10 (9 % each)"),
+        ("mnist", "conv2 (83 %) · most parameters: fc1 (91 %)"),
     ],
-)
-def test_the_title_names_the_block_with_most_multiply_adds(name: str, block: str) -> None:
-    assert f"most multiply-adds: {block}" in drawn(name).words
+)  # fmt: skip
+def test_the_title_names_what_is_heaviest(name: str, told: str) -> None:
+    assert f"most multiply-adds: {told}" in drawn(name).words
+
+
+def test_closed_blocks_say_how_they_skip() -> None:
+    assert "SqueezeExcitation · projection skip" not in drawn("mobilenet_v3_large").words
+    assert "identity skip" in " ".join(drawn("mobilenet_v3_large").words)
+    assert "projection skip" in drawn("maxvit_t").words  # behind a pool
+    assert "MLP · 2 skips" in drawn("swin_t").words
 
 
 def test_labels_need_no_paint_order() -> None:

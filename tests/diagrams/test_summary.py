@@ -76,3 +76,24 @@ def test_what_is_left_out_of_a_box_is_said(kernels: tuple[int, ...], said: list[
     words = " ".join(boxes["block"])
     assert [part for part in said if not re.search(rf"(^| ){re.escape(part)}( |$)", words)] == []
     assert ("kinds more" in words) == ("kinds more" in said[-1])
+
+
+@pytest.mark.parametrize(
+    ("conv", "bare"),
+    [
+        (nn.Conv2d(3, 4, 3), True),
+        (nn.Conv2d(3, 4, 3, stride=2), True),
+        (nn.Conv2d(3, 4, 3, padding="valid"), True),
+        (nn.Conv2d(3, 4, (1, 3)), True),
+        (nn.Conv2d(3, 4, 3, padding=1), False),
+        (nn.Conv2d(3, 4, 3, padding="same"), False),
+        (nn.Conv2d(3, 4, 1), False),
+        (nn.Conv2d(3, 4, 4, stride=4), False),  # patches: nothing is lost at the border
+        (nn.ConvTranspose2d(3, 4, 3), False),
+        (nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3)), False),
+    ],
+)
+def test_a_convolution_without_padding_says_so(conv: nn.Module, bare: bool) -> None:
+    found = said_of(nn.Sequential(conv, nn.ReLU()), torch.randn(1, 3, 8, 8))
+    words = " ".join(word for lines in found.values() for word in lines)
+    assert ("no pad" in words) is bare
