@@ -18,6 +18,7 @@ from torch import nn
 from netloft.errors import CheckError, UsageError, first_line
 from netloft.graph.graph import Graph, Value
 from netloft.locating import Located, locate
+from netloft.locating.failing import telling
 from netloft.parity.check import ParityResult, certify
 from netloft.parity.expected import Expected
 from netloft.parity.faults.mutant import Mutant
@@ -96,23 +97,12 @@ def compare(
 
 def _located(held: Against, providers: Sequence[str], threads: int | None) -> Against:
     """Look at the layers, on the inputs that show most."""
-    case, provider = _telling(held, providers)
+    case, provider = telling(held.expected, held.parity, providers)
     try:
         located = locate(held.graph, held.model, case.inputs, provider=provider, threads=threads)
     except (CheckError, UsageError) as reason:
         return dataclasses.replace(held, not_run=str(reason))
     return dataclasses.replace(held, located=located)
-
-
-def _telling(held: Against, providers: Sequence[str]) -> tuple[Case, str]:
-    """Return the inputs and the provider of the worst row; of the smallest batch if all is well."""
-    cases = [run.case for run in held.expected.runs]
-    if not held.parity.failed:
-        usual = [case for case in cases if case.usual]
-        return min(reversed(usual), key=lambda case: case.batch), providers[0]
-    worst = max(held.parity.failed, key=lambda row: row.ratio)
-    alike = (c for c in cases if (c.kind, c.batch) == (worst.input, worst.batch))
-    return next(alike), worst.provider
 
 
 def planted_against(held: Against, provider: str, threads: int | None, **how: Any) -> Mutation:
@@ -140,7 +130,7 @@ def layers_check(held: Against, folder: Path, provider: str, threads: int | None
     for path in (held.model, held.model.with_name(f"{held.model.name}.data")):
         if path.is_file():
             shutil.copy(path, folder)
-    case, _ = _telling(held, (provider,))
+    case, _ = telling(held.expected, held.parity, (provider,))
     file = folder / f"planted-{held.model.name}"
 
     def check(mutant: Mutant) -> str | None:
