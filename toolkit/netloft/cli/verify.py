@@ -38,6 +38,11 @@ __all__ = ["verify"]
               "picture or a folder of pictures.")  # fmt: skip
 @click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
               help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
+@click.option("--runtimes", is_flag=True,
+              help="Run the file under each setting of ONNX Runtime too: levels of optimisation, "
+              "threads, again, item by item, TF32.")  # fmt: skip
+@click.option("--second-opinion", multiple=True, type=click.Choice(("reference", "openvino")),
+              help="Run the file with another implementation too; repeat for both.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -49,6 +54,8 @@ def verify(
     layers: bool,
     data: Path | None,
     mutate: int | None,
+    runtimes: bool,
+    second_opinion: tuple[str, ...],
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -67,6 +74,7 @@ def verify(
       netloft verify net.onnx --against resnet18 --layers
       netloft verify net.onnx --against resnet18 --data path/to/pictures
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
+      netloft verify out/resnet18 --runtimes --second-opinion reference
     """
     import json
 
@@ -77,13 +85,16 @@ def verify(
     if against is None:
         _refuse_what_needs_a_model(request, layers=layers, data=data)
     own = {} if against is None else _module(dataclasses.replace(request, spec=against), data)
-    with progress(quiet=quiet or not (mutate or data)) as tell:
+    long = mutate or data or runtimes or second_opinion
+    with progress(quiet=quiet or not long) as tell:
         found = run(
             target,
             providers=providers,
             threads=threads,
             layers=layers,
             mutate=mutate or 0,
+            runtimes=runtimes,
+            second_opinion=second_opinion,
             progress=tell,
             **own,
         )
@@ -126,12 +137,15 @@ def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
 
 def _print(found: Verification, target: Path, reference: str) -> None:
     from netloft.report.mutation import print_mutation
+    from netloft.report.runtimes import print_runtimes
     from netloft.report.summary import print_layers, print_parity
 
     for check in found.checks:
         click.echo(check)
     if found.parity:
         print_parity(found.parity, reference)
+    if found.runtimes:
+        print_runtimes(found.runtimes)
     if found.layers:
         print_layers(found.layers)
     for unlike in found.unlike:
@@ -143,6 +157,8 @@ def _print(found: Verification, target: Path, reference: str) -> None:
         click.echo(f"note: {note}")
     for row in found.not_run:
         click.echo(f"not run: {row['what']}: {row['reason']}")
+    for verdict in found.verdicts:
+        click.echo(f"verdict: {verdict}")
     if found.first_bad:
         click.echo(f"first bad operation: {found.first_bad}")
     click.echo(f"{found.status}: {target}")
