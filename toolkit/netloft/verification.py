@@ -68,7 +68,7 @@ def verify(
     target: str | Path,
     *,
     providers: Sequence[str] = (),
-    against: nn.Module | None = None,
+    against: nn.Module | str | Path | None = None,
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
     layers: bool = False,
@@ -86,8 +86,10 @@ def verify(
     Args:
         target: A bundle's folder, or an `.onnx` file.
         providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
-        against: The source module, in eval mode, for a full parity check.
-        example_inputs: Inputs of the right shapes, with `against`.
+        against: The source module, in eval mode, for a full parity check; or the path of another
+            `.onnx` file, which is run in float64 in its place.
+        example_inputs: Inputs of the right shapes, with `against`; for a file made from what it
+            declares where they are left out.
         threads: For one operation; None for the machine's cores.
         layers: With `against`, compare the values inside the network too; that is done anyway
             where an output fails.
@@ -109,7 +111,8 @@ def verify(
             them with.
     """
     path = _target(target)
-    _check_use(path, against, layers=layers or data is not None, mutate=mutate)
+    against = _other_file(against) if isinstance(against, str | Path) else against
+    _check_use(path, against, layers=layers, data=data is not None, mutate=mutate)
     _check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
@@ -131,8 +134,26 @@ def verify(
     return work.found()
 
 
-def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: int) -> None:
-    if layers and against is None:
+def _other_file(against: str | Path) -> Path:
+    """Return the other file, which is looked at as carefully as the target."""
+    path = Path(against)
+    if not (os.path.isfile(path) and path.suffix == ".onnx"):
+        raise UsageError(
+            f"{path} is no .onnx file to compare with", remedy="name an .onnx file, or a module"
+        )
+    _check_structure(path)
+    return path
+
+
+def _check_use(
+    path: Path, against: nn.Module | Path | None, *, layers: bool, data: bool, mutate: int
+) -> None:
+    if layers and isinstance(against, Path):
+        raise UsageError(
+            "layers are compared with a module's, and not with those of another file",
+            remedy=f"netloft diff {path.name} {against.name} says what differs in the files",
+        )
+    if (layers or data) and against is None:
         raise UsageError(
             "layers, and results on data, are compared with a module's",
             remedy="give against=module",
@@ -206,7 +227,7 @@ class _Work:
             or (located is not None and located.status == "fail")
         )
 
-    def replay(self, against: nn.Module | None) -> None:
+    def replay(self, against: nn.Module | Path | None) -> None:
         """Check a bundle's files, and run it on its own vectors."""
         manifest = read_manifest(self.path)
         _check_comparable(manifest, against)
@@ -218,17 +239,22 @@ class _Work:
 
     def compare(
         self,
-        module: nn.Module,
+        against: nn.Module | Path,
         example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
         **how: Any,
     ) -> None:
-        """Hold the file against its module."""
+        """Hold the file against its module, or another file."""
         from netloft.against import compare, planted_against
+        from netloft.against_file import compare_files
         from netloft.parity.certified import known_results
 
-        self.held = compare(
-            self.model, module, example_inputs, self.providers, threads=self.threads, **how
-        )
+        rest = example_inputs, self.providers
+        how |= {"threads": self.threads}
+        if isinstance(against, Path):
+            del how["layers"]
+            self.held = compare_files(self.model, against, *rest, **how)
+        else:
+            self.held = compare(self.model, against, *rest, **how)
         self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
         self.notes = self.held.parity.notes
         if self.held.not_run:
@@ -310,7 +336,7 @@ def _target(target: str | Path) -> Path:
     return path
 
 
-def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | None) -> None:
+def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | Path | None) -> None:
     """Refuse to hold a file of another precision against the noise of float32."""
     precision = manifest.get("precision", "fp32")
     if against is not None and precision != "fp32":

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import onnx.inliner
-from onnx.reference import ReferenceEvaluator
 
 from netloft.errors import MissingError, UsageError, first_line
+from netloft.parity.evaluator import evaluator
 from netloft.parity.known import Arrays, Known
 from netloft.parity.verdict import counts
 
@@ -59,7 +59,7 @@ class _Reference:
         model = _whole(known)
         for value in known.extra.values():
             model.graph.output.append(onnx.ValueInfoProto(name=value))
-        self._evaluator = ReferenceEvaluator(model)
+        self._evaluator = evaluator(model)
         self.told = f"onnx.reference {onnx.__version__}: NumPy, in the types of the file"
 
     def chosen(self, known: Known) -> list[int]:
