@@ -76,7 +76,7 @@ def compare_files(
     )
     told = [made[-1].told] if made[-1].told else []
     notes = (*renamed, *kept, f"inputs: {described(example)}", *told, *found.notes)
-    reason = f"the layers of two files are not compared; `netloft diff {model.name} {other.name}`"
+    reason = f"the layers of two files are not compared; `netloft diff {model} {other}`"
     return Against(
         model,
         graph,

@@ -151,7 +151,7 @@ def _check_use(
     if layers and isinstance(against, Path):
         raise UsageError(
             "layers are compared with a module's, and not with those of another file",
-            remedy=f"netloft diff {path.name} {against.name} says what differs in the files",
+            remedy=f"netloft diff {path} {against} says what differs in the files",
         )
     if (layers or data) and against is None:
         raise UsageError(

@@ -17,8 +17,8 @@ from netloft.errors import CheckError
 __all__ = ["MOST_BYTES", "Doubled", "bytes_of_weights", "doubled"]
 
 _NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type")
-"""Attributes that name an element type."""
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
+"""Attributes that name the element type of a result."""
 _PLAIN_FLOATS = {"value_float": (), "value_floats": (-1,)}
 """Attributes of Constant that are float32 by definition, and the shapes of what they stand for."""
 MOST_BYTES = 1 << 29

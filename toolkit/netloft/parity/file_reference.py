@@ -108,7 +108,7 @@ class FileReference:
                 self._double, self.told = _widened(self._path, taps)
             return self._double(self._feeds(case.inputs, wide=True))
         except Exception as error:  # noqa: BLE001 - each evaluator has its own, and it is told
-            self.float64_missing = first_line(error)
+            self.float64_missing, self.told = first_line(error), ""
             return None
 
     def _feeds(self, inputs: Mapping[str, torch.Tensor], *, wide: bool = False) -> Arrays:
