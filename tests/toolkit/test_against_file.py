@@ -182,6 +182,26 @@ def test_equal_values_may_be_ranked_in_any_order(tmp_path: Path) -> None:
         assert any("of values as large to rounding" in note for note in found.notes)
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(x)[0][:, -1]
+
+
+def test_a_kernel_in_name_alone_is_not_relied_on(tmp_path: Path) -> None:
+    """ONNX Runtime loads an LSTM in float64, and refuses to run it."""
+    x = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1))
+    a = netloft.to_onnx(Recurrent().eval(), (x,), tmp_path / "a.onnx")
+    b = netloft.to_onnx(Recurrent().eval(), (x,), tmp_path / "b.onnx", functions=True)
+    found = cpu(a, b)
+    assert found.status == "pass", found.parity
+    assert "b.onnx was run in float64 by onnx.reference" in found.notes
+
+
 def gelu(path: Path) -> Path:
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
     made = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
@@ -285,3 +305,36 @@ def test_inputs_that_nobody_gave(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="takes complex64, for which no values are known"):
         declared_example(complex_, complex_)
     assert np.isfinite(declared_example(opened, opened)["x"].numpy()).all()
+
+
+def sums(path: Path, op: str, *inputs: tuple[str, list[int | str]]) -> Path:
+    """A file that adds its inputs, or multiplies by two and adds the rest."""
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs]
+    names = [name for name, _ in inputs]
+    nodes = [helper.make_node(op, names, ["y"])]
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, inputs[0][1])
+    graph = helper.make_graph(nodes, "g", values, [made])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+    return path
+
+
+def test_first_lengths_that_differ_are_no_batch(tmp_path: Path) -> None:
+    inputs: list[tuple[str, list[int | str]]] = [("x", ["n", 3]), ("shift", [1, 3])]
+    added = sums(tmp_path / "add.onnx", "Add", *inputs)
+    summed = sums(tmp_path / "sum.onnx", "Sum", *inputs)
+    found = cpu(added, summed)
+    assert found.status == "pass", found.parity
+    assert {row["input"] for row in found.parity} == {"noise", "example", "extreme", "zeros"}
+    assert {row["batch"] for row in found.parity} == {2}
+    wrong = sums(tmp_path / "mul.onnx", "Mul", *inputs)
+    assert cpu(added, wrong).status == "fail"
+
+
+def test_a_batch_that_one_of_them_fixes_is_the_batch(tmp_path: Path) -> None:
+    opened = sums(tmp_path / "open.onnx", "Add", ("x", ["n", 3]), ("y0", ["n", 3]))
+    fixed = sums(tmp_path / "fixed.onnx", "Sum", ("a", [4, 3]), ("b", [4, 3]))
+    for pair in ((opened, fixed), (fixed, opened)):
+        found = cpu(*pair)
+        assert found.status == "pass", found.parity
+        assert {row["batch"] for row in found.parity} == {4}

@@ -11,7 +11,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from netloft.errors import UsageError, first_line
+from netloft.errors import first_line
 from netloft.graph.graph import Graph, annotation
 from netloft.onnx_graph import GIVES
 from netloft.parity.double import MOST_BYTES, bytes_of_weights, doubled
@@ -21,6 +21,7 @@ from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case
 from netloft.parity.reference import ROUNDED_RUNS, Arrays, ReferenceRun, moved
 from netloft.parity.taps import Tap, tapped_onnx
+from netloft.runtime.capture import captured_output
 from netloft.runtime.providers import start_session
 
 __all__ = ["FileReference"]
@@ -59,7 +60,9 @@ class FileReference:
         self._path, self._graph = path, graph
         self._inputs = names[: len(graph.inputs)]
         self._outputs = list(names[len(graph.inputs) :])
-        self._taps = [dataclasses.replace(tap, value=_value(graph, tap.node)) for tap in taps]
+        # what stands before a head may be an input here, of which there is nothing to compare
+        inner = [tap for tap in taps if GIVES in graph.node(tap.node).meta]
+        self._taps = [dataclasses.replace(tap, value=_value(graph, tap.node)) for tap in inner]
         self._header = flat_header(path)
         self._single = self._session(self._header, self._taps)
         self._double: Run | None = None
@@ -67,7 +70,7 @@ class FileReference:
     def run(self, case: Case) -> ReferenceRun:
         """Run both."""
         single = self.single(case)
-        double = self._wide(case, self._taps) if not self.float64_missing else None
+        double = self._wide(case) if not self.float64_missing else None
         return ReferenceRun(single, single if double is None else self._named(double))
 
     def single(self, case: Case) -> Arrays:
@@ -98,18 +101,21 @@ class FileReference:
             return given, given.astype(np.float64)
         tap = Tap("ranked", "", node, _value(self._graph, node), "float32")
         single = self._session(self._header, [tap])(self._feeds(case.inputs))[-1]
-        wide = None if self.float64_missing else _widened(self._path, [tap])[0]
-        double = single if wide is None else wide(self._feeds(case.inputs, wide=True))[-1]
-        return single, double
+        if self.float64_missing:
+            return single, single
+        return single, _widened(self._path, [tap], self._feeds(case.inputs, wide=True)).values[-1]
 
-    def _wide(self, case: Case, taps: Sequence[Tap]) -> list[np.ndarray] | None:
+    def _wide(self, case: Case) -> list[np.ndarray] | None:
+        feeds = self._feeds(case.inputs, wide=True)
         try:
-            if self._double is None:
-                self._double, self.told = _widened(self._path, taps)
-            return self._double(self._feeds(case.inputs, wide=True))
+            if self._double is not None:
+                return self._double(feeds)
+            made = _widened(self._path, self._taps, feeds)
         except Exception as error:  # noqa: BLE001 - each evaluator has its own, and it is told
             self.float64_missing, self.told = first_line(error), ""
             return None
+        self._double, self.told = made.run, made.told
+        return made.values
 
     def _feeds(self, inputs: Mapping[str, torch.Tensor], *, wide: bool = False) -> Arrays:
         arrays = [np.asarray(t.numpy(), order="C") for t in inputs.values()]
@@ -149,11 +155,21 @@ class FileReference:
         return self._session(model, self._taps)
 
 
-def _widened(path: Path, taps: Sequence[Tap]) -> tuple[Run, str]:
-    """Return what runs a file in float64, and what that is in words.
+@dataclasses.dataclass(frozen=True)
+class _Wide:
+    """A file in float64: what runs it, what that is in words, and what it gave first."""
+
+    run: Run
+    told: str
+    values: list[np.ndarray]
+
+
+def _widened(path: Path, taps: Sequence[Tap], feeds: Arrays) -> _Wide:
+    """Run a file in float64, by ONNX Runtime if that can.
 
     Raises:
         CheckError: The file cannot be written in float64.
+        Exception: The evaluator does not know an operator; it has a dozen unrelated kinds.
     """
     made = doubled(path)
     names = [output.name for output in made.model.graph.output]
@@ -163,14 +179,21 @@ def _widened(path: Path, taps: Sequence[Tap]) -> tuple[Run, str]:
         )
     names += [tap.value for tap in taps]
     still = f"; in it {', '.join(made.narrow)} rounds to float32" if made.narrow else ""
+
+    def by_evaluator(feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):  # NaN and infinities are compared, and not warned about
+            return list(slow.run(names, dict(feeds)))
+
     try:
-        session = start_session(made.model.SerializeToString(), optimisation="none")
-    except UsageError:  # it lacks a kernel for float64
+        with captured_output():  # ONNX Runtime also prints why it fails
+            session = start_session(made.model.SerializeToString(), optimisation="none")
+            values = list(session.run(names, dict(feeds)))
+    except Exception:  # noqa: BLE001 - no kernel for float64, or one in name alone, as LSTM's
         slow = evaluator(made.model, FAST)
         told = f"{path.name} was run in float64 by onnx.reference{still}"
-        return lambda feeds: list(slow.run(names, dict(feeds))), told
+        return _Wide(by_evaluator, told, by_evaluator(feeds))
     told = f"{path.name} was run in float64 by ONNX Runtime{still}"
-    return lambda feeds: list(session.run(names, dict(feeds))), told
+    return _Wide(lambda feeds: list(session.run(names, dict(feeds))), told, values)
 
 
 def _value(graph: Graph, node: str) -> str:

@@ -76,7 +76,7 @@ class FileRunner:
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
             raise ParityError(
-                f"the exported file fails on {self._provider} for {shapes}, where the module "
-                f"runs: {first_line(error)}",
+                f"the exported file fails on {self._provider} for {shapes}, where what it is "
+                f"compared with runs: {first_line(error)}",
                 remedy="export with a fixed --batch N, or change the operation that is named",
             ) from error
