@@ -23,6 +23,8 @@ from torch import Tensor, nn
 import netloft
 from netloft.cli import main
 from netloft.errors import MissingError, UsageError
+from netloft.parity.runtimes import RuntimeRow, verdicts_of
+from netloft.parity.settings import settings_of
 from netloft.runtime.providers import probe
 from netloft.verification import Verification, verify
 
@@ -198,6 +200,28 @@ def test_what_does_not_start_is_told(exported: Path) -> None:
     for name in ("cuda", "tensorrt", "openvino"):
         told = [row for row in found["not_run"] if row["what"].startswith(f"settings of {name}")]
         assert (name in ran) != (len(told) == 1 and bool(told[0]["reason"]))
+
+
+def test_what_has_no_fault_here_to_show_it_is_put_in_words() -> None:
+    """Threads and repeats that differ need a machine, or a kernel, that does so."""
+    usual = RuntimeRow("cpu", "optimisation", "all", "", status="pass", bitwise=None)
+    threads = RuntimeRow("cpu", "threads", "1 for 2", "", status="fail", bitwise=False)
+    again = RuntimeRow("cpu", "repeat", "new session", "", status="pass", bitwise=False,
+                       max_diff=1e-7)  # fmt: skip
+    assert list(verdicts_of("cpu", [usual])) == []
+    assert list(verdicts_of("cpu", [usual, threads, again])) == [
+        "cpu: the runtime is at fault, and not the export: only threads (1 for 2) fails",
+        "cpu: results differ from run to run, by up to 1.0e-07",
+    ]
+
+
+def test_tf32_is_on_in_one_setting_of_cuda_and_its_rows_are_notes() -> None:
+    settings = list(settings_of("cuda", 4))
+    on = [each for each in settings if each.session and each.session.get("use_tf32")]
+    assert [(each.varied, each.name, bool(each.excuse)) for each in on] == [("TF32", "on", True)]
+    assert settings[0].precision == "the file's, TF32 off"
+    assert not [each for each in settings_of("cpu", 4) if each.varied == "TF32"]
+    assert [each.name for each in settings_of("cpu", 1) if each.varied == "threads"] == ["2 for 1"]
 
 
 @pytest.mark.cuda

@@ -24,7 +24,7 @@ from netloft.parity.verdict import counts
 from netloft.runtime.capture import captured_output
 from netloft.runtime.providers import PROVIDERS, NotRun, probe, process_cpus
 
-__all__ = ["RuntimeRow", "Runtimes", "compare_runtimes", "every_provider"]
+__all__ = ["RuntimeRow", "Runtimes", "compare_runtimes", "every_provider", "verdicts_of"]
 
 _MOST_ITEMS = 16
 """Items of a batch that are run one by one at most."""
@@ -137,7 +137,7 @@ def compare_runtimes(
     for provider in providers:
         tried = _Provider(known, provider, threads or process_cpus(), not_run)
         found = list(tried.rows(progress))
-        verdicts += _verdicts(provider, found)
+        verdicts += verdicts_of(provider, found)
         rows += found
     return Runtimes(tuple(rows), tuple(verdicts), tuple(not_run))
 
@@ -279,8 +279,13 @@ def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def _verdicts(provider: str, rows: Sequence[RuntimeRow]) -> Iterator[str]:
-    """Say what the settings of a provider mean together."""
+def verdicts_of(provider: str, rows: Sequence[RuntimeRow]) -> Iterator[str]:
+    """Say what the settings of a provider mean together.
+
+    Args:
+        provider: What ran the file.
+        rows: Of its settings.
+    """
     bad = {(row.varied, row.setting) for row in rows if row.is_bad}
     levels = [row.setting for row in rows if row.varied == BASE.varied]
     failing = [level for level in dict.fromkeys(levels) if (BASE.varied, level) in bad]

@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 import onnx.inliner
 
-from netloft.errors import MissingError, UsageError, first_line
+from netloft.errors import MissingError, UsageError
 from netloft.parity.evaluator import evaluator
 from netloft.parity.known import Arrays, Known
 from netloft.parity.verdict import counts
+from netloft.runtime.reasons import first_line
 
 __all__ = ["OPINIONS", "Opinion", "ask", "require"]
 
