@@ -127,11 +127,13 @@ def _placed(
 def _prove(
     graph: Graph, model: LoadedModel, inputs: Mapping[str, torch.Tensor], file: Path
 ) -> None:
+    from netloft.locating.failing import require_located
     from netloft.models.domain import domain_inputs
-    from netloft.parity.check import check_parity, require_parity
+    from netloft.parity.check import certify
     from netloft.parity.inputs import cases_of
 
     # bytes are pictures; numbers of the caller's own are what the caller says that they are
     real = (lambda batch, seed: domain_inputs(model, batch, seed)) if model.inside else None
     made = cases_of(graph, inputs, 0, real)
-    require_parity(check_parity(graph, model.module, file, made, ["cpu"]))
+    parity, expected = certify(graph, model.module, file, made, ["cpu"])
+    require_located(parity, expected, file, ["cpu"])

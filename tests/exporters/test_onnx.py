@@ -222,3 +222,12 @@ def test_lengths_that_follow_the_batch_in_odd_ways_come_out_right(tmp_path: Path
         first, second = session.run(None, {"input": np.ones((batch, 3), np.float32)})
         assert first.shape == (-(-batch // 2), 3)
         assert second.shape == (batch * batch,)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_the_axes_of_a_resize_are_counted_from_the_start(tmp_path: Path, mode: str) -> None:
+    """ONNX allows both; OpenVINO 2026.4 and onnx.reference 1.23 refuse the others."""
+    path = to_onnx(nn.Upsample(scale_factor=2.0, mode=mode).eval(), (torch.randn(2, 3, 4, 5),),
+                   tmp_path / "net.onnx")  # fmt: skip
+    (node,) = [node for node in onnx.load(str(path)).graph.node if node.op_type == "Resize"]
+    assert [list(a.ints) for a in node.attribute if a.name == "axes"] == [[2, 3]]

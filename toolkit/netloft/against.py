@@ -15,9 +15,11 @@ import onnx
 import torch
 from torch import nn
 
+from netloft.declared import declared_inputs
 from netloft.errors import CheckError, UsageError, first_line
 from netloft.graph.graph import Graph, Value
 from netloft.locating import Located, locate
+from netloft.locating.failing import telling
 from netloft.parity.check import ParityResult, certify
 from netloft.parity.expected import Expected
 from netloft.parity.faults.mutant import Mutant
@@ -27,7 +29,15 @@ from netloft.parity.inputs import Case, cases_of
 from netloft.tracing import trace
 from netloft.tracing.tracer import bind_inputs
 
-__all__ = ["Against", "compare", "declared_inputs", "layers_check", "planted_against"]
+__all__ = [
+    "Against",
+    "batch_of",
+    "compare",
+    "declared_inputs",
+    "layers_check",
+    "named_as",
+    "planted_against",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Against:
         parity: The rows of the outputs.
         located: The layers; None where they were not asked for and all is well.
         not_run: Why the layers were not compared, where they should have been; else empty.
+        is_file: It was compared with another file, whose layers are not looked at.
     """
 
     model: Path
@@ -49,6 +60,7 @@ class Against:
     parity: ParityResult
     located: Located | None = None
     not_run: str = ""
+    is_file: bool = False
 
 
 def compare(
@@ -84,8 +96,8 @@ def compare(
             remedy="give example_inputs=(tensor, …), batch first",
         )
     declared = onnx.load(str(model), load_external_data=False).graph
-    graph = trace(module, example_inputs, _batch(declared), dynamic=_open_axes(declared, module))
-    graph, renamed = _named_as(declared, model, graph)
+    graph = trace(module, example_inputs, batch_of(declared), dynamic=_open_axes(declared, module))
+    graph, renamed = named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
     cases = itertools.chain(cases_of(graph, inputs, 0), data(graph.batch))
     found, expected = certify(graph, module, model, cases, providers, threads, progress=progress)
@@ -96,23 +108,12 @@ def compare(
 
 def _located(held: Against, providers: Sequence[str], threads: int | None) -> Against:
     """Look at the layers, on the inputs that show most."""
-    case, provider = _telling(held, providers)
+    case, provider = telling(held.expected, held.parity, providers)
     try:
         located = locate(held.graph, held.model, case.inputs, provider=provider, threads=threads)
     except (CheckError, UsageError) as reason:
         return dataclasses.replace(held, not_run=str(reason))
     return dataclasses.replace(held, located=located)
-
-
-def _telling(held: Against, providers: Sequence[str]) -> tuple[Case, str]:
-    """Return the inputs and the provider of the worst row; of the smallest batch if all is well."""
-    cases = [run.case for run in held.expected.runs]
-    if not held.parity.failed:
-        usual = [case for case in cases if case.usual]
-        return min(reversed(usual), key=lambda case: case.batch), providers[0]
-    worst = max(held.parity.failed, key=lambda row: row.ratio)
-    alike = (c for c in cases if (c.kind, c.batch) == (worst.input, worst.batch))
-    return next(alike), worst.provider
 
 
 def planted_against(held: Against, provider: str, threads: int | None, **how: Any) -> Mutation:
@@ -127,10 +128,9 @@ def planted_against(held: Against, provider: str, threads: int | None, **how: An
         how: More for `netloft.parity.faults.mutate.mutate`.
     """
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
-        checks = {
-            "outputs": outputs_check(held.expected, provider),
-            "layers": layers_check(held, Path(folder), provider, threads),
-        }
+        checks = {"outputs": outputs_check(held.expected, provider)}
+        if not held.is_file:
+            checks["layers"] = layers_check(held, Path(folder), provider, threads)
         run = runs_of(held.expected, held.model, provider, threads)
         return mutate(held.model, checks, run, **how)
 
@@ -140,7 +140,7 @@ def layers_check(held: Against, folder: Path, provider: str, threads: int | None
     for path in (held.model, held.model.with_name(f"{held.model.name}.data")):
         if path.is_file():
             shutil.copy(path, folder)
-    case, _ = _telling(held, (provider,))
+    case, _ = telling(held.expected, held.parity, (provider,))
     file = folder / f"planted-{held.model.name}"
 
     def check(mutant: Mutant) -> str | None:
@@ -154,13 +154,7 @@ def layers_check(held: Against, folder: Path, provider: str, threads: int | None
     return check
 
 
-def declared_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return the inputs that a caller gives; old files list their weights among them."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
-
-
-def _batch(graph: onnx.GraphProto) -> int | str:
+def batch_of(graph: onnx.GraphProto) -> int | str:
     """Return the batch size of a file: the first length of the first input that has one."""
     shapes = (value.type.tensor_type.shape.dim for value in declared_inputs(graph))
     first = next((shape[0] for shape in shapes if shape), None)
@@ -179,15 +173,21 @@ def _open_axes(graph: onnx.GraphProto, module: nn.Module) -> dict[str, dict[int,
     return found
 
 
-def _named_as(
-    declared: onnx.GraphProto, model: Path, graph: Graph
+def named_as(
+    declared: onnx.GraphProto, model: Path, graph: Graph, whose: str = "the module"
 ) -> tuple[Graph, tuple[str, ...]]:
     """Call inputs and outputs as a file does, which another exporter may have written.
 
     Names that are the same belong together; others go by their place, and are told.
 
+    Args:
+        declared: The file's graph.
+        model: The file.
+        graph: Of what it is compared with.
+        whose: What that is, in words.
+
     Raises:
-        UsageError: The file's inputs and outputs cannot be those of the module.
+        UsageError: The file's inputs and outputs cannot be those of the graph.
     """
     file = _declared(declared_inputs(declared)), _declared(declared.output)
     ours = tuple(
@@ -195,13 +195,14 @@ def _named_as(
         for values in (graph.inputs, graph.outputs)
     )
     if not all(map(_belong_together, file, ours)):
+        called = graph.file.name if graph.file else graph.class_name
         raise UsageError(
-            f"{model.name} is {_signature(*file)}, and {graph.class_name} is {_signature(*ours)}",
+            f"{model.name} is {_signature(*file)}, and {called} is {_signature(*ours)}",
             remedy="name the module that the file was exported from, and its --input shapes",
         )
     inputs, outputs = map(_renamed, (graph.inputs, graph.outputs), file)
     notes = tuple(
-        f"'{theirs}' of the file is taken for '{mine}' of the module, by its place"
+        f"'{theirs}' of the file is taken for '{mine}' of {whose}, by its place"
         for sides in zip(file, ours, strict=True)
         for (theirs, _), (mine, _) in zip(*sides, strict=True)
         if theirs != mine

@@ -28,11 +28,12 @@ from netloft.converting import Conversion, check_precision, convert
 from netloft.defaults import DEFAULT_OPSET
 from netloft.export_options import DEFAULT_OPTIONS, ExportOptions
 from netloft.graph.graph import Graph, Value
+from netloft.locating.failing import require_located
 from netloft.models.domain import domain_inputs
 from netloft.models.given import of_module
 from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
-from netloft.parity.check import ParityResult, check_parity, require_parity
+from netloft.parity.check import ParityResult, certify
 from netloft.parity.inputs import cases_of, feeds_of
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
@@ -273,7 +274,7 @@ def _lower(job: _Job) -> None:
 def _prove(job: _Job) -> ParityResult:
     options = job.options
     with job.report.stage("parity"):
-        result = check_parity(
+        result, expected = certify(
             job.graph,
             job.model.module,
             job.file,
@@ -284,7 +285,7 @@ def _prove(job: _Job) -> ParityResult:
         )
     job.report.parity = [dataclasses.asdict(row) for row in result.rows]
     job.report.notes += result.notes
-    require_parity(result)
+    require_located(result, expected, job.file, job.running, threads=options.threads)
     return result
 
 

@@ -9,22 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
-from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
-from netloft.parity.compare import measure
 from netloft.parity.faults.mutate import Mutation
-from netloft.parity.faults.mutate import mutate as planted
-from netloft.parity.faults.replay import vectors_check, vectors_run
-from netloft.parity.policy import DEFAULT_POLICY
-from netloft.parity.task_level import task_row
+from netloft.parity.known import Known
+from netloft.parity.runtimes import RuntimeRow, compare_runtimes, every_provider
+from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
-from netloft.runtime.reasons import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -36,9 +30,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Verification", "verify"]
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-_AGAIN = "export the model again, or fetch the bundle again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +46,9 @@ class Verification:
         unlike: Operations that differ between module and file, found without running them.
         first_bad: The first operation that is wrong by itself, in words; empty for none.
         mutation: How many planted faults the same checks find, where that was asked for.
+        runtimes: One row for each setting of ONNX Runtime and output; see
+            `netloft.parity.runtimes.RuntimeRow`.
+        verdicts: Whose fault it is, by what other settings and other implementations give.
     """
 
     status: str
@@ -66,18 +60,22 @@ class Verification:
     unlike: tuple[Mapping[str, Any], ...] = ()
     first_bad: str = ""
     mutation: Mapping[str, Any] | None = None
+    runtimes: tuple[Mapping[str, Any], ...] = ()
+    verdicts: tuple[str, ...] = ()
 
 
 def verify(
     target: str | Path,
     *,
     providers: Sequence[str] = (),
-    against: nn.Module | None = None,
+    against: nn.Module | str | Path | None = None,
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
     layers: bool = False,
     mutate: int = 0,
     data: Callable[[str | int], Iterable[Case]] | None = None,
+    runtimes: bool = False,
+    second_opinion: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
@@ -88,8 +86,10 @@ def verify(
     Args:
         target: A bundle's folder, or an `.onnx` file.
         providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
-        against: The source module, in eval mode, for a full parity check.
-        example_inputs: Inputs of the right shapes, with `against`.
+        against: The source module, in eval mode, for a full parity check; or the path of another
+            `.onnx` file, which is run in float64 in its place.
+        example_inputs: Inputs of the right shapes, with `against`; for a file made from what it
+            declares where they are left out.
         threads: For one operation; None for the machine's cores.
         layers: With `against`, compare the values inside the network too; that is done anyway
             where an output fails.
@@ -97,17 +97,23 @@ def verify(
             same checks find on the first of the providers (`docs/parity.md`).
         data: With `against`, gives inputs of your own for the batch size of the file, besides those
             that are made; `netloft.parity.inputs.Case` says what they are.
+        runtimes: Run the file under each setting of ONNX Runtime too: levels of optimisation,
+            threads, run to run, item by item, and TF32 where CUDA starts.
+        second_opinion: Other implementations to run the file with: `reference`, `openvino`.
         progress: Told what is being compared or planted.
 
     Raises:
         IntegrityError: A file is missing, was changed or does not belong to the bundle.
         ProviderError: A provider that was asked for does not start here.
+        MissingError: A second opinion is not installed, or does not know all of the file.
         UsageError: The target is neither, `against` lacks its inputs, or its inputs and outputs
             are not those of the file; or faults are to be planted, and there is nothing to find
             them with.
     """
     path = _target(target)
-    _check_use(path, against, layers=layers or data is not None, mutate=mutate)
+    against = _other_file(against) if isinstance(against, str | Path) else against
+    _check_use(path, against, layers=layers, data=data is not None, mutate=mutate)
+    _check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
     if os.path.isdir(path):
@@ -119,13 +125,35 @@ def verify(
         work.compare(against, example_inputs, **how)
     if not work.rows:
         work.load()
+    if runtimes:
+        work.vary(asked=providers, progress=progress)
+    for name in second_opinion:
+        work.ask(name, progress)
     if mutate:
         work.plant(mutate, progress)
     return work.found()
 
 
-def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: int) -> None:
-    if layers and against is None:
+def _other_file(against: str | Path) -> Path:
+    """Return the other file, which is looked at as carefully as the target."""
+    path = Path(against)
+    if not (os.path.isfile(path) and path.suffix == ".onnx"):
+        raise UsageError(
+            f"{path} is no .onnx file to compare with", remedy="name an .onnx file, or a module"
+        )
+    _check_structure(path)
+    return path
+
+
+def _check_use(
+    path: Path, against: nn.Module | Path | None, *, layers: bool, data: bool, mutate: int
+) -> None:
+    if layers and isinstance(against, Path):
+        raise UsageError(
+            "layers are compared with a module's, and not with those of another file",
+            remedy=f"netloft diff {path} {against} says what differs in the files",
+        )
+    if (layers or data) and against is None:
         raise UsageError(
             "layers, and results on data, are compared with a module's",
             remedy="give against=module",
@@ -135,6 +163,21 @@ def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: i
             "a lone .onnx file has nothing to find a planted fault with",
             remedy="name the MODEL that it came from with --against, or verify a bundle",
         )
+
+
+def _check_doubts(
+    path: Path, against: object, *, runtimes: bool, second_opinion: Sequence[str]
+) -> None:
+    if not runtimes and not second_opinion:
+        return
+    if against is None and not os.path.isdir(path):
+        raise UsageError(
+            "nothing is known of what a lone .onnx file should give",
+            remedy="name the MODEL or the file to compare with by --against, or verify a bundle",
+        )
+    from netloft.parity.second_opinion import require
+
+    require(second_opinion)
 
 
 @dataclasses.dataclass
@@ -152,6 +195,9 @@ class _Work:
         held: The comparison with the module.
         power: Plants faults and shows them to the same checks.
         mutation: How many of those they find.
+        known: What the file should give, for other settings and other implementations.
+        runtimes: Rows of the settings.
+        verdicts: Whose fault it is.
     """
 
     path: Path
@@ -164,6 +210,9 @@ class _Work:
     held: Against | None = None
     power: Callable[..., Mutation] | None = None
     mutation: Mapping[str, Any] | None = None
+    known: Known | None = None
+    runtimes: tuple[RuntimeRow, ...] = ()
+    verdicts: tuple[str, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -172,36 +221,46 @@ class _Work:
     @property
     def failed(self) -> bool:
         located = self.held.located if self.held else None
-        return any(counts(row["status"], row["input"]) for row in self.rows) or (
-            located is not None and located.status == "fail"
+        return (
+            any(counts(row["status"], row["input"]) for row in self.rows)
+            or any(row.is_bad for row in self.runtimes)
+            or (located is not None and located.status == "fail")
         )
 
-    def replay(self, against: nn.Module | None) -> None:
+    def replay(self, against: nn.Module | Path | None) -> None:
         """Check a bundle's files, and run it on its own vectors."""
         manifest = read_manifest(self.path)
         _check_comparable(manifest, against)
         check_files(self.path, manifest["files"])
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
-        self.rows += _replay(self.path, manifest, self.providers, self.threads)
-        self.power = functools.partial(_planted_alone, self.path, manifest)
+        self.rows += replay(self.path, manifest, self.providers, self.threads)
+        self.power = functools.partial(planted_alone, self.path, manifest)
+        self.known = known_alone(self.path, manifest)
 
     def compare(
         self,
-        module: nn.Module,
+        against: nn.Module | Path,
         example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None,
         **how: Any,
     ) -> None:
-        """Hold the file against its module."""
+        """Hold the file against its module, or another file."""
         from netloft.against import compare, planted_against
+        from netloft.against_file import compare_files
+        from netloft.parity.certified import known_results
 
-        self.held = compare(
-            self.model, module, example_inputs, self.providers, threads=self.threads, **how
-        )
+        rest = example_inputs, self.providers
+        how |= {"threads": self.threads}
+        if isinstance(against, Path):
+            del how["layers"]
+            self.held = compare_files(self.model, against, *rest, **how)
+        else:
+            self.held = compare(self.model, against, *rest, **how)
         self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
         self.notes = self.held.parity.notes
         if self.held.not_run:
             self.not_run.append({"what": "layers", "reason": self.held.not_run})
         self.power = functools.partial(planted_against, self.held)
+        self.known = known_results(self.held.expected, self.model)
 
     def load(self) -> None:
         """Load a file that there is nothing to compare with."""
@@ -210,6 +269,25 @@ class _Work:
         for provider in self.providers:
             start_session(self.model, provider, threads=self.threads)
             self.checks.append(f"the model loads on {provider}")
+
+    def vary(self, *, asked: Sequence[str], progress: Callable[[str], None]) -> None:
+        """Run the file under each setting."""
+        assert self.known is not None
+        providers, missing = (self.providers, ()) if asked else every_provider()
+        found = compare_runtimes(self.known, providers, self.threads, progress)
+        self.runtimes = found.rows
+        self.verdicts += found.verdicts
+        self.not_run += [row._asdict() for row in (*missing, *found.not_run)]
+
+    def ask(self, name: str, progress: Callable[[str], None]) -> None:
+        """Let another implementation run the file."""
+        from netloft.parity.second_opinion import ask
+
+        assert self.known is not None
+        opinion = ask(self.known, name, self.rows, progress)
+        self.rows += opinion.rows
+        self.notes += (f"second opinion: {opinion.told}",)
+        self.verdicts += (opinion.verdict,) if opinion.verdict else ()
 
     def plant(self, per_kind: int, progress: Callable[[str], None]) -> None:
         """See how many planted faults the same checks find."""
@@ -230,6 +308,8 @@ class _Work:
             tuple(self.not_run),
             self.notes,
             mutation=self.mutation,
+            runtimes=tuple(dataclasses.asdict(row) for row in self.runtimes),
+            verdicts=self.verdicts,
         )
         located = self.held.located if self.held else None
         return found if located is None else _with_layers(found, located)
@@ -256,7 +336,7 @@ def _target(target: str | Path) -> Path:
     return path
 
 
-def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | None) -> None:
+def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | Path | None) -> None:
     """Refuse to hold a file of another precision against the noise of float32."""
     precision = manifest.get("precision", "fp32")
     if against is not None and precision != "fp32":
@@ -274,100 +354,3 @@ def _check_structure(model: Path) -> None:
         raise IntegrityError(f"{model.name} is not valid ONNX: {error}") from error
     except Exception as error:
         raise IntegrityError(f"{model.name} is not an ONNX file: {error}") from error
-
-
-def _replay(
-    folder: Path, manifest: Mapping[str, Any], providers: Sequence[str], threads: int | None
-) -> list[dict[str, Any]]:
-    vectors = folder / "test_data_set_0"
-    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
-    if not inputs or not outputs:
-        raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
-    _check_names(manifest, inputs, outputs)
-    rows = list[dict[str, Any]]()
-    for provider in providers:
-        session = start_session(folder / "model.onnx", provider, threads=threads)
-        try:
-            given = session.run(list(outputs), inputs)
-        except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
-            raise IntegrityError(
-                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
-                remedy=_AGAIN,
-            ) from error
-        for (name, expected), actual in zip(outputs.items(), given, strict=True):
-            if np.shape(actual) != expected.shape:
-                raise IntegrityError(
-                    f"output '{name}' has shape {list(np.shape(actual))}, and its test vector "
-                    f"{list(expected.shape)}",
-                    remedy=_AGAIN,
-                )
-            tolerance = float(manifest["tolerances"][name])
-            made = _judge_of(manifest)(provider, name, actual, expected, tolerance)
-            rows += [made] if made is not None else []
-    return rows
-
-
-def _judge_of(manifest: Mapping[str, Any]) -> Callable[..., dict[str, Any] | None]:
-    """Return what judges an output on test vectors: None for one that is not judged."""
-    return task_row if manifest.get("precision") == "int8" else _row
-
-
-def _planted_alone(
-    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
-) -> Mutation:
-    vectors = folder / "test_data_set_0"
-    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
-    run = vectors_run(inputs, list(outputs), folder, provider, threads)
-    row = _judge_of(manifest)
-    check = vectors_check(
-        lambda name, actual: row(
-            provider, name, actual, outputs[name], float(manifest["tolerances"][name])
-        )
-    )
-    return planted(folder / "model.onnx", {"test vectors": check}, run, **how)
-
-
-def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
-    """The vectors, and the tolerances, are of the inputs and outputs in the manifest."""
-    for kind, found in (
-        ("input", inputs),
-        ("output", outputs),
-        ("tolerance", manifest["tolerances"]),
-    ):
-        declared = manifest["inputs" if kind == "input" else "outputs"]
-        names = {tensor["name"] for tensor in declared}
-        for name in sorted(set(found) ^ names):
-            if name in found and kind == "tolerance":
-                continue  # parity looks at values inside the network too
-            problem = "is of nothing in the manifest" if name in found else "is missing"
-            what = kind if kind == "tolerance" else f"{kind} test vector"
-            raise IntegrityError(f"the {what} for '{name}' {problem}", remedy=_AGAIN)
-
-
-def _row(
-    provider: str,
-    name: str,
-    actual: npt.NDArray[Any],
-    expected: npt.NDArray[Any],
-    tolerance: float,
-) -> dict[str, Any]:
-    error = measure(np.asarray(actual), expected, nonfinite_like=expected)
-    # the vectors are PyTorch's float32 results: their own error adds to the file's
-    floor = tolerance / DEFAULT_POLICY.factor
-    allowed = tolerance + floor
-    return {
-        "provider": provider,
-        "batch": expected.shape[0] if expected.ndim else 1,
-        "input": "test vectors",
-        "output": name,
-        "max_abs": error.max_abs,
-        "max_rel": error.max_rel,
-        "scaled_error": error.scaled,
-        "noise_floor": floor,
-        "ratio": error.scaled / floor if floor else (float("inf") if error.scaled else 0.0),
-        "tolerance": allowed,
-        "worst_index": list(error.index),
-        "worst_actual": error.actual,
-        "worst_expected": error.expected,
-        "status": "pass" if error.scaled <= allowed else "fail",
-    }

@@ -29,7 +29,8 @@ __all__ = ["verify"]
 
 @click.command(short_help="Check a bundle or an .onnx file.")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--against", metavar="MODEL", help="Compare with this module instead of vectors.")
+@click.option("--against", metavar="MODEL",
+              help="Compare with this module, or another .onnx file.")  # fmt: skip
 @click.option("--layers", is_flag=True,
               help="Compare the values inside the network with those of --against too, and name "
               "the first operation that is wrong by itself.")  # fmt: skip
@@ -38,6 +39,11 @@ __all__ = ["verify"]
               "picture or a folder of pictures.")  # fmt: skip
 @click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
               help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
+@click.option("--runtimes", is_flag=True,
+              help="Run the file under each setting of ONNX Runtime too: levels of optimisation, "
+              "threads, again, item by item, TF32.")  # fmt: skip
+@click.option("--second-opinion", multiple=True, type=click.Choice(("reference", "openvino")),
+              help="Run the file with another implementation too; repeat for both.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -49,6 +55,8 @@ def verify(
     layers: bool,
     data: Path | None,
     mutate: int | None,
+    runtimes: bool,
+    second_opinion: tuple[str, ...],
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -57,7 +65,7 @@ def verify(
     """Check TARGET: a bundle on its own test vectors (no torch needed), or an .onnx file.
 
     --arg, --weights, --input, --seed and what is around the network are for the MODEL of --against;
-    the batch size is read from the file.
+    the batch size is read from the file. MODEL may be another .onnx file, which is run in float64.
 
     \b
     Examples:
@@ -65,8 +73,10 @@ def verify(
       netloft verify out/resnet18 --provider cuda
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32
       netloft verify net.onnx --against resnet18 --layers
+      netloft verify net.onnx --against theirs.onnx
       netloft verify net.onnx --against resnet18 --data path/to/pictures
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
+      netloft verify out/resnet18 --runtimes --second-opinion reference
     """
     import json
 
@@ -76,21 +86,26 @@ def verify(
 
     if against is None:
         _refuse_what_needs_a_model(request, layers=layers, data=data)
-    own = {} if against is None else _module(dataclasses.replace(request, spec=against), data)
-    with progress(quiet=quiet or not (mutate or data)) as tell:
+    own = (
+        {} if against is None else _given(dataclasses.replace(request, spec=against), target, data)
+    )
+    long = mutate or data or runtimes or second_opinion
+    with progress(quiet=quiet or not long) as tell:
         found = run(
             target,
             providers=providers,
             threads=threads,
             layers=layers,
             mutate=mutate or 0,
+            runtimes=runtimes,
+            second_opinion=second_opinion,
             progress=tell,
             **own,
         )
     if as_json:
         click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
     elif not quiet:
-        _print(found, target, "the module in float64" if against else "the module's stored results")
+        _print(found, target, _reference(against))
     if found.status != "pass":
         raise SystemExit(1)
 
@@ -108,8 +123,36 @@ def _refuse_what_needs_a_model(request: ModelRequest, *, layers: bool, data: Pat
         )
 
 
+def _reference(against: str | None) -> str:
+    """Say what the errors are against."""
+    if against is None:
+        return "the module's stored results"
+    name = Path(against).name if against.lower().endswith(".onnx") else "the module"
+    return f"{name} in float64"
+
+
+def _given(request: ModelRequest, target: Path, data: Path | None) -> dict[str, Any]:
+    """Return what to compare with and its inputs, as `netloft.verify` takes them."""
+    return _file(request, target, data) if request.is_file else _module(request, data)
+
+
+def _file(request: ModelRequest, target: Path, data: Path | None) -> dict[str, Any]:
+    from netloft.declared import declared_example
+    from netloft.models.inputs import parse_input
+
+    if request.arguments or request.weights or request.around or data is not None:
+        raise UsageError(
+            "--arg, --weights, --data and what is around the network are for a module, and "
+            f"{request.spec} is an ONNX file",
+            remedy="leave them out; --input and --seed are for its inputs",
+        )
+    other, specs = Path(request.spec), [parse_input(text) for text in request.inputs]
+    model = target / "model.onnx" if target.is_dir() else target
+    example = declared_example(model, other, specs, request.seed)
+    return {"against": other, "example_inputs": example}
+
+
 def _module(request: ModelRequest, data: Path | None) -> dict[str, Any]:
-    """Return the module to compare with and its inputs, as `netloft.verify` takes them."""
     model = request.load()
     found = {"against": model.module, "example_inputs": model.example(seed=request.seed)}
     return found | ({"data": functools.partial(_cases, data, model)} if data is not None else {})
@@ -126,12 +169,15 @@ def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
 
 def _print(found: Verification, target: Path, reference: str) -> None:
     from netloft.report.mutation import print_mutation
+    from netloft.report.runtimes import print_runtimes
     from netloft.report.summary import print_layers, print_parity
 
     for check in found.checks:
         click.echo(check)
     if found.parity:
         print_parity(found.parity, reference)
+    if found.runtimes:
+        print_runtimes(found.runtimes)
     if found.layers:
         print_layers(found.layers)
     for unlike in found.unlike:
@@ -143,6 +189,8 @@ def _print(found: Verification, target: Path, reference: str) -> None:
         click.echo(f"note: {note}")
     for row in found.not_run:
         click.echo(f"not run: {row['what']}: {row['reason']}")
+    for verdict in found.verdicts:
+        click.echo(f"verdict: {verdict}")
     if found.first_bad:
         click.echo(f"first bad operation: {found.first_bad}")
     click.echo(f"{found.status}: {target}")

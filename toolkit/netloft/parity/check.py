@@ -18,7 +18,7 @@ from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case
 from netloft.parity.judge import ParityResult, judge
 from netloft.parity.policy import DEFAULT_POLICY, Policy
-from netloft.parity.reference import Reference
+from netloft.parity.reference import Reference, Refers
 from netloft.parity.session import FileRunner
 from netloft.parity.taps import find_taps
 from netloft.parity.verdict import told
@@ -36,7 +36,7 @@ def check_parity(
     threads: int | None = None,
     policy: Policy = DEFAULT_POLICY,
     progress: Callable[[str], None] = lambda _: None,
-    reference: type[Reference] = Reference,
+    reference: Refers = Reference,
 ) -> ParityResult:
     """Run a file and its source module on the same inputs and compare.
 
@@ -69,7 +69,7 @@ def certify(
     threads: int | None = None,
     policy: Policy = DEFAULT_POLICY,
     progress: Callable[[str], None] = lambda _: None,
-    reference: type[Reference] = Reference,
+    reference: Refers = Reference,
 ) -> tuple[ParityResult, Expected]:
     """Do the same, and also return what the module gives, to hold other files against."""
     header = flat_header(path)
@@ -87,7 +87,7 @@ def _notes(expected: Expected) -> tuple[str, ...]:
     notes = []
     if expected.float64_missing:
         notes.append(
-            "the module has no float64 run, so its float32 run is the reference: "
+            f"{expected.name} has no float64 run, so its float32 run is the reference: "
             + expected.float64_missing
         )
     notes += [
@@ -102,7 +102,7 @@ def _notes(expected: Expected) -> tuple[str, ...]:
             )
         if any(not np.isfinite(run.float32[output.name]).all() for run in usual):
             notes.append(
-                f"'{output.name}' holds NaN or infinity on usual inputs, in the module too"
+                f"'{output.name}' holds NaN or infinity on usual inputs, in {expected.name} too"
             )
     return tuple(notes)
 

@@ -18,7 +18,7 @@ from netloft.parity.compare import measure
 from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
-from netloft.parity.reference import Reference, ReferenceRun
+from netloft.parity.reference import Reference, ReferenceRun, Refers
 from netloft.parity.sums import least_of_equal_sums, least_of_sum
 from netloft.parity.taps import Tap
 
@@ -72,7 +72,7 @@ class Expected:
         taps: Sequence[Tap] = (),
         policy: Policy = DEFAULT_POLICY,
         progress: Callable[[str], None] = lambda _: None,
-        reference: type[Reference] = Reference,
+        reference: Refers = Reference,
     ) -> None:
         """Run the module on all of them; `reference` says in which types.
 
@@ -93,6 +93,11 @@ class Expected:
             self._add(case)
 
     @property
+    def name(self) -> str:
+        """What is the reference, in words."""
+        return self._reference.name
+
+    @property
     def float64_missing(self) -> str:
         """Why the module has no float64 run, so that float32 is the reference; else empty."""
         return self._reference.float64_missing
@@ -101,7 +106,7 @@ class Expected:
         run = self._run(case)
         if run is None:
             self.refused.append(
-                f"the module itself fails on {case.kind} inputs at batch {case.batch}"
+                f"{self._reference.name} itself fails on {case.kind} inputs at batch {case.batch}"
             )
             return
         noise = {name: _scaled(single, run, name) for name, single in run.float32.items()}
@@ -114,7 +119,8 @@ class Expected:
             if not case.usual:
                 return None
             raise InputError(
-                f"the module fails on {case.kind} at batch {case.batch}: {first_line(error)}",
+                f"{self._reference.name} fails on {case.kind} at batch {case.batch}: "
+                f"{first_line(error)}",
                 remedy="give the right --input, or a fixed --batch",
             ) from error
 

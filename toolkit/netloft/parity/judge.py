@@ -15,7 +15,7 @@ from netloft.parity.expected import Arrays, Expected
 from netloft.parity.ranks import regret
 from netloft.parity.verdict import counts
 
-__all__ = ["ParityResult", "failing", "judge"]
+__all__ = ["ParityResult", "failing", "judge", "judged"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,18 @@ def failing(expected: Expected, index: int, given: Mapping[str, Arrays]) -> list
         index: Of the run.
         given: What the file gave on it, by provider.
     """
-    rows = _Judge(expected, {p: {index: values} for p, values in given.items()}).rows(index)
-    return [row for row in rows if counts(row.status, row.input)]
+    return [row for row in judged(expected, index, given) if counts(row.status, row.input)]
+
+
+def judged(expected: Expected, index: int, given: Mapping[str, Arrays]) -> list[Comparison]:
+    """Return the rows of one run.
+
+    Args:
+        expected: What the module gives.
+        index: Of the run.
+        given: What the file gave on it, by whatever ran the file.
+    """
+    return _Judge(expected, {p: {index: values} for p, values in given.items()}).rows(index)
 
 
 _Given = Mapping[str, Sequence[Arrays]] | Mapping[str, Mapping[int, Arrays]]

@@ -63,13 +63,22 @@ def _ranking(node: fx.Node) -> Ranking | None:
     if op not in _DIM or not node.args or not isinstance(node.args[0], fx.Node):
         return None
     given = dict(enumerate(node.args))
-    axis = node.kwargs.get("dim", given.get(_DIM[op], None if op.startswith("arg") else -1))
+    known = annotation(node).attributes  # a node that was read from a file has no arguments
+    usual = known.get("dim", None if op.startswith("arg") else -1)
+    axis = node.kwargs.get("dim", given.get(_DIM[op], usual))
     if op == "argsort" and axis is None:
         axis = -1
     if not isinstance(axis, int | None):
         return None
-    keeps = op in _LISTS or bool(node.kwargs.get("keepdim", given.get(2, False)))
+    keepdim = node.kwargs.get("keepdim", given.get(2, _keeps_rank(node)))
+    keeps = op in _LISTS or bool(keepdim)
     return Ranking(node.args[0].name, axis, keeps, op in _LISTS)
+
+
+def _keeps_rank(node: fx.Node) -> bool:
+    """Tell it of a node that was read from a file; of a traced one the argument tells."""
+    here, given = annotation(node).shape, annotation(node.all_input_nodes[0]).shape
+    return here is not None and given is not None and len(here) == len(given)
 
 
 def regret(values: Array, actual: Array, expected: Array, ranking: Ranking) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,37 @@ from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
 from netloft.tracing.nesting import room_for
 
-__all__ = ["ROUNDED_RUNS", "Reference", "ReferenceRun", "moved"]
+__all__ = ["ROUNDED_RUNS", "Reference", "ReferenceRun", "Referring", "Refers", "moved"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 ROUNDED_RUNS = 5
 """Runs that show how far PyTorch's own error spreads, where one run is not enough."""
+
+
+class Referring(Protocol):
+    """What gives the results that a file should give."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+
+    @property
+    def float64_missing(self) -> str:
+        """Why it has no float64 run, so that float32 is the reference; else empty."""
+
+    def run(self, case: Case) -> ReferenceRun:
+        """Run it in float32 and in float64."""
+
+    def rounded_runs(self, case: Case) -> list[Arrays]:
+        """Run it in float32 on inputs that differ from the case's by one rounding."""
+
+    def ranked(self, case: Case, node: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return what a node of the graph gives, in float32 and in float64."""
+
+
+Refers = Callable[[nn.Module, Graph, Sequence[Tap]], Referring]
+"""Takes a module, its graph and what is to be returned besides the outputs."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,8 @@ class Reference:
     Where the module has no float64 run (it fixes a dtype inside), `float64_missing` says why, and
     float32 stands in for the reference.
     """
+
+    name = "the module"
 
     def __init__(self, module: nn.Module, graph: Graph, taps: Sequence[Tap] = ()) -> None:
         self._graph = graph

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ class FileRunner:
         threads: int | None,
         *,
         changed: bool = False,
+        **session: Any,
     ) -> None:
         """Start the sessions.
 
@@ -46,12 +46,14 @@ class FileRunner:
             provider: What is to run it.
             threads: For one operation.
             changed: The header is no longer that of the file, and runs in its place.
+            session: More for `start_session`.
         """
         self._provider, self._taps = provider, taps
         folder = path.absolute().parent
-        start = functools.partial(
-            start_session, provider=provider, threads=threads, weights_in=folder
-        )
+
+        def start(model: bytes | Path) -> Any:
+            return start_session(model, provider, threads=threads, weights_in=folder, **session)
+
         self._session = start(header.SerializeToString() if changed else path)
         self._tapped = start(tapped_onnx(header, taps)) if taps else None
 
@@ -74,7 +76,7 @@ class FileRunner:
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
             raise ParityError(
-                f"the exported file fails on {self._provider} for {shapes}, where the module "
-                f"runs: {first_line(error)}",
+                f"the exported file fails on {self._provider} for {shapes}, where what it is "
+                f"compared with runs: {first_line(error)}",
                 remedy="export with a fixed --batch N, or change the operation that is named",
             ) from error

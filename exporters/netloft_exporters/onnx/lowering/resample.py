@@ -43,6 +43,11 @@ class _Axis:
     scale: float | None
     rank: int
 
+    @property
+    def from_start(self) -> int:
+        """Its number counted from the start: OpenVINO does not load a Resize with others."""
+        return self.axis + self.rank
+
 
 @lowering("interpolate")
 def interpolate(
@@ -100,7 +105,7 @@ def _nearest(ctx: Context, input: ir.Value, axes: list[_Axis], mode: str) -> ir.
             input,
             None,
             ctx.constant(times, "float32"),
-            axes=[axis.axis for axis in changed],
+            axes=[axis.from_start for axis in changed],
             mode="nearest",
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
@@ -181,7 +186,7 @@ def _smooth(
         None,
         scales,
         sizes,
-        axes=[axis.axis for axis in axes],
+        axes=[axis.from_start for axis in axes],
         mode=mode,
         coordinate_transformation_mode="align_corners" if align_corners else "half_pixel",
         cubic_coeff_a=-0.75 if mode == "cubic" else None,
