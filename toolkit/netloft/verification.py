@@ -9,22 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
-from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
-from netloft.parity.compare import measure
 from netloft.parity.faults.mutate import Mutation
-from netloft.parity.faults.mutate import mutate as planted
-from netloft.parity.faults.replay import vectors_check, vectors_run
-from netloft.parity.policy import DEFAULT_POLICY
-from netloft.parity.task_level import task_row
 from netloft.parity.verdict import counts
+from netloft.replaying import planted_alone, replay
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
-from netloft.runtime.reasons import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -32,13 +24,16 @@ if TYPE_CHECKING:
 
     from netloft.against import Against
     from netloft.locating import Located
-    from netloft.parity.inputs import Case
+    from netloft.parity.inputs import Case, DomainInputs
 
 
 __all__ = ["Verification", "verify"]
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-_AGAIN = "export the model again, or fetch the bundle again"
+
+_BY_TASK = (
+    "what the search found is told and not judged: an int8 file is calibrated for what its "
+    "network is for, and clips what lies beyond"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +50,8 @@ class Verification:
         unlike: Operations that differ between module and file, found without running them.
         first_bad: The first operation that is wrong by itself, in words; empty for none.
         mutation: How many planted faults the same checks find, where that was asked for.
+        search: What a search for the worst input found, where that was asked for
+            (`docs/parity.md`).
     """
 
     status: str
@@ -66,6 +63,7 @@ class Verification:
     unlike: tuple[Mapping[str, Any], ...] = ()
     first_bad: str = ""
     mutation: Mapping[str, Any] | None = None
+    search: Mapping[str, Any] | None = None
 
 
 def verify(
@@ -76,8 +74,13 @@ def verify(
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
     layers: bool = False,
+    stress: bool = False,
+    search: int = 0,
+    seed: int = 0,
+    keep: str | Path | None = None,
     mutate: int = 0,
     data: Callable[[str | int], Iterable[Case]] | None = None,
+    domain: DomainInputs | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
@@ -93,10 +96,16 @@ def verify(
         threads: For one operation; None for the machine's cores.
         layers: With `against`, compare the values inside the network too; that is done anyway
             where an output fails.
+        stress: With `against`, compare on the whole stress set too (`docs/parity.md`).
+        search: With `against`, evaluations, 32 or more, of a search for the worst input; int8
+            bundles are searched too. It runs on the first of the providers.
+        seed: Of the search.
+        keep: Folder that a test vector of the worst input is written to.
         mutate: Faults of each kind to plant in copies of a file that passes, to see how many the
             same checks find on the first of the providers (`docs/parity.md`).
         data: With `against`, gives inputs of your own for the batch size of the file, besides those
             that are made; `netloft.parity.inputs.Case` says what they are.
+        domain: With `against`, gives inputs of what the module is for, for a batch and a seed.
         progress: Told what is being compared or planted.
 
     Raises:
@@ -107,16 +116,26 @@ def verify(
             them with.
     """
     path = _target(target)
-    _check_use(path, against, layers=layers or data is not None, mutate=mutate)
+    needs_module = bool(layers or stress or search or data)
+    _check_use(path, against, layers=needs_module, mutate=mutate)
+    if search or keep is not None:
+        from netloft.worst import check_search
+
+        check_search(search, keep)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
     if os.path.isdir(path):
-        work.replay(against)
+        work.replay(against, searched=bool(search) and not (stress or layers))
     _check_structure(work.model)
     work.checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
-        how = {"layers": layers, "progress": progress} | ({"data": data} if data else {})
-        work.compare(against, example_inputs, **how)
+        how = {"layers": layers, "stress": stress, "domain": domain} | (
+            {"data": data} if data else {}
+        )
+        work.compare(against, example_inputs, progress=progress, **how)
+    if search:
+        kept = None if keep is None else Path(keep)
+        work.seek(budget=search, seed=seed, keep=kept, progress=progress)
     if not work.rows:
         work.load()
     if mutate:
@@ -127,7 +146,7 @@ def verify(
 def _check_use(path: Path, against: nn.Module | None, *, layers: bool, mutate: int) -> None:
     if layers and against is None:
         raise UsageError(
-            "layers, and results on data, are compared with a module's",
+            "layers, and results on data or under stress, are compared with a module's",
             remedy="give against=module",
         )
     if mutate and against is None and not os.path.isdir(path):
@@ -152,6 +171,8 @@ class _Work:
         held: The comparison with the module.
         power: Plants faults and shows them to the same checks.
         mutation: How many of those they find.
+        by_task: It is an int8 bundle, which is held against a module for a search alone.
+        search: What that found.
     """
 
     path: Path
@@ -164,6 +185,8 @@ class _Work:
     held: Against | None = None
     power: Callable[..., Mutation] | None = None
     mutation: Mapping[str, Any] | None = None
+    by_task: bool = False
+    search: Mapping[str, Any] | None = None
 
     @property
     def model(self) -> Path:
@@ -176,14 +199,16 @@ class _Work:
             located is not None and located.status == "fail"
         )
 
-    def replay(self, against: nn.Module | None) -> None:
+    def replay(self, against: nn.Module | None, *, searched: bool) -> None:
         """Check a bundle's files, and run it on its own vectors."""
         manifest = read_manifest(self.path)
-        _check_comparable(manifest, against)
+        self.by_task = searched and manifest.get("precision") == "int8"
+        if not self.by_task:
+            _check_comparable(manifest, against)
         check_files(self.path, manifest["files"])
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
-        self.rows += _replay(self.path, manifest, self.providers, self.threads)
-        self.power = functools.partial(_planted_alone, self.path, manifest)
+        self.rows += replay(self.path, manifest, self.providers, self.threads)
+        self.power = functools.partial(planted_alone, self.path, manifest)
 
     def compare(
         self,
@@ -194,14 +219,29 @@ class _Work:
         """Hold the file against its module."""
         from netloft.against import compare, planted_against
 
-        self.held = compare(
-            self.model, module, example_inputs, self.providers, threads=self.threads, **how
-        )
+        how |= {"threads": self.threads, "by_task": self.by_task}
+        self.held = compare(self.model, module, example_inputs, self.providers, **how)
         self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
         self.notes = self.held.parity.notes
+        self.not_run += self.held.left
         if self.held.not_run:
             self.not_run.append({"what": "layers", "reason": self.held.not_run})
-        self.power = functools.partial(planted_against, self.held)
+        if not self.by_task:
+            self.power = functools.partial(planted_against, self.held)
+
+    def seek(self, **how: Any) -> None:
+        """Search for the worst input."""
+        from netloft.worst import seek_worst
+
+        assert self.held is not None
+        if self.failed:
+            reason = "the file fails as it is, on inputs that are named"
+            self.not_run.append({"what": "search", "reason": reason})
+            return
+        rows, self.search = seek_worst(self.held, self.providers[0], self.threads, **how)
+        self.rows += rows
+        if self.by_task:
+            self.notes += (_BY_TASK,)
 
     def load(self) -> None:
         """Load a file that there is nothing to compare with."""
@@ -230,6 +270,7 @@ class _Work:
             tuple(self.not_run),
             self.notes,
             mutation=self.mutation,
+            search=self.search,
         )
         located = self.held.located if self.held else None
         return found if located is None else _with_layers(found, located)
@@ -263,7 +304,8 @@ def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | None) ->
         raise UsageError(
             f"the bundle is {precision}, whose rounding is no error that float32's noise could "
             "measure",
-            remedy="leave the module out: the bundle is verified on its own test vectors",
+            remedy="leave the module out: the bundle is verified on its own test vectors"
+            + (", or search an int8 bundle for its worst input" if precision == "int8" else ""),
         )
 
 
@@ -274,100 +316,3 @@ def _check_structure(model: Path) -> None:
         raise IntegrityError(f"{model.name} is not valid ONNX: {error}") from error
     except Exception as error:
         raise IntegrityError(f"{model.name} is not an ONNX file: {error}") from error
-
-
-def _replay(
-    folder: Path, manifest: Mapping[str, Any], providers: Sequence[str], threads: int | None
-) -> list[dict[str, Any]]:
-    vectors = folder / "test_data_set_0"
-    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
-    if not inputs or not outputs:
-        raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
-    _check_names(manifest, inputs, outputs)
-    rows = list[dict[str, Any]]()
-    for provider in providers:
-        session = start_session(folder / "model.onnx", provider, threads=threads)
-        try:
-            given = session.run(list(outputs), inputs)
-        except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
-            raise IntegrityError(
-                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
-                remedy=_AGAIN,
-            ) from error
-        for (name, expected), actual in zip(outputs.items(), given, strict=True):
-            if np.shape(actual) != expected.shape:
-                raise IntegrityError(
-                    f"output '{name}' has shape {list(np.shape(actual))}, and its test vector "
-                    f"{list(expected.shape)}",
-                    remedy=_AGAIN,
-                )
-            tolerance = float(manifest["tolerances"][name])
-            made = _judge_of(manifest)(provider, name, actual, expected, tolerance)
-            rows += [made] if made is not None else []
-    return rows
-
-
-def _judge_of(manifest: Mapping[str, Any]) -> Callable[..., dict[str, Any] | None]:
-    """Return what judges an output on test vectors: None for one that is not judged."""
-    return task_row if manifest.get("precision") == "int8" else _row
-
-
-def _planted_alone(
-    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
-) -> Mutation:
-    vectors = folder / "test_data_set_0"
-    inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
-    run = vectors_run(inputs, list(outputs), folder, provider, threads)
-    row = _judge_of(manifest)
-    check = vectors_check(
-        lambda name, actual: row(
-            provider, name, actual, outputs[name], float(manifest["tolerances"][name])
-        )
-    )
-    return planted(folder / "model.onnx", {"test vectors": check}, run, **how)
-
-
-def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
-    """The vectors, and the tolerances, are of the inputs and outputs in the manifest."""
-    for kind, found in (
-        ("input", inputs),
-        ("output", outputs),
-        ("tolerance", manifest["tolerances"]),
-    ):
-        declared = manifest["inputs" if kind == "input" else "outputs"]
-        names = {tensor["name"] for tensor in declared}
-        for name in sorted(set(found) ^ names):
-            if name in found and kind == "tolerance":
-                continue  # parity looks at values inside the network too
-            problem = "is of nothing in the manifest" if name in found else "is missing"
-            what = kind if kind == "tolerance" else f"{kind} test vector"
-            raise IntegrityError(f"the {what} for '{name}' {problem}", remedy=_AGAIN)
-
-
-def _row(
-    provider: str,
-    name: str,
-    actual: npt.NDArray[Any],
-    expected: npt.NDArray[Any],
-    tolerance: float,
-) -> dict[str, Any]:
-    error = measure(np.asarray(actual), expected, nonfinite_like=expected)
-    # the vectors are PyTorch's float32 results: their own error adds to the file's
-    floor = tolerance / DEFAULT_POLICY.factor
-    allowed = tolerance + floor
-    return {
-        "provider": provider,
-        "batch": expected.shape[0] if expected.ndim else 1,
-        "input": "test vectors",
-        "output": name,
-        "max_abs": error.max_abs,
-        "max_rel": error.max_rel,
-        "scaled_error": error.scaled,
-        "noise_floor": floor,
-        "ratio": error.scaled / floor if floor else (float("inf") if error.scaled else 0.0),
-        "tolerance": allowed,
-        "worst_index": list(error.index),
-        "worst_actual": error.actual,
-        "worst_expected": error.expected,
-        "status": "pass" if error.scaled <= allowed else "fail",
-    }
