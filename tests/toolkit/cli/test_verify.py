@@ -358,7 +358,7 @@ def test_misuse_of_the_search_is_told(exported: Path, args: list[str], message: 
 
 def test_the_search_keeps_nothing_in_a_bundle(bundle: Path) -> None:
     before = sorted(bundle.rglob("*"))
-    args = ["--against", "mnist", "--search", "40", "--keep", bundle / "worst"]
+    args = ["--against", "mnist", "--search", "40", "--keep", str(bundle / "worst")]
     result = run("verify", bundle, *args)
     assert result.exit_code == 2
     assert "name a folder outside the bundle" in result.output
