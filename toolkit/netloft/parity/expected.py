@@ -193,19 +193,23 @@ class Expected:
         sum equal, and what rounding does to those is known.
         """
         if index not in self._closer:
-            self._closer[index] = self._measured_again(self.runs[index])
-        zeros = not any(bool(t.any()) for t in self.runs[index].case.inputs.values())
-        least = least_of_equal_sums(self.graph, self.policy.factor) if zeros else 0.0
-        return max(self.floor(index, name), self._closer[index][name], least)
+            self._closer[index] = self.closer_floors_on(self.runs[index])
+        return self._closer[index][name]
 
-    def _measured_again(self, run: ExpectedRun) -> dict[str, float]:
-        """Return the largest error of all runs that round otherwise."""
+    def closer_floors_on(self, run: ExpectedRun) -> dict[str, float]:
+        """Measure again, by output, on inputs that need not be among the runs."""
         results = self._reference.rounded_runs(run.case)
         if run.item is not None:  # such inputs are flat, which makes the terms of sums equal
             results += self._reference.summed_runs(run.case)
             results = [self._sliced(values, run.item) for values in results]
+        zeros = not any(bool(tensor.any()) for tensor in run.case.inputs.values())
+        least = least_of_equal_sums(self.graph, self.policy.factor) if zeros else 0.0
         return {
-            name: max((_scaled(values[name], run.reference, name) for values in results), default=0)
+            name: max(
+                self.floor_on(run, name),
+                least,
+                *(_scaled(values[name], run.reference, name) for values in results),
+            )
             for name in run.reference.float64
         }
 
