@@ -227,7 +227,8 @@ def test_without_float64_its_float32_is_the_reference_and_that_is_said(tmp_path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--layers"], "layers are compared with a module's, and not with those of another file"),
+        (["--layers"], "layers: that is compared with a module, and not with another file"),
+        (["--stress", "--search"], "stress and search: that is compared with a module, and not"),
         (["--data", "."], "--data and what is around the network are for a module"),
         (["--arg", "k=3"], "are for a module, and"),
         (["--head", "softmax"], "are for a module, and"),

@@ -25,7 +25,11 @@ from netloft.parity.expected import Expected
 from netloft.parity.faults.mutant import Mutant
 from netloft.parity.faults.mutate import Check, Mutation, mutate
 from netloft.parity.faults.outputs import outputs_check, runs_of
-from netloft.parity.inputs import Case, cases_of
+from netloft.parity.flat import flat_header
+from netloft.parity.inputs import Case, DomainInputs, cases_of
+from netloft.parity.stress import QUICK, stressed
+from netloft.parity.stress_plan import plan_stress
+from netloft.parity.taps import find_taps
 from netloft.tracing import trace
 from netloft.tracing.tracer import bind_inputs
 
@@ -52,6 +56,8 @@ class Against:
         located: The layers; None where they were not asked for and all is well.
         not_run: Why the layers were not compared, where they should have been; else empty.
         is_file: It was compared with another file, whose layers are not looked at.
+        left: What it was not stressed with, as `what` and `reason`.
+        by_task: It is judged by signal to noise, and its outputs were not compared.
     """
 
     model: Path
@@ -61,6 +67,8 @@ class Against:
     located: Located | None = None
     not_run: str = ""
     is_file: bool = False
+    left: tuple[Mapping[str, str], ...] = ()
+    by_task: bool = False
 
 
 def compare(
@@ -72,6 +80,9 @@ def compare(
     threads: int | None = None,
     layers: bool = False,
     data: Callable[[str | int], Iterable[Case]] = lambda _: (),
+    domain: DomainInputs | None = None,
+    stress: bool = False,
+    by_task: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Against:
     """Hold a file against a module; where an output fails, its layers too.
@@ -84,6 +95,9 @@ def compare(
         threads: For one operation; None for the runtime's own choice.
         layers: Compare the layers even if all outputs pass.
         data: Gives inputs of the user's own for a file's batch size.
+        domain: Gives inputs of what the module is for; without it the examples count as such.
+        stress: Take the whole stress set, and not the quick one.
+        by_task: Judge nothing here: rounding to 8 bits is no error that a noise floor measures.
         progress: Told which input is being compared.
 
     Raises:
@@ -99,10 +113,16 @@ def compare(
     graph = trace(module, example_inputs, batch_of(declared), dynamic=_open_axes(declared, module))
     graph, renamed = named_as(declared, model, graph)
     inputs = bind_inputs(module, example_inputs)
-    cases = itertools.chain(cases_of(graph, inputs, 0), data(graph.batch))
+    plan, left = plan_stress(graph, inputs, model, providers, threads) if stress else (QUICK, ())
+    others = itertools.chain(cases_of(graph, inputs, 0, domain), data(graph.batch))
+    cases = stressed(others, graph, 0, plan)
+    if by_task:
+        taps = find_taps(graph, flat_header(model))
+        expected = Expected(graph, module, others, taps, progress=progress)
+        return Against(model, graph, expected, ParityResult((), {}, renamed), by_task=True)
     found, expected = certify(graph, module, model, cases, providers, threads, progress=progress)
     found = dataclasses.replace(found, notes=(*renamed, *found.notes))
-    held = Against(model, graph, expected, found)
+    held = Against(model, graph, expected, found, left=left)
     return _located(held, providers, threads) if layers or found.failed else held
 
 

@@ -35,6 +35,7 @@ from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, certify
 from netloft.parity.inputs import cases_of, feeds_of
+from netloft.parity.stress import stressed
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
 from netloft.report.html import to_html
@@ -273,12 +274,13 @@ def _lower(job: _Job) -> None:
 
 def _prove(job: _Job) -> ParityResult:
     options = job.options
+    cases = cases_of(job.graph, job.inputs, options.seed, job.real)
     with job.report.stage("parity"):
         result, expected = certify(
             job.graph,
             job.model.module,
             job.file,
-            cases_of(job.graph, job.inputs, options.seed, job.real),
+            stressed(cases, job.graph, options.seed),
             job.running,
             threads=options.threads,
             progress=lambda what: job.progress(f"proving parity: {what}"),

@@ -40,7 +40,7 @@ def assert_parity(
 
     The comparison is that of `netloft verify --against`: ONNX Runtime against the module in
     float64, with PyTorch's own float32 error as the measure, at batches 1, 2 and 7 where the file
-    leaves the batch open, on noise, extremes and zeros (`docs/parity.md`).
+    leaves the batch open, on noise, extremes, zeros and the quick stress set (`docs/parity.md`).
 
     Args:
         module: The source, in eval mode.

@@ -19,6 +19,7 @@ from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
+from netloft.verification_use import check_comparable, check_doubts, check_use
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
 
     from netloft.against import Against
     from netloft.locating import Located
-    from netloft.parity.inputs import Case
+    from netloft.parity.inputs import Case, DomainInputs
 
 
 __all__ = ["Verification", "verify"]
+
+
+_BY_TASK = (
+    "what the search found is told and not judged: an int8 file is calibrated for what its "
+    "network is for, and clips what lies beyond"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Verification:
         runtimes: One row for each setting of ONNX Runtime and output; see
             `netloft.parity.runtimes.RuntimeRow`.
         verdicts: Whose fault it is, by what other settings and other implementations give.
+        search: What a search for the worst input found, where that was asked for
+            (`docs/parity.md`).
     """
 
     status: str
@@ -62,6 +71,7 @@ class Verification:
     mutation: Mapping[str, Any] | None = None
     runtimes: tuple[Mapping[str, Any], ...] = ()
     verdicts: tuple[str, ...] = ()
+    search: Mapping[str, Any] | None = None
 
 
 def verify(
@@ -72,10 +82,15 @@ def verify(
     example_inputs: tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor] | None = None,
     threads: int | None = None,
     layers: bool = False,
+    stress: bool = False,
+    search: int = 0,
+    seed: int = 0,
+    keep: str | Path | None = None,
     mutate: int = 0,
     data: Callable[[str | int], Iterable[Case]] | None = None,
     runtimes: bool = False,
     second_opinion: Sequence[str] = (),
+    domain: DomainInputs | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify a bundle on its own test vectors, or an ONNX file against a module.
@@ -93,6 +108,11 @@ def verify(
         threads: For one operation; None for the machine's cores.
         layers: With `against`, compare the values inside the network too; that is done anyway
             where an output fails.
+        stress: With `against`, compare on the whole stress set too (`docs/parity.md`).
+        search: With `against`, evaluations, 32 or more, of a search for the worst input; int8
+            bundles are searched too. It runs on the first of the providers.
+        seed: Of the search.
+        keep: Folder that a test vector of the worst input is written to.
         mutate: Faults of each kind to plant in copies of a file that passes, to see how many the
             same checks find on the first of the providers (`docs/parity.md`).
         data: With `against`, gives inputs of your own for the batch size of the file, besides those
@@ -100,6 +120,7 @@ def verify(
         runtimes: Run the file under each setting of ONNX Runtime too: levels of optimisation,
             threads, run to run, item by item, and TF32 where CUDA starts.
         second_opinion: Other implementations to run the file with: `reference`, `openvino`.
+        domain: With `against`, gives inputs of what the module is for, for a batch and a seed.
         progress: Told what is being compared or planted.
 
     Raises:
@@ -112,17 +133,26 @@ def verify(
     """
     path = _target(target)
     against = _other_file(against) if isinstance(against, str | Path) else against
-    _check_use(path, against, layers=layers, data=data is not None, mutate=mutate)
-    _check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
+    wanted = {"layers": layers, "stress": stress, "search": search, "data": data, "domain": domain}
+    check_use(path, against, [what for what, asked in wanted.items() if asked], mutate=mutate)
+    check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
+    if search or keep is not None:
+        from netloft.worst import check_search
+
+        check_search(search, keep)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
     if os.path.isdir(path):
-        work.replay(against)
+        work.replay(against, searched=bool(search) and not (stress or layers))
     _check_structure(work.model)
     work.checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
-        how = {"layers": layers, "progress": progress} | ({"data": data} if data else {})
-        work.compare(against, example_inputs, **how)
+        asked = {"layers": layers, "stress": stress, "data": data, "domain": domain}
+        how = {what: value for what, value in asked.items() if value}
+        work.compare(against, example_inputs, progress=progress, **how)
+    if search:
+        kept = None if keep is None else Path(keep)
+        work.seek(budget=search, seed=seed, keep=kept, progress=progress)
     if not work.rows:
         work.load()
     if runtimes:
@@ -145,41 +175,6 @@ def _other_file(against: str | Path) -> Path:
     return path
 
 
-def _check_use(
-    path: Path, against: nn.Module | Path | None, *, layers: bool, data: bool, mutate: int
-) -> None:
-    if layers and isinstance(against, Path):
-        raise UsageError(
-            "layers are compared with a module's, and not with those of another file",
-            remedy=f"netloft diff {path} {against} says what differs in the files",
-        )
-    if (layers or data) and against is None:
-        raise UsageError(
-            "layers, and results on data, are compared with a module's",
-            remedy="give against=module",
-        )
-    if mutate and against is None and not os.path.isdir(path):
-        raise UsageError(
-            "a lone .onnx file has nothing to find a planted fault with",
-            remedy="name the MODEL that it came from with --against, or verify a bundle",
-        )
-
-
-def _check_doubts(
-    path: Path, against: object, *, runtimes: bool, second_opinion: Sequence[str]
-) -> None:
-    if not runtimes and not second_opinion:
-        return
-    if against is None and not os.path.isdir(path):
-        raise UsageError(
-            "nothing is known of what a lone .onnx file should give",
-            remedy="name the MODEL or the file to compare with by --against, or verify a bundle",
-        )
-    from netloft.parity.second_opinion import require
-
-    require(second_opinion)
-
-
 @dataclasses.dataclass
 class _Work:
     """What is verified, and what was found so far.
@@ -198,6 +193,8 @@ class _Work:
         known: What the file should give, for other settings and other implementations.
         runtimes: Rows of the settings.
         verdicts: Whose fault it is.
+        by_task: It is an int8 bundle, which is held against a module for a search alone.
+        search: What that found.
     """
 
     path: Path
@@ -213,6 +210,8 @@ class _Work:
     known: Known | None = None
     runtimes: tuple[RuntimeRow, ...] = ()
     verdicts: tuple[str, ...] = ()
+    by_task: bool = False
+    search: Mapping[str, Any] | None = None
 
     @property
     def model(self) -> Path:
@@ -227,10 +226,12 @@ class _Work:
             or (located is not None and located.status == "fail")
         )
 
-    def replay(self, against: nn.Module | Path | None) -> None:
+    def replay(self, against: nn.Module | Path | None, *, searched: bool) -> None:
         """Check a bundle's files, and run it on its own vectors."""
         manifest = read_manifest(self.path)
-        _check_comparable(manifest, against)
+        self.by_task = searched and manifest.get("precision") == "int8"
+        if not self.by_task:
+            check_comparable(manifest, against)
         check_files(self.path, manifest["files"])
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
         self.rows += replay(self.path, manifest, self.providers, self.threads)
@@ -251,16 +252,31 @@ class _Work:
         rest = example_inputs, self.providers
         how |= {"threads": self.threads}
         if isinstance(against, Path):
-            del how["layers"]
             self.held = compare_files(self.model, against, *rest, **how)
         else:
-            self.held = compare(self.model, against, *rest, **how)
+            self.held = compare(self.model, against, *rest, by_task=self.by_task, **how)
         self.rows += [dataclasses.asdict(row) for row in self.held.parity.rows]
         self.notes = self.held.parity.notes
+        self.not_run += self.held.left
         if self.held.not_run:
             self.not_run.append({"what": "layers", "reason": self.held.not_run})
-        self.power = functools.partial(planted_against, self.held)
-        self.known = known_results(self.held.expected, self.model)
+        if not self.by_task:
+            self.power = functools.partial(planted_against, self.held)
+            self.known = known_results(self.held.expected, self.model)
+
+    def seek(self, **how: Any) -> None:
+        """Search for the worst input."""
+        from netloft.worst import seek_worst
+
+        assert self.held is not None
+        if self.failed:
+            reason = "the file fails as it is, on inputs that are named"
+            self.not_run.append({"what": "search", "reason": reason})
+            return
+        rows, self.search = seek_worst(self.held, self.providers[0], self.threads, **how)
+        self.rows += rows
+        if self.by_task:
+            self.notes += (_BY_TASK,)
 
     def load(self) -> None:
         """Load a file that there is nothing to compare with."""
@@ -310,6 +326,7 @@ class _Work:
             mutation=self.mutation,
             runtimes=tuple(dataclasses.asdict(row) for row in self.runtimes),
             verdicts=self.verdicts,
+            search=self.search,
         )
         located = self.held.located if self.held else None
         return found if located is None else _with_layers(found, located)
@@ -334,17 +351,6 @@ def _target(target: str | Path) -> Path:
             remedy="name what netloft export wrote, or an .onnx file",
         )
     return path
-
-
-def _check_comparable(manifest: Mapping[str, Any], against: nn.Module | Path | None) -> None:
-    """Refuse to hold a file of another precision against the noise of float32."""
-    precision = manifest.get("precision", "fp32")
-    if against is not None and precision != "fp32":
-        raise UsageError(
-            f"the bundle is {precision}, whose rounding is no error that float32's noise could "
-            "measure",
-            remedy="leave the module out: the bundle is verified on its own test vectors",
-        )
 
 
 def _check_structure(model: Path) -> None:

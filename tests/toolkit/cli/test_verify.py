@@ -313,3 +313,53 @@ def test_a_file_that_fails_is_not_mutated(bundle: Path, tmp_path: Path) -> None:
     assert facts["mutation"] is None
     reason = "the file fails as it is, so that every fault would be found"
     assert {"what": "mutation", "reason": reason} in facts["not_run"]
+
+
+def test_stress_and_search_on_the_command_line(bundle: Path, tmp_path: Path) -> None:
+    args = ["--against", "mnist", "--provider", "cpu", "--stress", "--search", "40"]
+    result = run("verify", bundle, *args, "--keep", tmp_path / "worst", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    told = {row["input"] for row in found["parity"]}
+    assert {"stress: one-hot", "stress: batch 0", "stress: batch 32"} <= told
+    assert {"noise", "2 drawn digits", "zeros"} <= told
+    assert found["search"]["evaluations"] == 40
+    assert Path(found["search"]["kept"]) == tmp_path / "worst" / VECTORS
+    result = run("verify", bundle, *args)
+    assert "40 evaluations" in result.stdout
+    assert "  box: x 0 to 1\n" in result.stdout
+    data = run("verify", bundle, "--against", "mnist", "--data", tmp_path / "worst" / VECTORS)
+    assert data.exit_code == 0
+    assert f" {VECTORS} " in data.stdout
+
+
+def test_every_certificate_has_the_quick_stress_set(exported: Path) -> None:
+    report = json.loads((exported / "report.json").read_text())
+    rows = [row for row in report["parity"] if row["input"].startswith("stress: ")]
+    assert len(rows) == len({row["output"] for row in report["parity"]})
+    assert {row["batch"] for row in rows} == {5}
+    assert all(row["status"] == "pass" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--stress"], "--stress and --search compare with a MODEL"),
+        (["--search"], "--stress and --search compare with a MODEL"),
+        (["--against", "mnist", "--search", "31"], "31"),
+        (["--against", "mnist", "--keep", "worst"], "only a search finds"),
+    ],
+)
+def test_misuse_of_the_search_is_told(exported: Path, args: list[str], message: str) -> None:
+    result = run("verify", exported, *args)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_the_search_keeps_nothing_in_a_bundle(bundle: Path) -> None:
+    before = sorted(bundle.rglob("*"))
+    args = ["--against", "mnist", "--search", "40", "--keep", str(bundle / "worst")]
+    result = run("verify", bundle, *args)
+    assert result.exit_code == 2
+    assert "name a folder outside the bundle" in result.output
+    assert sorted(bundle.rglob("*")) == before

@@ -83,3 +83,9 @@ def test_the_scaled_error_alone_is_the_same(
     expected = wide.astype(np.float64)
     whole = measure(actual, expected, nonfinite_like=single).scaled
     assert scaled_error(actual, expected, nonfinite_like=single) == whole
+
+
+def test_a_value_without_axes_is_measured_the_same_way() -> None:
+    single, wide = np.array(1.5, np.float32), np.array(1.0)
+    assert scaled_error(single, wide, nonfinite_like=single) == 0.5
+    assert measure(single, wide, nonfinite_like=single).scaled == 0.5

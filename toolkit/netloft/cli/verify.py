@@ -37,6 +37,14 @@ __all__ = ["verify"]
 @click.option("--data", type=click.Path(path_type=Path), metavar="PATH",
               help="Compare on inputs of your own too: .npy, .npz, a folder with input_0.pb …, a "
               "picture or a folder of pictures.")  # fmt: skip
+@click.option("--stress", is_flag=True,
+              help="Compare on the whole stress set too: constant, binary, smooth, saturated and "
+              "one-hot inputs, subnormal numbers, NaN, infinities, no items and many.")  # fmt: skip
+@click.option("--search", type=click.IntRange(32, 1_000_000), is_flag=False, flag_value=256,
+              metavar="[N]",
+              help="Search for the worst input, with N evaluations (256), by --seed.")  # fmt: skip
+@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write the worst input of --search into DIR, as a test vector.")  # fmt: skip
 @click.option("--mutate", type=click.IntRange(1, 100), is_flag=False, flag_value=1, metavar="[N]",
               help="Plant N faults of each kind, and say how many the checks find.")  # fmt: skip
 @click.option("--runtimes", is_flag=True,
@@ -54,6 +62,9 @@ def verify(
     against: str | None,
     layers: bool,
     data: Path | None,
+    stress: bool,
+    search: int | None,
+    keep: Path | None,
     mutate: int | None,
     runtimes: bool,
     second_opinion: tuple[str, ...],
@@ -75,6 +86,8 @@ def verify(
       netloft verify net.onnx --against resnet18 --layers
       netloft verify net.onnx --against theirs.onnx
       netloft verify net.onnx --against resnet18 --data path/to/pictures
+      netloft verify net.onnx --against resnet18 --stress
+      netloft verify net.onnx --against resnet18 --search 512 --keep worst
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
       netloft verify out/resnet18 --runtimes --second-opinion reference
     """
@@ -85,17 +98,21 @@ def verify(
     from netloft.verification import verify as run
 
     if against is None:
-        _refuse_what_needs_a_model(request, layers=layers, data=data)
+        _refuse_what_needs_a_model(request, layers, data, stress, search)
     own = (
         {} if against is None else _given(dataclasses.replace(request, spec=against), target, data)
     )
-    long = mutate or data or runtimes or second_opinion
+    long = mutate or data or stress or search or runtimes or second_opinion
     with progress(quiet=quiet or not long) as tell:
         found = run(
             target,
             providers=providers,
             threads=threads,
             layers=layers,
+            stress=stress,
+            search=search or 0,
+            seed=request.seed,
+            keep=keep,
             mutate=mutate or 0,
             runtimes=runtimes,
             second_opinion=second_opinion,
@@ -110,16 +127,19 @@ def verify(
         raise SystemExit(1)
 
 
-def _refuse_what_needs_a_model(request: ModelRequest, *, layers: bool, data: Path | None) -> None:
+def _refuse_what_needs_a_model(
+    request: ModelRequest, layers: bool, data: Path | None, stress: bool, search: int | None
+) -> None:
     if request.arguments or request.weights or request.inputs or request.around:
         raise UsageError(
             "--arg, --weights, --input, --preprocess, --head and --labels are for the MODEL of "
             "--against",
             remedy="name that MODEL too, or leave them out",
         )
-    if layers or data is not None:
+    if layers or stress or search or data is not None:
         raise UsageError(
-            "--layers and --data compare with a MODEL", remedy="name it with --against MODEL"
+            "--layers, --data, --stress and --search compare with a MODEL",
+            remedy="name it with --against MODEL",
         )
 
 
@@ -153,8 +173,11 @@ def _file(request: ModelRequest, target: Path, data: Path | None) -> dict[str, A
 
 
 def _module(request: ModelRequest, data: Path | None) -> dict[str, Any]:
+    from netloft.models.domain import domain_inputs
+
     model = request.load()
     found = {"against": model.module, "example_inputs": model.example(seed=request.seed)}
+    found["domain"] = functools.partial(domain_inputs, model)
     return found | ({"data": functools.partial(_cases, data, model)} if data is not None else {})
 
 
@@ -170,6 +193,7 @@ def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
 def _print(found: Verification, target: Path, reference: str) -> None:
     from netloft.report.mutation import print_mutation
     from netloft.report.runtimes import print_runtimes
+    from netloft.report.search import print_search
     from netloft.report.summary import print_layers, print_parity
 
     for check in found.checks:
@@ -183,6 +207,8 @@ def _print(found: Verification, target: Path, reference: str) -> None:
     for unlike in found.unlike:
         click.echo(f"differs: {unlike['module'] or unlike['node']} ({unlike['op']}): "
                    f"{unlike['what']}")  # fmt: skip
+    if found.search is not None:
+        print_search(found.search)
     if found.mutation is not None:
         print_mutation(found.mutation)
     for note in found.notes:

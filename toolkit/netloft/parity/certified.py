@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,31 @@ def known_results(expected: Expected, path: Path) -> Known:
         path: The file.
     """
     header = flat_header(path)
+    batches = [  # items of one batch that are judged by themselves are run together
+        list(alike)
+        for _, alike in groupby(
+            (i for i, run in enumerate(expected.runs) if run.case.batch),
+            key=lambda i: id(expected.runs[i].feeds),
+        )
+    ]
+    first = [expected.runs[batch[0]] for batch in batches]
 
     def start(provider: str, threads: int | None = None, **session: Any) -> Run:
         return FileRunner(path, header, expected.taps, provider, threads, **session).run
 
     def rows(index: int, by: str, given: Arrays) -> list[dict[str, Any]]:
-        return [dataclasses.asdict(r) for r in judged(expected, index, {by: dict(given)})]
+        batch = batches[index]
+        parts = expected.given_on([expected.runs[i] for i in batch], lambda _: dict(given))
+        return [
+            dataclasses.asdict(row)
+            for i, part in zip(batch, parts, strict=True)
+            for row in judged(expected, i, {by: part})
+        ]
 
     return Known(
         path,
-        [run.feeds for run in expected.runs],
-        [run.case.usual for run in expected.runs],
+        [run.feeds for run in first],
+        [run.case.usual for run in first],
         [output.name for output in expected.graph.outputs],
         {tap.name: tap.value for tap in expected.taps},
         expected.graph.batch == "dynamic",

@@ -76,9 +76,7 @@ def certify(
     taps = find_taps(graph, header)
     runners = {p: FileRunner(path, header, taps, p, threads) for p in providers}
     expected = Expected(graph, module, cases, taps, policy, progress, reference)
-    result = judge(
-        expected, {p: [r.run(run.feeds) for run in expected.runs] for p, r in runners.items()}
-    )
+    result = judge(expected, {p: list(expected.given(r.run)) for p, r in runners.items()})
     notes = (*expected.refused, *_notes(expected), *result.notes)
     return dataclasses.replace(result, notes=notes), expected
 

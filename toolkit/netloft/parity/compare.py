@@ -119,7 +119,8 @@ def scaled_error(actual: Array, expected: Array, *, nonfinite_like: Array) -> fl
     """
     if actual.shape == expected.shape and actual.size:
         with np.errstate(invalid="ignore", over="ignore"):
-            error = np.subtract(actual, expected, dtype=np.float64)
+            # of no axes NumPy makes a plain number
+            error = np.asarray(np.subtract(actual, expected, dtype=np.float64))
             worst = float(np.abs(error, out=error).max())
         scale = max(float(expected.max()), -float(expected.min()))
         whole = np.isfinite(worst) and bool(np.isfinite(nonfinite_like).all())

@@ -5,20 +5,23 @@ Made once, and then held against any number of files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import numpy.typing as npt
-from torch import nn
+from torch import fx, nn
 
 from netloft.errors import InputError, first_line
-from netloft.graph.graph import Graph
+from netloft.graph.dims import BATCH
+from netloft.graph.graph import Graph, annotation
 from netloft.parity.compare import measure
 from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
 from netloft.parity.reference import Reference, ReferenceRun, Refers
+from netloft.parity.subnormal import flushed_case, is_subnormal, least_of_flushed
 from netloft.parity.sums import least_of_equal_sums, least_of_sum
 from netloft.parity.taps import Tap
 
@@ -36,12 +39,16 @@ class ExpectedRun:
         feeds: The same, as a file takes them.
         reference: In float32 and float64.
         noise: PyTorch's own scaled error in float32, by output.
+        item: Which item of the inputs is meant, by itself; None for all.
+        least: What the noise floor is at least, by output, for reasons of its own.
     """
 
     case: Case
     feeds: Arrays
     reference: ReferenceRun
     noise: Mapping[str, float]
+    item: int | None = None
+    least: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class Expected:
         self._reference = reference(module, graph, taps)
         nodes = {output.name: graph.node(output.node) for output in graph.outputs}
         self._least = {name: least_of_sum(node) for name, node in nodes.items()}
+        nodes |= {tap.name: graph.node(tap.node) for tap in taps}
+        self._by_item = {name for name, node in nodes.items() if _has_items(node, graph.batch)}
         self._closer: dict[int, dict[str, float]] = {}
         self._ranked: dict[tuple[int, str], Ranked] = {}
         self.runs: list[ExpectedRun] = []
@@ -103,14 +112,60 @@ class Expected:
         return self._reference.float64_missing
 
     def _add(self, case: Case) -> None:
-        run = self._run(case)
-        if run is None:
+        found = self.runs_on(case)
+        self.runs += found
+        if not found:
             self.refused.append(
                 f"{self._reference.name} itself fails on {case.kind} inputs at batch {case.batch}"
             )
-            return
-        noise = {name: _scaled(single, run, name) for name, single in run.float32.items()}
-        self.runs.append(ExpectedRun(case, feeds_of(self.graph, case.inputs), run, noise))
+
+    def runs_on(self, case: Case) -> list[ExpectedRun]:
+        """Return what the module gives on inputs, item by item where they have parts.
+
+        Returns:
+            Empty where the module does not take them, and need not.
+
+        Raises:
+            InputError: The module fails on a usual input.
+        """
+        run = self._run(case)
+        if run is None:
+            return []
+        feeds = feeds_of(self.graph, case.inputs)
+        if not case.parts:
+            return [ExpectedRun(case, feeds, run, _noise(run))]
+        flushed = self._reference.run(flushed_case(case)) if is_subnormal(case) else run
+        made = []
+        for item, part in enumerate(case.parts):
+            own = self._item(run, item)
+            least = least_of_flushed(own, self._item(flushed, item)) if flushed is not run else {}
+            told = replace(case, kind=f"{case.kind}: {part}")
+            made.append(ExpectedRun(told, feeds, own, _noise(own), item, least))
+        return made
+
+    def _item(self, run: ReferenceRun, item: int) -> ReferenceRun:
+        return ReferenceRun(self._sliced(run.float32, item), self._sliced(run.float64, item))
+
+    def _sliced(self, values: Arrays, item: int) -> Arrays:
+        """Return one item of each value that has items; the others as they are."""
+        return {n: v[item : item + 1] if n in self._by_item else v for n, v in values.items()}
+
+    def given(self, run: Callable[[Arrays], Arrays]) -> Iterator[Arrays]:
+        """Yield what a file gives on each of the runs; items of one batch come from one call.
+
+        Args:
+            run: Runs the file.
+        """
+        for _, alike in groupby(self.runs, key=lambda each: id(each.feeds)):
+            yield from self.given_on(list(alike), run)
+
+    def given_on(
+        self, runs: Sequence[ExpectedRun], run: Callable[[Arrays], Arrays]
+    ) -> Iterator[Arrays]:
+        """Yield what a file gives on each of the runs, which all have the same inputs."""
+        whole = run(runs[0].feeds)
+        for each in runs:
+            yield whole if each.item is None else self._sliced(whole, each.item)
 
     def _run(self, case: Case) -> ReferenceRun | None:
         try:
@@ -126,10 +181,15 @@ class Expected:
 
     def floor(self, index: int, name: str) -> float:
         """Return the noise floor of an output on the inputs of a run."""
-        run = self.runs[index]
+        return self.floor_on(self.runs[index], name)
+
+    def floor_on(self, run: ExpectedRun, name: str) -> float:
+        """Return the noise floor of an output on inputs that need not be among the runs."""
         dtype = run.reference.float32[name].dtype.name
-        floor = self.policy.floor(run.noise[name], [r.noise[name] for r in self.runs], dtype)
-        return max(floor, self._least.get(name, 0.0))
+        # items by themselves are no measure for whole batches, and a batch of none has no error
+        others = [r.noise[name] for r in self.runs if r.item is None and r.case.batch]
+        floor = self.policy.floor(run.noise[name], others or [0.0], dtype)
+        return max(floor, self._least.get(name, 0.0), run.least.get(name, 0.0))
 
     def closer_floor(self, index: int, name: str) -> float:
         """Measure PyTorch's error again before a file is called wrong.
@@ -139,15 +199,25 @@ class Expected:
         sum equal, and what rounding does to those is known.
         """
         if index not in self._closer:
-            run = self.runs[index]
-            rounded = self._reference.rounded_runs(run.case)
-            self._closer[index] = {
-                each: max((_scaled(r[each], run.reference, each) for r in rounded), default=0.0)
-                for each in run.reference.float64
-            }
-        zeros = not any(bool(t.any()) for t in self.runs[index].case.inputs.values())
+            self._closer[index] = self.closer_floors_on(self.runs[index])
+        return self._closer[index][name]
+
+    def closer_floors_on(self, run: ExpectedRun) -> dict[str, float]:
+        """Measure again, by output, on inputs that need not be among the runs."""
+        results = self._reference.rounded_runs(run.case)
+        if run.item is not None:  # such inputs are flat, which makes the terms of sums equal
+            results += self._reference.summed_runs(run.case)
+            results = [self._sliced(values, run.item) for values in results]
+        zeros = not any(bool(tensor.any()) for tensor in run.case.inputs.values())
         least = least_of_equal_sums(self.graph, self.policy.factor) if zeros else 0.0
-        return max(self.floor(index, name), self._closer[index][name], least)
+        return {
+            name: max(
+                self.floor_on(run, name),
+                least,
+                *(_scaled(values[name], run.reference, name) for values in results),
+            )
+            for name in run.reference.float64
+        }
 
     def ranked(self, index: int, name: str) -> Ranked:
         """Return what an output ranks, in float64."""
@@ -158,6 +228,16 @@ class Expected:
             floor = self.policy.floor(noise, [noise], single.dtype.name)
             self._ranked[index, name] = Ranked(double, floor)
         return self._ranked[index, name]
+
+
+def _has_items(node: fx.Node, batch: str | int) -> bool:
+    """Tell whether the first axis of what a node gives is the batch."""
+    shape = annotation(node).shape
+    return shape is not None and shape[:1] == (batch if isinstance(batch, int) else BATCH,)
+
+
+def _noise(run: ReferenceRun) -> dict[str, float]:
+    return {name: _scaled(single, run, name) for name, single in run.float32.items()}
 
 
 def _scaled(single: npt.NDArray[Any], run: ReferenceRun, name: str) -> float:

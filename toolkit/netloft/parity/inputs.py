@@ -34,12 +34,14 @@ class Case:
         inputs: By parameter name of `forward`.
         usual: What the network is made for; it may refuse the others, and ties make the indices
             that it gives for them arbitrary.
+        parts: What each item is, where they are judged one by one; else empty.
     """
 
     kind: str
     batch: int
     inputs: Mapping[str, torch.Tensor]
     usual: bool = True
+    parts: tuple[str, ...] = ()
 
 
 def feeds_of(graph: Graph, inputs: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -85,11 +86,13 @@ class _Judge:
         self._ties: set[tuple[str, int, str]] = set()
 
     def verdict(self) -> ParityResult:
-        rows, tolerances = [], dict[str, float]()
-        for index in range(len(self._expected.runs)):
-            rows += self.rows(index)
-        for row in rows:
-            tolerances[row.output] = max(tolerances.get(row.output, 0.0), row.tolerance)
+        rows, tolerances = list[Comparison](), dict[str, float]()
+        for _, alike in groupby(enumerate(self._expected.runs), key=lambda run: id(run[1].feeds)):
+            runs = list(alike)
+            made = [row for index, _ in runs for row in self.rows(index)]
+            rows += made if runs[0][1].item is None else _worst(made)
+            for row in made if runs[0][1].item is None else ():
+                tolerances[row.output] = max(tolerances.get(row.output, 0.0), row.tolerance)
         return ParityResult(tuple(rows), tolerances, self._notes())
 
     def rows(self, index: int) -> list[Comparison]:
@@ -177,3 +180,16 @@ class _Judge:
             for kind, batch, name in sorted(self._ties)
         ]
         return (*again, *ties)
+
+
+def _worst(rows: Sequence[Comparison]) -> list[Comparison]:
+    """Return the worst item of a batch, for each output and provider."""
+    found = dict[tuple[str, str], Comparison]()
+    for row in rows:
+        before = found.setdefault((row.output, row.provider), row)
+        if (_RANKS[row.status], row.ratio) > (_RANKS[before.status], before.ratio):
+            found[row.output, row.provider] = row
+    return list(found.values())
+
+
+_RANKS = {"pass": 0, "undecided": 1, "fail": 2}

@@ -16,6 +16,7 @@ from netloft.errors import first_line
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
 from netloft.parity.taps import Tap, tapped_module
+from netloft.parity.term_by_term import LANES, TermByTerm
 from netloft.parity.widened import Reread, Widened, widened
 from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent
@@ -45,6 +46,9 @@ class Referring(Protocol):
 
     def rounded_runs(self, case: Case) -> list[Arrays]:
         """Run it in float32 on inputs that differ from the case's by one rounding."""
+
+    def summed_runs(self, case: Case) -> list[Arrays]:
+        """Run it in float32 with sums added term by term, where that can be had."""
 
     def ranked(self, case: Case, node: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return what a node of the graph gives, in float32 and in float64."""
@@ -113,6 +117,10 @@ class Reference:
             weights = Reread(lambda t: moved(t, t.dtype, generator), *self._both)
             runs.append(self._outputs(inputs, nullcontext() if real else weights))
         return runs
+
+    def summed_runs(self, case: Case) -> list[Arrays]:
+        """Run in float32 with long sums added term by term, as a runtime may."""
+        return [self._outputs(case.inputs, TermByTerm(lanes)) for lanes in LANES]
 
     def ranked(self, case: Case, node: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return what a node of the graph gives, in float32 and in float64."""

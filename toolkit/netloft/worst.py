@@ -1,0 +1,198 @@
+"""The worst input of a file: searched for, judged as any other, and kept as a test vector."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from netloft.against import Against
+from netloft.bundle.atomic import sync_tree
+from netloft.bundle.vectors import write_vectors
+from netloft.errors import OutputError, UsageError
+from netloft.parity.flat import flat_header
+from netloft.parity.flips import Flip
+from netloft.parity.judge import judged
+from netloft.parity.search import Found, Search, error_score, noise_score
+from netloft.parity.session import FileRunner
+from netloft.parity.stress import STRESS, box_of
+from netloft.parity.task_level import LAYER_NOISE, sqnr_db
+
+__all__ = ["LEAST_BUDGET", "check_search", "keep_vectors", "seek_worst"]
+
+LEAST_BUDGET = 32
+"""Evaluations below which a search hardly gets beyond the inputs that it starts from."""
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def seek_worst(
+    held: Against,
+    provider: str,
+    threads: int | None,
+    *,
+    budget: int,
+    seed: int = 0,
+    keep: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Search for the input that is worst for a file.
+
+    Args:
+        held: What the comparison found; the input that is found joins its runs.
+        provider: What runs the file.
+        threads: For one operation; None for the runtime's own choice.
+        budget: Evaluations.
+        seed: Of the search.
+        keep: Folder that a test vector of the worst input is written to; None for nowhere.
+        progress: Told how far it is.
+
+    Returns:
+        The parity rows of that input, none for a file that is judged by the task; and what was
+        found, as in `search` of `netloft verify --json`.
+
+    Raises:
+        ParityError: The file fails on an input that the module takes.
+        OutputError: The vector cannot be written.
+    """
+    expected, taps = held.expected, held.expected.taps
+    runner = FileRunner(held.model, flat_header(held.model), taps, provider, threads)
+    box = box_of(run.case for run in expected.runs)
+    score = noise_score if held.by_task else error_score
+    search = Search(expected, runner.run, box, score, budget, seed, progress)
+    worst = search.go()
+    index = len(expected.runs)
+    expected.runs.append(worst.run)
+    rows = [] if held.by_task else judged(expected, index, {provider: worst.given})
+    facts = _facts(search, worst, by_task=held.by_task) | {"provider": provider, "kept": None}
+    if keep is not None:
+        (whole,) = expected.runs_on(dataclasses.replace(worst.run.case, parts=()))
+        names = [output.name for output in expected.graph.outputs]
+        outputs = {name: whole.reference.float32[name] for name in names}
+        facts["kept"] = str(keep_vectors(keep, worst.run.feeds, outputs))
+    return [dataclasses.asdict(row) for row in rows], facts
+
+
+def _facts(search: Search, worst: Found, *, by_task: bool) -> dict[str, Any]:
+    def told(score: float) -> float:
+        return sqnr_db(score * LAYER_NOISE) if by_task else score
+
+    stress = {k.partition(": ")[2]: v for k, v in search.starts.items() if k.startswith(STRESS)}
+    others: dict[str, Any] = {
+        kind: told(search.starts[kind]) for kind in ("noise", "usual") if kind in search.starts
+    }
+    return {
+        "measure": "sqnr_db" if by_task else "ratio",
+        "seed": search.seed,
+        "evaluations": search.evaluations,
+        "gradients": search.ascent.gradients,
+        "box": {name: list(ends) for name, ends in search.box.items()},
+        **others,
+        "stress": told(max(stress.values())),
+        "stress_kind": max(stress, key=lambda kind: stress[kind]),
+        "worst": told(worst.score),
+        "start": worst.start,
+        "moves": list(worst.moves),
+        "flip": _flip(search.flips[0], by_task=by_task) if search.flips else None,
+    }
+
+
+def _flip(flip: Flip, *, by_task: bool) -> dict[str, Any]:
+    return {
+        "output": flip.output,
+        "margin": flip.margin,
+        "noise_floor": None if by_task else flip.floor,  # of float32
+        "module_class": flip.module_class,
+        "file_class": flip.file_class,
+        "pytorch_too": flip.is_ours_too,
+        "origin": flip.origin,
+    }
+
+
+def check_search(budget: int, keep: str | Path | None) -> None:
+    """Refuse what cannot be searched for or kept, before any work.
+
+    Raises:
+        UsageError: The budget is too small, or there is no search to keep an input of.
+        OutputError: The folder to keep it in is not ours to write.
+    """
+    if not budget:
+        raise UsageError(
+            "only a search finds an input that could be kept", remedy="ask for --search too"
+        )
+    if budget < LEAST_BUDGET:
+        raise UsageError(
+            f"a search of {budget} inputs hardly gets beyond those that it starts from",
+            remedy=f"give {LEAST_BUDGET} or more",
+        )
+    if keep is not None:
+        _check_keep(Path(keep))
+
+
+def _check_keep(folder: Path) -> None:
+    """Refuse, before any work, a place for test vectors that is not ours to write.
+
+    Raises:
+        OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
+    """
+    for parent in (folder.absolute(), *folder.absolute().parents):
+        if (parent / "manifest.json").is_file():
+            raise OutputError(
+                f"{folder} is in the bundle {parent}, whose manifest names every file of it",
+                remedy="name a folder outside the bundle with --keep",
+            )
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", remedy="name another one with --keep")
+
+
+def keep_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> Path:
+    """Write one test data set into a folder, whole or not at all, beside those that are there.
+
+    Args:
+        folder: Made where it is not there.
+        inputs: By the file's input names.
+        outputs: By output name; what the module gives in float32.
+
+    Returns:
+        The new `test_data_set_N`, with the first N above all that are there.
+
+    Raises:
+        OutputError: The place is not ours to write, or the disk refuses.
+    """
+    _check_keep(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        private = folder / f".netloft-{secrets.token_hex(8)}"
+        try:
+            write_vectors(private, inputs, outputs)
+            sync_tree(private)
+            return _renamed(private, folder)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)  # gone already where all went well
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}",
+            remedy="name another folder with --keep",
+        ) from error
+
+
+def _renamed(private: Path, folder: Path) -> Path:
+    taken = [re.fullmatch(r"test_data_set_(\d{1,8})", path.name) for path in folder.iterdir()]
+    number = max((int(match[1]) + 1 for match in taken if match), default=0)
+    while True:
+        target = folder / f"test_data_set_{number}"
+        try:
+            os.rename(private, target)
+        except OSError:
+            if not target.exists():
+                raise
+            number += 1  # another process was faster
+        else:
+            return target
