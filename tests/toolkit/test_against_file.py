@@ -97,6 +97,8 @@ def test_the_truth_is_the_modules(files: tuple[Path, Path]) -> None:
     by_file = {(r["batch"], r["input"]): r for r in cpu(*files, example_inputs=(X,)).parity}
     found = verify(files[0], against=Net().eval(), example_inputs=(X,), providers=["cpu"])
     for row in found.parity:
+        if row["input"].startswith("stress"):  # which is for modules
+            continue
         other = by_file[row["batch"], row["input"]]
         assert abs(row["scaled_error"] - other["scaled_error"]) < row["tolerance"]
 
