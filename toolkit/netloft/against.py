@@ -27,8 +27,8 @@ from netloft.parity.faults.mutate import Check, Mutation, mutate
 from netloft.parity.faults.outputs import outputs_check, runs_of
 from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case, DomainInputs, cases_of
-from netloft.parity.stress import QUICK, stressed
-from netloft.parity.stress_plan import plan_stress
+from netloft.parity.stressing.plan import plan_stress
+from netloft.parity.stressing.stress import QUICK, stressed
 from netloft.parity.taps import find_taps
 from netloft.tracing import trace
 from netloft.tracing.tracer import bind_inputs

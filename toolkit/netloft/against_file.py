@@ -17,9 +17,9 @@ from netloft.errors import InputError
 from netloft.graph.graph import Graph
 from netloft.onnx_graph import read_onnx
 from netloft.parity.check import certify
-from netloft.parity.file_reference import FileReference
 from netloft.parity.inputs import EXTREME, Case, cases_of
 from netloft.parity.taps import Tap
+from netloft.parity.wide.file_reference import FileReference
 from netloft.tracing.axes import lengths_of, other_lengths, stretched
 from netloft.tracing.faithful import fresh_inputs
 

@@ -35,7 +35,7 @@ from netloft.models.loaded import LoadedModel
 from netloft.models.wrapping import Statistics
 from netloft.parity.check import ParityResult, certify
 from netloft.parity.inputs import cases_of, feeds_of
-from netloft.parity.stress import stressed
+from netloft.parity.stressing.stress import stressed
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
 from netloft.report.html import to_html

@@ -13,8 +13,8 @@ import onnx
 
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.faults.mutate import Mutation
-from netloft.parity.known import Known
-from netloft.parity.runtimes import RuntimeRow, compare_runtimes, every_provider
+from netloft.parity.rerun.known import Known
+from netloft.parity.rerun.runtimes import RuntimeRow, compare_runtimes, every_provider
 from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
@@ -54,7 +54,7 @@ class Verification:
         first_bad: The first operation that is wrong by itself, in words; empty for none.
         mutation: How many planted faults the same checks find, where that was asked for.
         runtimes: One row for each setting of ONNX Runtime and output; see
-            `netloft.parity.runtimes.RuntimeRow`.
+            `netloft.parity.rerun.runtimes.RuntimeRow`.
         verdicts: Whose fault it is, by what other settings and other implementations give.
         search: What a search for the worst input found, where that was asked for
             (`docs/parity.md`).
@@ -247,7 +247,7 @@ class _Work:
         """Hold the file against its module, or another file."""
         from netloft.against import compare, planted_against
         from netloft.against_file import compare_files
-        from netloft.parity.certified import known_results
+        from netloft.parity.rerun.certified import known_results
 
         rest = example_inputs, self.providers
         how |= {"threads": self.threads}
@@ -297,7 +297,7 @@ class _Work:
 
     def ask(self, name: str, progress: Callable[[str], None]) -> None:
         """Let another implementation run the file."""
-        from netloft.parity.second_opinion import ask
+        from netloft.parity.rerun.second_opinion import ask
 
         assert self.known is not None
         opinion = ask(self.known, name, self.rows, progress)

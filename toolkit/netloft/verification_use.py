@@ -60,7 +60,7 @@ def check_doubts(
             "nothing is known of what a lone .onnx file should give",
             remedy="name the MODEL or the file to compare with by --against, or verify a bundle",
         )
-    from netloft.parity.second_opinion import require
+    from netloft.parity.rerun.second_opinion import require
 
     require(second_opinion)
 

@@ -18,11 +18,11 @@ from netloft.bundle.atomic import sync_tree
 from netloft.bundle.vectors import write_vectors
 from netloft.errors import OutputError, UsageError
 from netloft.parity.flat import flat_header
-from netloft.parity.flips import Flip
 from netloft.parity.judge import judged
-from netloft.parity.search import Found, Search, error_score, noise_score
+from netloft.parity.searching.flips import Flip
+from netloft.parity.searching.search import Found, Search, error_score, noise_score
 from netloft.parity.session import FileRunner
-from netloft.parity.stress import STRESS, box_of
+from netloft.parity.stressing.stress import STRESS, box_of
 from netloft.parity.task_level import LAYER_NOISE, sqnr_db
 
 __all__ = ["LEAST_BUDGET", "check_search", "keep_vectors", "seek_worst"]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import netloft
 from netloft.errors import CheckError
-from netloft.parity.double import doubled
-from netloft.parity.double_ops import FAST
-from netloft.parity.evaluator import evaluator
+from netloft.parity.wide.double import doubled
+from netloft.parity.wide.evaluator import evaluator
+from netloft.parity.wide.operators import FAST
 from netloft.runtime.providers import start_session
 
 GENERATOR = torch.Generator().manual_seed(4)

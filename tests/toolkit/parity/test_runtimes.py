@@ -23,8 +23,8 @@ from torch import Tensor, nn
 import netloft
 from netloft.cli import main
 from netloft.errors import MissingError, UsageError
-from netloft.parity.runtimes import RuntimeRow, verdicts_of
-from netloft.parity.settings import settings_of
+from netloft.parity.rerun.runtimes import RuntimeRow, verdicts_of
+from netloft.parity.rerun.settings import settings_of
 from netloft.runtime.providers import probe
 from netloft.verification import Verification, verify
 

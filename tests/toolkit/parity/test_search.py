@@ -20,8 +20,8 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import OutputError, UsageError
 from netloft.models.given import of_module
 from netloft.models.given_data import given_data
-from netloft.parity.ascent import AIMS, Ascent
-from netloft.parity.moves import MOVES, between
+from netloft.parity.searching.ascent import AIMS, Ascent
+from netloft.parity.searching.moves import MOVES, between
 from netloft.tracing import trace
 from netloft.verification import Verification, verify
 from netloft.worst import keep_vectors

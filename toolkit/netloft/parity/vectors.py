@@ -15,8 +15,8 @@ from netloft.errors import IntegrityError
 from netloft.parity.compare import measure
 from netloft.parity.faults.mutate import Mutation, mutate
 from netloft.parity.faults.replay import vectors_check, vectors_run
-from netloft.parity.known import Known, known_vectors
 from netloft.parity.policy import DEFAULT_POLICY
+from netloft.parity.rerun.known import Known, known_vectors
 from netloft.parity.task_level import task_row
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line

@@ -10,7 +10,7 @@ from typing import Any
 from netloft.parity.expected import Expected
 from netloft.parity.flat import flat_header
 from netloft.parity.judge import judged
-from netloft.parity.known import Arrays, Known, Run
+from netloft.parity.rerun.known import Arrays, Known, Run
 from netloft.parity.session import FileRunner
 
 __all__ = ["known_results"]

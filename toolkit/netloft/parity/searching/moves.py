@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from netloft.parity.stress import Box
+from netloft.parity.stressing.stress import Box
 
 __all__ = ["MOVES", "between"]
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from netloft.errors import CheckError, UsageError, first_line
 from netloft.parity.compare import measure
-from netloft.parity.known import Arrays, Known, Run
-from netloft.parity.settings import ALONE, BASE, PLAIN, Setting, settings_of
+from netloft.parity.rerun.known import Arrays, Known, Run
+from netloft.parity.rerun.settings import ALONE, BASE, PLAIN, Setting, settings_of
 from netloft.parity.verdict import counts
 from netloft.runtime.capture import captured_output
 from netloft.runtime.providers import PROVIDERS, NotRun, probe, process_cpus

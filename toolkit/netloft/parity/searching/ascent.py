@@ -25,7 +25,7 @@ from torch import fx
 
 from netloft.graph.annotation import TensorInfo
 from netloft.graph.graph import Graph, annotation
-from netloft.parity.stress import Box
+from netloft.parity.stressing.stress import Box
 from netloft.parity.task_level import is_classifier
 from netloft.tracing.faithful import silent
 

@@ -61,7 +61,7 @@ class MaxPool(_MaxPool):
 
 
 FAST: list[type[OpRun]] = [Conv, MaxPool]
-"""For `netloft.parity.evaluator.evaluator`."""
+"""For `netloft.parity.wide.evaluator.evaluator`."""
 
 
 def _tensor(array: Array) -> torch.Tensor:

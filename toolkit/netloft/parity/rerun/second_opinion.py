@@ -18,9 +18,9 @@ import onnx
 import onnx.inliner
 
 from netloft.errors import MissingError, UsageError
-from netloft.parity.evaluator import evaluator
-from netloft.parity.known import Arrays, Known
+from netloft.parity.rerun.known import Arrays, Known
 from netloft.parity.verdict import counts
+from netloft.parity.wide.evaluator import evaluator
 from netloft.runtime.reasons import first_line
 
 __all__ = ["OPINIONS", "Opinion", "ask", "require"]

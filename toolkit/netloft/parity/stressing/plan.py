@@ -20,7 +20,7 @@ from netloft.graph.graph import Graph
 from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.session import FileRunner
-from netloft.parity.stress import NOT_NUMBERS, REAL, WHOLE, Stress
+from netloft.parity.stressing.stress import NOT_NUMBERS, REAL, WHOLE, Stress
 from netloft.runtime.providers import start_session
 from netloft.tracing.faithful import fresh_inputs
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from netloft.parity.ascent import AIMS, Ascent
 from netloft.parity.compare import measure
 from netloft.parity.expected import Arrays, Expected, ExpectedRun
-from netloft.parity.flips import Flip, flips_on, scores_of
 from netloft.parity.inputs import Case
-from netloft.parity.moves import MOVES, between
-from netloft.parity.stress import STRESS, WHOLE, Box, make_stress
+from netloft.parity.searching.ascent import AIMS, Ascent
+from netloft.parity.searching.flips import Flip, flips_on, scores_of
+from netloft.parity.searching.moves import MOVES, between
+from netloft.parity.stressing.stress import STRESS, WHOLE, Box, make_stress
 from netloft.parity.task_level import LAYER_NOISE, rms_error
 
 __all__ = ["SEARCH", "Found", "Score", "Search", "error_score", "noise_score"]

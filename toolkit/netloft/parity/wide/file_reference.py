@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from netloft.errors import first_line
 from netloft.graph.graph import Graph, annotation
 from netloft.onnx_graph import GIVES
-from netloft.parity.double import MOST_BYTES, bytes_of_weights, doubled
-from netloft.parity.double_ops import FAST
-from netloft.parity.evaluator import evaluator
 from netloft.parity.flat import flat_header
 from netloft.parity.inputs import Case
 from netloft.parity.reference import ROUNDED_RUNS, Arrays, ReferenceRun, moved
 from netloft.parity.taps import Tap, tapped_onnx
+from netloft.parity.wide.double import MOST_BYTES, bytes_of_weights, doubled
+from netloft.parity.wide.evaluator import evaluator
+from netloft.parity.wide.operators import FAST
 from netloft.runtime.capture import captured_output
 from netloft.runtime.providers import start_session
 

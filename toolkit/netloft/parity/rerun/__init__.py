@@ -1,0 +1,1 @@
+"""The same file run otherwise: under other settings, and by other implementations."""

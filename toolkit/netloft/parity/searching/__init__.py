@@ -1,0 +1,1 @@
+"""A bounded search for the input on which a file is furthest from its module."""
