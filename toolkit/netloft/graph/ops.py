@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch._ops import OpOverload, OpOverloadPacket
+
+from netloft.graph.arguments import bound_arguments, inplace_is_an_argument, is_plain
 
 __all__ = [
     "FAMILIES",
@@ -291,7 +292,7 @@ def is_inplace(node: fx.Node, root: nn.Module) -> bool:
     if node.kwargs.get("inplace") is True:
         return True
     always = _overwrites(node.target)
-    return bool(_bound(node).get("inplace", False)) if always is None else always
+    return bool(bound_arguments(node).get("inplace", False)) if always is None else always
 
 
 @cache
@@ -304,10 +305,7 @@ def _overwrites(target: Any) -> bool | None:
         return plain == "setitem" or plain in _IN_PLACE_OPERATORS
     if name.endswith("_") and not name.startswith("_"):
         return name not in _NO_WRITES
-    if name in _BUILTIN_PARAMETERS:
-        return False
-    signature = _signature(target)
-    return None if signature is not None and "inplace" in signature.parameters else False
+    return None if inplace_is_an_argument(target) else False
 
 
 def writes(node: fx.Node, root: nn.Module) -> bool:
@@ -334,75 +332,9 @@ def attributes_of(node: fx.Node, root: nn.Module) -> dict[str, object]:
         found = {name: own[name] for name in _MODULE_ATTRIBUTES if name in own}
         found = {**found, "bias": getattr(module, "bias", None) is not None}
     elif node.op in ("call_function", "call_method"):
-        found = _bound(node)
+        found = bound_arguments(node)
         if node.target is torch.einsum and node.args:
             found = {"equation": node.args[0]}
     else:
         return {}
-    return {name: value for name, value in found.items() if _is_plain(value)}
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple | list):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, bool | int | float | str)
-
-
-def _bound(node: fx.Node) -> dict[str, Any]:
-    """Bind a call's arguments to the function's parameter names, where Python can tell them."""
-    names = _BUILTIN_PARAMETERS.get(_name_of(node.target))
-    if names is not None:
-        return _by_name(names, node)
-    signature = _signature(node.target)
-    if signature is None:
-        return {f"arg{i}": a for i, a in enumerate(node.args) if _is_plain(a)} | dict(node.kwargs)
-    try:
-        bound = signature.bind(*node.args, **node.kwargs)
-    except TypeError:
-        return dict(node.kwargs)
-    bound.apply_defaults()
-    return dict(bound.arguments)
-
-
-def _by_name(names: Sequence[str], node: fx.Node) -> dict[str, Any]:
-    """Bind a call's arguments to names, each None by default."""
-    given = dict(zip(names, node.args, strict=False))
-    if len(node.args) > len(names) or not node.kwargs.keys() <= set(names) - given.keys():
-        return dict(node.kwargs)
-    return dict.fromkeys(names) | given | dict(node.kwargs)
-
-
-# Built-in functions hide their signature; these are the ones whose arguments a drawing needs.
-_BUILTIN_NAMES: dict[str, str] = {
-    "conv1d": "input weight bias stride padding dilation groups",
-    "conv2d": "input weight bias stride padding dilation groups",
-    "conv3d": "input weight bias stride padding dilation groups",
-    "flatten": "input start_dim end_dim",
-    **{
-        f"max_pool{n}d": "input kernel_size stride padding dilation ceil_mode return_indices"
-        for n in (1, 2, 3)
-    },
-    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
-    "softmax": "input dim",
-    "cat": "tensors dim",
-    "mean": "input dim keepdim",
-    "sum": "input dim keepdim",
-    "transpose": "input dim0 dim1",
-    "linear": "input weight bias",
-}
-
-
-_BUILTIN_PARAMETERS = {function: names.split() for function, names in _BUILTIN_NAMES.items()}
-
-
-def _name_of(target: Any) -> str:
-    return target if isinstance(target, str) else getattr(target, "__name__", "")
-
-
-@cache
-def _signature(target: Any) -> inspect.Signature | None:
-    """Return what Python knows of a function's arguments; None for a method or a C function."""
-    try:
-        return inspect.signature(target)
-    except (TypeError, ValueError):
-        return None
+    return {name: value for name, value in found.items() if is_plain(value)}
