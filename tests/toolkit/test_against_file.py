@@ -341,3 +341,26 @@ def test_a_batch_that_one_of_them_fixes_is_the_batch(tmp_path: Path) -> None:
         found = cpu(*pair)
         assert found.status == "pass", found.parity
         assert {row["batch"] for row in found.parity} == {4}
+
+
+def test_inputs_that_cannot_be_made_are_an_error_without_a_traceback(tmp_path: Path) -> None:
+    """What the second file declares is anybody's word."""
+    float32, node = TensorProto.FLOAT, helper.make_node("Identity", ["x"], ["y"])
+    sequence = helper.make_sequence_type_proto(helper.make_tensor_type_proto(float32, [2]))
+    wrong = {
+        "sequence": helper.make_value_info("x", sequence),
+        "bfloat16": helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [2]),
+        "1,048,576": helper.make_tensor_value_info("x", float32, [2**20, 2**20]),
+    }
+    for index, (said, value) in enumerate(wrong.items()):
+        out = onnx.ValueInfoProto()
+        out.CopyFrom(value)
+        out.name = "y"
+        file = tmp_path / f"{index}.ONNX"
+        model = helper.make_model(helper.make_graph([node], "net", [value], [out]), ir_version=8,
+                                  opset_imports=[helper.make_opsetid("", 18)])  # fmt: skip
+        onnx.save(model, str(file))
+        result = run("verify", file, "--against", file, "--provider", "cpu")
+        assert result.exit_code == 2, result.output
+        assert said.replace(",", "") in result.stderr
+        assert "Traceback" not in result.stderr

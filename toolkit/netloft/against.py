@@ -21,6 +21,7 @@ from netloft.graph.graph import Graph, Value
 from netloft.locating import Located, locate
 from netloft.locating.failing import telling
 from netloft.parity.check import ParityResult, certify
+from netloft.parity.compare import Comparison
 from netloft.parity.expected import Expected
 from netloft.parity.faults.mutant import Mutant
 from netloft.parity.faults.mutate import Check, Mutation, mutate
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "declared_inputs",
     "layers_check",
+    "located",
     "named_as",
     "planted_against",
 ]
@@ -69,6 +71,11 @@ class Against:
     is_file: bool = False
     left: tuple[Mapping[str, str], ...] = ()
     by_task: bool = False
+
+    def with_rows(self, rows: Sequence[Comparison]) -> Against:
+        """Return the same with more rows of the outputs."""
+        parity = dataclasses.replace(self.parity, rows=(*self.parity.rows, *rows))
+        return dataclasses.replace(self, parity=parity)
 
 
 def compare(
@@ -123,17 +130,23 @@ def compare(
     found, expected = certify(graph, module, model, cases, providers, threads, progress=progress)
     found = dataclasses.replace(found, notes=(*renamed, *found.notes))
     held = Against(model, graph, expected, found, left=left)
-    return _located(held, providers, threads) if layers or found.failed else held
+    return located(held, providers, threads) if layers or found.failed else held
 
 
-def _located(held: Against, providers: Sequence[str], threads: int | None) -> Against:
-    """Look at the layers, on the inputs that show most."""
+def located(held: Against, providers: Sequence[str], threads: int | None) -> Against:
+    """Look at the layers, on the inputs that show most.
+
+    Args:
+        held: What the comparison found.
+        providers: That the file ran on.
+        threads: For one operation; None for the runtime's own choice.
+    """
     case, provider = telling(held.expected, held.parity, providers)
     try:
-        located = locate(held.graph, held.model, case.inputs, provider=provider, threads=threads)
+        found = locate(held.graph, held.model, case.inputs, provider=provider, threads=threads)
     except (CheckError, UsageError) as reason:
         return dataclasses.replace(held, not_run=str(reason))
-    return dataclasses.replace(held, located=located)
+    return dataclasses.replace(held, located=found)
 
 
 def planted_against(held: Against, provider: str, threads: int | None, **how: Any) -> Mutation:

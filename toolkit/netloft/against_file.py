@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -35,7 +34,6 @@ def compare_files(
     providers: Sequence[str],
     *,
     threads: int | None = None,
-    data: Callable[[str | int], Iterable[Case]] = lambda _: (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Against:
     """Hold a file against another, run in float64.
@@ -47,7 +45,6 @@ def compare_files(
             the files declare where they are left out.
         providers: Execution providers that start on this machine.
         threads: For one operation; None for the runtime's own choice.
-        data: Gives inputs of the user's own for a file's batch size.
         progress: Told which input is being compared.
 
     Raises:
@@ -70,7 +67,7 @@ def compare_files(
         return made[-1]
 
     graph, kept = _with_lengths(graph, header, theirs, example, functools.partial(refer, None))
-    cases = itertools.chain(_cases(graph, example), data(graph.batch))
+    cases = _cases(graph, example)
     found, expected = certify(
         graph, graph.module, model, cases, providers, threads, progress=progress, reference=refer
     )

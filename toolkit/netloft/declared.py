@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 
 from netloft.errors import InputError, UsageError
 from netloft.onnx_graph.load import load_structure
+from netloft.structure import check_structure
 
 if TYPE_CHECKING:
     from netloft.models.loaded import InputSpec
@@ -21,6 +23,8 @@ _BATCH = 2
 """Items of the example; a comparison takes other batches of its own."""
 _PICTURE, _OTHER = 64, 16
 """Length of an open axis: of height and width, and of anything else."""
+_MOST = 2**28
+"""Elements of an example that is made: 1 GiB of float32."""
 _PASSING = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose"}
 """Operators that leave whole numbers as they are."""
 _FULL = {"uint8": (0, 256), "int8": (-128, 128)}
@@ -53,9 +57,13 @@ def declared_example(
         Tensors by the file's names, in its order.
 
     Raises:
-        InputError: A file cannot be read, or a shape is not that of an input.
+        InputError: A file cannot be read, a shape is not that of an input, or it is too large.
+        IntegrityError: A file is not valid ONNX.
+        UsageError: An input is no tensor, or of a type that no values are known for.
     """
     mine, theirs = load_structure(path).graph, load_structure(other).graph
+    for file in (path, other):
+        check_structure(file)
     inputs, alike = declared_inputs(mine), declared_inputs(theirs)
     specs = _by_name([value.name for value in inputs], given)
     generator = torch.Generator().manual_seed(seed)
@@ -130,12 +138,18 @@ def _usual(axis: int, rank: int) -> int:
 def _values(
     value: onnx.ValueInfoProto, shape: tuple[int, ...], most: int, generator: torch.Generator
 ) -> torch.Tensor:
-    name = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    name = _type_name(value)
     dtype = getattr(torch, name, None)
-    if dtype is None or dtype.is_complex:
+    if dtype is None or dtype.is_complex or name.startswith(("bfloat", "float8")):
         raise UsageError(
             f"input '{value.name}' takes {name}, for which no values are known",
-            remedy="give example_inputs from Python",
+            remedy="compare it with a module, from Python",
+        )
+    if math.prod(shape) > _MOST:
+        raise InputError(
+            f"input '{value.name}' is declared as {'x'.join(map(str, shape))}, more than {_MOST:,} "
+            "elements",
+            remedy="give smaller lengths with --input, where the file leaves them open",
         )
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
@@ -144,6 +158,13 @@ def _values(
     if made.numel() > 1:  # the noise of the comparison is drawn between the least and the largest
         made.view(-1)[0], made.view(-1)[1] = low, high - 1
     return made.to(dtype)
+
+
+def _type_name(value: onnx.ValueInfoProto) -> str:
+    kind = value.type.WhichOneof("value") or "nothing"
+    if kind != "tensor_type":
+        return kind.removesuffix("_type")
+    return str(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name)
 
 
 def _limit(graph: onnx.GraphProto, name: str) -> int | None:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import onnx
-
-from netloft.errors import IntegrityError, UsageError
+from netloft.errors import UsageError
 from netloft.parity.faults.mutate import Mutation
 from netloft.parity.rerun.known import Known
 from netloft.parity.rerun.runtimes import RuntimeRow, compare_runtimes, every_provider
@@ -19,6 +17,7 @@ from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
+from netloft.structure import check_structure
 from netloft.verification_use import check_comparable, check_doubts, check_use
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def verify(
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])
     if os.path.isdir(path):
         work.replay(against, searched=bool(search) and not (stress or layers))
-    _check_structure(work.model)
+    check_structure(work.model)
     work.checks.insert(1, "the model passes onnx.checker and strict shape inference")
     if against is not None:
         asked = {"layers": layers, "stress": stress, "data": data, "domain": domain}
@@ -167,11 +166,11 @@ def verify(
 def _other_file(against: str | Path) -> Path:
     """Return the other file, which is looked at as carefully as the target."""
     path = Path(against)
-    if not (os.path.isfile(path) and path.suffix == ".onnx"):
+    if not (os.path.isfile(path) and path.suffix.lower() == ".onnx"):
         raise UsageError(
             f"{path} is no .onnx file to compare with", remedy="name an .onnx file, or a module"
         )
-    _check_structure(path)
+    check_structure(path)
     return path
 
 
@@ -190,7 +189,7 @@ class _Work:
         held: The comparison with the module.
         power: Plants faults and shows them to the same checks.
         mutation: How many of those they find.
-        known: What the file should give, for other settings and other implementations.
+        known: Returns what the file should give, on all that was compared by then.
         runtimes: Rows of the settings.
         verdicts: Whose fault it is.
         by_task: It is an int8 bundle, which is held against a module for a search alone.
@@ -207,7 +206,7 @@ class _Work:
     held: Against | None = None
     power: Callable[..., Mutation] | None = None
     mutation: Mapping[str, Any] | None = None
-    known: Known | None = None
+    known: Callable[[], Known] | None = None
     runtimes: tuple[RuntimeRow, ...] = ()
     verdicts: tuple[str, ...] = ()
     by_task: bool = False
@@ -236,7 +235,7 @@ class _Work:
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
         self.rows += replay(self.path, manifest, self.providers, self.threads)
         self.power = functools.partial(planted_alone, self.path, manifest)
-        self.known = known_alone(self.path, manifest)
+        self.known = functools.partial(known_alone, self.path, manifest)
 
     def compare(
         self,
@@ -262,10 +261,11 @@ class _Work:
             self.not_run.append({"what": "layers", "reason": self.held.not_run})
         if not self.by_task:
             self.power = functools.partial(planted_against, self.held)
-            self.known = known_results(self.held.expected, self.model)
+            self.known = functools.partial(known_results, self.held.expected, self.model)
 
     def seek(self, **how: Any) -> None:
         """Search for the worst input."""
+        from netloft.against import located
         from netloft.worst import seek_worst
 
         assert self.held is not None
@@ -274,7 +274,9 @@ class _Work:
             self.not_run.append({"what": "search", "reason": reason})
             return
         rows, self.search = seek_worst(self.held, self.providers[0], self.threads, **how)
-        self.rows += rows
+        self.rows += [dataclasses.asdict(row) for row in rows]
+        if self.failed:
+            self.held = located(self.held.with_rows(rows), self.providers, self.threads)
         if self.by_task:
             self.notes += (_BY_TASK,)
 
@@ -290,7 +292,7 @@ class _Work:
         """Run the file under each setting."""
         assert self.known is not None
         providers, missing = (self.providers, ()) if asked else every_provider()
-        found = compare_runtimes(self.known, providers, self.threads, progress)
+        found = compare_runtimes(self.known(), providers, self.threads, progress)
         self.runtimes = found.rows
         self.verdicts += found.verdicts
         self.not_run += [row._asdict() for row in (*missing, *found.not_run)]
@@ -300,7 +302,7 @@ class _Work:
         from netloft.parity.rerun.second_opinion import ask
 
         assert self.known is not None
-        opinion = ask(self.known, name, self.rows, progress)
+        opinion = ask(self.known(), name, self.rows, progress)
         self.rows += opinion.rows
         self.notes += (f"second opinion: {opinion.told}",)
         self.verdicts += (opinion.verdict,) if opinion.verdict else ()
@@ -345,18 +347,9 @@ def _with_layers(found: Verification, located: Located) -> Verification:
 
 def _target(target: str | Path) -> Path:
     path = Path(target)
-    if not os.path.isdir(path) and not (os.path.isfile(path) and path.suffix == ".onnx"):
+    if not os.path.isdir(path) and not (os.path.isfile(path) and path.suffix.lower() == ".onnx"):
         raise UsageError(
             f"{path} is neither a bundle nor an .onnx file",
             remedy="name what netloft export wrote, or an .onnx file",
         )
     return path
-
-
-def _check_structure(model: Path) -> None:
-    try:
-        onnx.checker.check_model(str(model), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise IntegrityError(f"{model.name} is not valid ONNX: {error}") from error
-    except Exception as error:
-        raise IntegrityError(f"{model.name} is not an ONNX file: {error}") from error

@@ -11,7 +11,7 @@ from netloft.errors import UsageError
 
 __all__ = ["check_comparable", "check_doubts", "check_use"]
 
-_OF_A_MODULE = ("layers", "stress", "search", "domain")
+_OF_A_MODULE = ("layers", "stress", "search", "data", "domain")
 
 
 def check_use(path: Path, against: object, wanted: Sequence[str], *, mutate: int) -> None:

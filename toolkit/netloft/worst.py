@@ -17,6 +17,7 @@ from netloft.against import Against
 from netloft.bundle.atomic import sync_tree
 from netloft.bundle.vectors import write_vectors
 from netloft.errors import OutputError, UsageError
+from netloft.parity.compare import Comparison
 from netloft.parity.flat import flat_header
 from netloft.parity.judge import judged
 from netloft.parity.searching.flips import Flip
@@ -42,7 +43,7 @@ def seek_worst(
     seed: int = 0,
     keep: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[Comparison], dict[str, Any]]:
     """Search for the input that is worst for a file.
 
     Args:
@@ -77,7 +78,7 @@ def seek_worst(
         names = [output.name for output in expected.graph.outputs]
         outputs = {name: whole.reference.float32[name] for name in names}
         facts["kept"] = str(keep_vectors(keep, worst.run.feeds, outputs))
-    return [dataclasses.asdict(row) for row in rows], facts
+    return rows, facts
 
 
 def _facts(search: Search, worst: Found, *, by_task: bool) -> dict[str, Any]:
@@ -95,13 +96,20 @@ def _facts(search: Search, worst: Found, *, by_task: bool) -> dict[str, Any]:
         "gradients": search.ascent.gradients,
         "box": {name: list(ends) for name, ends in search.box.items()},
         **others,
-        "stress": told(max(stress.values())),
-        "stress_kind": max(stress, key=lambda kind: stress[kind]),
+        **_of_stress(stress, told),
         "worst": told(worst.score),
         "start": worst.start,
         "moves": list(worst.moves),
         "flip": _flip(search.flips[0], by_task=by_task) if search.flips else None,
     }
+
+
+def _of_stress(scores: Mapping[str, float], told: Callable[[float], float]) -> dict[str, Any]:
+    """Tell the worst of the stress set; nothing where the module takes none of it."""
+    if not scores:
+        return {}
+    kind = max(scores, key=lambda kind: scores[kind])
+    return {"stress": told(scores[kind]), "stress_kind": kind}
 
 
 def _flip(flip: Flip, *, by_task: bool) -> dict[str, Any]:
@@ -142,8 +150,9 @@ def _check_keep(folder: Path) -> None:
     Raises:
         OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
     """
-    for parent in (folder.absolute(), *folder.absolute().parents):
-        if (parent / "manifest.json").is_file():
+    whole = folder.resolve()
+    for parent in (whole, *whole.parents):
+        if (parent / "manifest.json").is_file() and (parent / "model.onnx").is_file():
             raise OutputError(
                 f"{folder} is in the bundle {parent}, whose manifest names every file of it",
                 remedy="name a folder outside the bundle with --keep",

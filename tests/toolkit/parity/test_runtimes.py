@@ -24,6 +24,7 @@ import netloft
 from netloft.cli import main
 from netloft.errors import MissingError, UsageError
 from netloft.parity.rerun.runtimes import RuntimeRow, verdicts_of
+from netloft.parity.rerun.second_opinion import verdict_of
 from netloft.parity.rerun.settings import settings_of
 from netloft.runtime.providers import probe
 from netloft.verification import Verification, verify
@@ -213,6 +214,41 @@ def test_what_has_no_fault_here_to_show_it_is_put_in_words() -> None:
         "cpu: the runtime is at fault, and not the export: only threads (1 for 2) fails",
         "cpu: results differ from run to run, by up to 1.0e-07",
     ]
+
+
+def test_what_cannot_be_judged_is_nobodys_fault() -> None:
+    undecided = RuntimeRow("cpu", "optimisation", "all", "", input="noise", status="undecided")
+    plain = RuntimeRow("cpu", "optimisation", "none", "", input="noise", status="undecided")
+    assert list(verdicts_of("cpu", [undecided, plain])) == [
+        "cpu: nothing can be said: PyTorch's own error is too large to judge by"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ("noise", "noise", "the file is at fault"),
+        ("noise", "", "ONNX Runtime is at fault"),
+        ("", "noise", "reference is at fault, or the file leaves open"),
+        ("noise", "zeros", "ONNX Runtime is at fault"),  # each on other inputs
+        ("", "", ""),
+    ],
+)
+def test_whose_fault_it_is_by_the_inputs_that_both_ran(ours: str, theirs: str, said: str) -> None:
+    def rows(failing: str, status: str = "fail") -> list[dict[str, Any]]:
+        return [
+            {
+                "input": kind,
+                "batch": 1,
+                "output": "y",
+                "status": status if kind == failing else "pass",
+            }
+            for kind in ("noise", "zeros")
+        ]
+
+    assert said in verdict_of("reference", rows(theirs), rows(ours))
+    assert bool(verdict_of("reference", rows(theirs), rows(ours))) == bool(said)
+    assert verdict_of("reference", rows(theirs, "undecided"), rows(ours, "undecided")) == ""
 
 
 def test_tf32_is_on_in_one_setting_of_cuda_and_its_rows_are_notes() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+import netloft
 from netloft.parity.check import ParityResult, check_parity
 from netloft.parity.inputs import Case, cases_of
 from netloft.parity.stressing.plan import lost_nan, plan_stress
@@ -121,6 +122,20 @@ def test_the_box_is_that_of_the_usual_inputs_and_not_of_noise() -> None:
     assert box_of([noise, real, wild]) == {"x": (0.5, 2.0)}
     assert box_of([noise]) == {"x": (-9.0, 9.0)}
     assert box_of([Case("example", 1, {"x": torch.ones(1, 3)})]) == {"x": (0.0, 2.0)}
+    # the one word that is usual may be the only one in the table
+    assert box_of([Case("example", 1, {"x": torch.ones(1, 3).long()})]) == {"x": (1.0, 1.0)}
+
+
+def test_the_one_word_of_a_table_is_stressed_and_searched_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Embedding(1, 4), nn.Flatten(), nn.Linear(12, 3)).eval()
+    words = torch.zeros(2, 3, dtype=torch.int64)
+    path = netloft.to_onnx(module, (words,), tmp_path / "net.onnx")
+    found = netloft.verify(path, against=module, example_inputs=(words,), search=32)
+    assert found.status == "pass"
+    assert any(row["input"].startswith("stress: ") for row in found.parity)
+    assert found.search is not None
+    assert found.search["box"] == {"input": [0.0, 0.0]}
 
 
 class Net(nn.Module):

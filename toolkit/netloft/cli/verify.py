@@ -187,7 +187,8 @@ def _cases(data: Path, model: LoadedModel, batch: str | int) -> Iterator[Case]:
     from netloft.parity.inputs import Case
 
     for inputs, what in given_data(data, model, batch):
-        yield Case(what, len(next(iter(inputs.values()))), inputs)
+        # a name of the user's own must not be taken for a kind of ours
+        yield Case(f"data: {what}", len(next(iter(inputs.values()))), inputs)
 
 
 def _print(found: Verification, target: Path, reference: str) -> None:

@@ -233,10 +233,15 @@ class _Provider:
         if reason:
             self.not_run.append(NotRun(f"{self.name}: each item alone", reason))
             return []
-        rows = self._judged(setting, self._separately(run, chosen))
+        given = self._separately(run, chosen)
+        if given is None:
+            reason = "alone, items give results of other lengths than in a batch"
+            self.not_run.append(NotRun(f"{self.name}: each item alone", reason))
+            return []
+        rows = self._judged(setting, given)
         if not any(row.is_bad for row in rows):
             return rows
-        plain = self._separately(self._start(PLAIN), chosen)
+        plain = self._separately(self._start(PLAIN), chosen) or {}
         together = {index: self.base[index] for index in chosen}
         other = self._bad(setting, plain) - self._bad(setting, together)
         excuse = "without the optimiser too: the network itself reads across its batch"
@@ -264,14 +269,22 @@ class _Provider:
                 return [], f"'{name}' does not have an item for each of the inputs"
         return found, ""
 
-    def _separately(self, run: Run, chosen: Sequence[int]) -> dict[int, Arrays]:
-        return {index: self._item_by_item(run, self.known.feeds[index]) for index in chosen}
+    def _separately(self, run: Run, chosen: Sequence[int]) -> dict[int, Arrays] | None:
+        """Return the items' results put together; None where that is not what a batch gives."""
+        made = {index: self._item_by_item(run, self.known.feeds[index]) for index in chosen}
+        alike = all(
+            values is not None and all(values[n].shape == v.shape for n, v in self.base[i].items())
+            for i, values in made.items()
+        )
+        return {i: values for i, values in made.items() if values} if alike else None
 
-    def _item_by_item(self, run: Run, feeds: Arrays) -> Arrays:
+    def _item_by_item(self, run: Run, feeds: Arrays) -> Arrays | None:
         items = len(next(iter(feeds.values())))
         single = [{name: array[i : i + 1] for name, array in feeds.items()} for i in range(items)]
         with captured_output():
             given = [run(item) for item in single]
+        if any(len({item[name].shape[1:] for item in given}) > 1 for name in given[0]):
+            return None
         return {name: np.concatenate([item[name] for item in given]) for name in given[0]}
 
 
@@ -286,7 +299,9 @@ def verdicts_of(provider: str, rows: Sequence[RuntimeRow]) -> Iterator[str]:
         provider: What ran the file.
         rows: Of its settings.
     """
-    bad = {(row.varied, row.setting) for row in rows if row.is_bad}
+    bad = {(row.varied, row.setting) for row in rows if row.status == "fail"}
+    if not bad and any(row.is_bad for row in rows):
+        yield f"{provider}: nothing can be said: PyTorch's own error is too large to judge by"
     levels = [row.setting for row in rows if row.varied == BASE.varied]
     failing = [level for level in dict.fromkeys(levels) if (BASE.varied, level) in bad]
     if failing:

@@ -19,11 +19,10 @@ import onnx.inliner
 
 from netloft.errors import MissingError, UsageError
 from netloft.parity.rerun.known import Arrays, Known
-from netloft.parity.verdict import counts
 from netloft.parity.wide.evaluator import evaluator
 from netloft.runtime.reasons import first_line
 
-__all__ = ["OPINIONS", "Opinion", "ask", "require"]
+__all__ = ["OPINIONS", "Opinion", "ask", "require", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def ask(
         except Exception as error:
             raise _cannot(name, "run", error) from error
         made += known.rows(index, name, given)
-    return Opinion(tuple(made), other.told, _verdict(name, made, rows))
+    return Opinion(tuple(made), other.told, verdict_of(name, made, rows))
 
 
 def _cannot(name: str, what: str, error: Exception) -> MissingError:
@@ -179,15 +178,13 @@ def _whole(known: Known) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
-def _verdict(
+def verdict_of(
     name: str, others: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
 ) -> str:
     """Say whose fault a failure is, on the inputs that both ran."""
     seen = set(_inputs(others))
-    theirs = any(counts(row["status"], row["input"]) for row in others)
-    same = [row for row, where in zip(rows, _inputs(rows), strict=True) if where in seen]
-    ours = any(counts(row["status"], row["input"]) for row in same)
-    if ours and theirs:
+    theirs, ours = _failing(others), _failing(rows) & seen
+    if ours & theirs:
         return f"ONNX Runtime and {name} both fail, so that the file is at fault"
     if ours:
         return f"{name} passes where ONNX Runtime fails, so that ONNX Runtime is at fault"
@@ -197,6 +194,13 @@ def _verdict(
             "what each fills in its own way"
         )
     return ""
+
+
+def _failing(rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, str]]:
+    """Return where rows fail; an undecided one says nothing of whoever gave it."""
+    return {
+        where for row, where in zip(rows, _inputs(rows), strict=True) if row["status"] == "fail"
+    }
 
 
 def _inputs(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int, str]]:

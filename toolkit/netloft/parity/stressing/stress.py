@@ -170,10 +170,13 @@ def box_of(cases: Iterable[Case]) -> dict[str, tuple[float, float]]:
 
 
 def _ends(tensors: Iterable[torch.Tensor]) -> tuple[float, float]:
-    values = torch.cat([tensor.reshape(-1).double() for tensor in tensors])
+    given = list(tensors)
+    values = torch.cat([tensor.reshape(-1).double() for tensor in given])
     values = values[values.isfinite()]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    return (low, high) if low < high else (low - 1, high + 1)
+    # beside the one index that is usual there may be none in the table
+    is_wide = low < high or not given[0].dtype.is_floating_point
+    return (low, high) if is_wide else (low - 1, high + 1)
 
 
 @dataclass(frozen=True)

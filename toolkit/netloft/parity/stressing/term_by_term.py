@@ -49,7 +49,7 @@ class TermByTerm(TorchFunctionMode):
     ) -> Any:
         """Call a torch function, but add up by hand what is added up."""
         given = kwargs or {}
-        if args and isinstance(args[0], torch.Tensor) and args[0].dtype is torch.float32:
+        if args and isinstance(args[0], torch.Tensor) and _is_added_up(args[0]):
             if func in _POOLS and _is_global(args, given):
                 dims = tuple(range(-_POOLS[func], 0))
                 return summed(args[0], dims, self._lanes, keepdim=True, mean=True)
@@ -59,6 +59,10 @@ class TermByTerm(TorchFunctionMode):
 
 
 _KNOWN = {"dim", "keepdim"}
+
+
+def _is_added_up(tensor: torch.Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.numel() > 0
 
 
 def _is_global(args: Sequence[Any], given: dict[str, Any]) -> bool:
