@@ -38,7 +38,6 @@ __all__ = [
     "Against",
     "batch_of",
     "compare",
-    "declared_inputs",
     "layers_check",
     "located",
     "named_as",

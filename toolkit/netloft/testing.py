@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from netloft.against import declared_inputs
+from netloft.declared import declared_inputs
 from netloft.errors import UsageError
 from netloft.parity.verdict import counts, told
 from netloft.tracing.faithful import fresh_inputs

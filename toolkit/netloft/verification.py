@@ -18,7 +18,7 @@ from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
 from netloft.structure import check_structure
-from netloft.verification_use import check_comparable, check_doubts, check_use
+from netloft.verification_use import check_comparable, check_doubts, check_search, check_use
 
 if TYPE_CHECKING:
     import torch
@@ -136,8 +136,6 @@ def verify(
     check_use(path, against, [what for what, asked in wanted.items() if asked], mutate=mutate)
     check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
     if search or keep is not None:
-        from netloft.worst import check_search
-
         check_search(search, keep)
     running, missing = available(providers)
     work = _Work(path, running, threads, not_run=[row._asdict() for row in missing])

@@ -7,9 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netloft.errors import UsageError
+from netloft.errors import OutputError, UsageError
 
-__all__ = ["check_comparable", "check_doubts", "check_use"]
+__all__ = [
+    "LEAST_BUDGET",
+    "check_comparable",
+    "check_doubts",
+    "check_keep",
+    "check_search",
+    "check_use",
+]
+
+LEAST_BUDGET = 32
+"""Evaluations below which a search hardly gets beyond the inputs that it starts from."""
 
 _OF_A_MODULE = ("layers", "stress", "search", "data", "domain")
 
@@ -79,3 +89,40 @@ def check_comparable(manifest: Mapping[str, Any], against: object) -> None:
             remedy="leave the module out: the bundle is verified on its own test vectors"
             + (", or search an int8 bundle for its worst input" if precision == "int8" else ""),
         )
+
+
+def check_search(budget: int, keep: str | Path | None) -> None:
+    """Refuse what cannot be searched for or kept, before any work.
+
+    Raises:
+        UsageError: The budget is too small, or there is no search to keep an input of.
+        OutputError: The folder to keep it in is not ours to write.
+    """
+    if not budget:
+        raise UsageError(
+            "only a search finds an input that could be kept", remedy="ask for --search too"
+        )
+    if budget < LEAST_BUDGET:
+        raise UsageError(
+            f"a search of {budget} inputs hardly gets beyond those that it starts from",
+            remedy=f"give {LEAST_BUDGET} or more",
+        )
+    if keep is not None:
+        check_keep(Path(keep))
+
+
+def check_keep(folder: Path) -> None:
+    """Refuse, before any work, a place for test vectors that is not ours to write.
+
+    Raises:
+        OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
+    """
+    whole = folder.resolve()
+    for parent in (whole, *whole.parents):
+        if (parent / "manifest.json").is_file() and (parent / "model.onnx").is_file():
+            raise OutputError(
+                f"{folder} is in the bundle {parent}, whose manifest names every file of it",
+                remedy="name a folder outside the bundle with --keep",
+            )
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", remedy="name another one with --keep")

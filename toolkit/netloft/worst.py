@@ -16,7 +16,7 @@ import numpy.typing as npt
 from netloft.against import Against
 from netloft.bundle.atomic import sync_tree
 from netloft.bundle.vectors import write_vectors
-from netloft.errors import OutputError, UsageError
+from netloft.errors import OutputError
 from netloft.parity.compare import Comparison
 from netloft.parity.flat import flat_header
 from netloft.parity.judge import judged
@@ -25,11 +25,9 @@ from netloft.parity.searching.search import Found, Search, error_score, noise_sc
 from netloft.parity.session import FileRunner
 from netloft.parity.stressing.stress import STRESS, box_of
 from netloft.parity.task_level import LAYER_NOISE, sqnr_db
+from netloft.verification_use import check_keep
 
-__all__ = ["LEAST_BUDGET", "check_search", "keep_vectors", "seek_worst"]
-
-LEAST_BUDGET = 32
-"""Evaluations below which a search hardly gets beyond the inputs that it starts from."""
+__all__ = ["keep_vectors", "seek_worst"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -124,43 +122,6 @@ def _flip(flip: Flip, *, by_task: bool) -> dict[str, Any]:
     }
 
 
-def check_search(budget: int, keep: str | Path | None) -> None:
-    """Refuse what cannot be searched for or kept, before any work.
-
-    Raises:
-        UsageError: The budget is too small, or there is no search to keep an input of.
-        OutputError: The folder to keep it in is not ours to write.
-    """
-    if not budget:
-        raise UsageError(
-            "only a search finds an input that could be kept", remedy="ask for --search too"
-        )
-    if budget < LEAST_BUDGET:
-        raise UsageError(
-            f"a search of {budget} inputs hardly gets beyond those that it starts from",
-            remedy=f"give {LEAST_BUDGET} or more",
-        )
-    if keep is not None:
-        _check_keep(Path(keep))
-
-
-def _check_keep(folder: Path) -> None:
-    """Refuse, before any work, a place for test vectors that is not ours to write.
-
-    Raises:
-        OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
-    """
-    whole = folder.resolve()
-    for parent in (whole, *whole.parents):
-        if (parent / "manifest.json").is_file() and (parent / "model.onnx").is_file():
-            raise OutputError(
-                f"{folder} is in the bundle {parent}, whose manifest names every file of it",
-                remedy="name a folder outside the bundle with --keep",
-            )
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder", remedy="name another one with --keep")
-
-
 def keep_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> Path:
     """Write one test data set into a folder, whole or not at all, beside those that are there.
 
@@ -175,7 +136,7 @@ def keep_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> Path:
     Raises:
         OutputError: The place is not ours to write, or the disk refuses.
     """
-    _check_keep(folder)
+    check_keep(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         private = folder / f".netloft-{secrets.token_hex(8)}"

@@ -20,8 +20,8 @@ from netloft.parity.check import ParityResult, check_parity
 from netloft.parity.inputs import Case, cases_of
 from netloft.parity.stressing.plan import lost_nan, plan_stress
 from netloft.parity.stressing.stress import REAL, WHOLE, Stress, box_of, make_stress, stressed
-from netloft.parity.stressing.subnormal import flushed_case, is_subnormal
-from netloft.parity.stressing.term_by_term import LANES, TermByTerm, summed
+from netloft.parity.subnormal import flushed_case, is_subnormal
+from netloft.parity.term_by_term import LANES, TermByTerm, summed
 from netloft.tracing import trace
 from netloft.verification import verify
 from netloft_exporters.onnx import write_onnx

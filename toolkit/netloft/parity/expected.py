@@ -21,7 +21,7 @@ from netloft.parity.inputs import Case, feeds_of
 from netloft.parity.policy import DEFAULT_POLICY, Policy
 from netloft.parity.ranks import Ranking, find_rankings
 from netloft.parity.reference import Reference, ReferenceRun, Refers
-from netloft.parity.stressing.subnormal import flushed_case, is_subnormal, least_of_flushed
+from netloft.parity.subnormal import flushed_case, is_subnormal, least_of_flushed
 from netloft.parity.sums import least_of_equal_sums, least_of_sum
 from netloft.parity.taps import Tap
 

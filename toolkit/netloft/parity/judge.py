@@ -16,7 +16,7 @@ from netloft.parity.expected import Arrays, Expected
 from netloft.parity.ranks import regret
 from netloft.parity.verdict import counts
 
-__all__ = ["ParityResult", "failing", "judge", "judged"]
+__all__ = ["ParityResult", "failing", "judge", "judged", "worst_items"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Judge:
         for _, alike in groupby(enumerate(self._expected.runs), key=lambda run: id(run[1].feeds)):
             runs = list(alike)
             made = [row for index, _ in runs for row in self.rows(index)]
-            rows += made if runs[0][1].item is None else _worst(made)
+            rows += made if runs[0][1].item is None else worst_items(made)
             for row in made if runs[0][1].item is None else ():
                 tolerances[row.output] = max(tolerances.get(row.output, 0.0), row.tolerance)
         return ParityResult(tuple(rows), tolerances, self._notes())
@@ -182,7 +182,7 @@ class _Judge:
         return (*again, *ties)
 
 
-def _worst(rows: Sequence[Comparison]) -> list[Comparison]:
+def worst_items(rows: Sequence[Comparison]) -> list[Comparison]:
     """Return the worst item of a batch, for each output and provider."""
     found = dict[tuple[str, str], Comparison]()
     for row in rows:

@@ -15,8 +15,8 @@ from torch import nn
 from netloft.errors import first_line
 from netloft.graph.graph import Graph
 from netloft.parity.inputs import Case
-from netloft.parity.stressing.term_by_term import LANES, TermByTerm
 from netloft.parity.taps import Tap, tapped_module
+from netloft.parity.term_by_term import LANES, TermByTerm
 from netloft.parity.widened import Reread, Widened, widened
 from netloft.tracing.clone import detached_copy
 from netloft.tracing.faithful import flatten_outputs, silent

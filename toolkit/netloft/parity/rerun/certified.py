@@ -9,7 +9,7 @@ from typing import Any
 
 from netloft.parity.expected import Expected
 from netloft.parity.flat import flat_header
-from netloft.parity.judge import judged
+from netloft.parity.judge import judged, worst_items
 from netloft.parity.rerun.known import Arrays, Known, Run
 from netloft.parity.session import FileRunner
 
@@ -39,11 +39,10 @@ def known_results(expected: Expected, path: Path) -> Known:
     def rows(index: int, by: str, given: Arrays) -> list[dict[str, Any]]:
         batch = batches[index]
         parts = expected.given_on([expected.runs[i] for i in batch], lambda _: dict(given))
-        return [
-            dataclasses.asdict(row)
-            for i, part in zip(batch, parts, strict=True)
-            for row in judged(expected, i, {by: part})
-        ]
+        pairs = zip(batch, parts, strict=True)
+        made = [row for i, part in pairs for row in judged(expected, i, {by: part})]
+        by_item = expected.runs[batch[0]].item is not None
+        return [dataclasses.asdict(row) for row in (worst_items(made) if by_item else made)]
 
     return Known(
         path,

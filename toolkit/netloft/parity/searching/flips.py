@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from netloft.parity.expected import Arrays, Expected, ExpectedRun
-from netloft.parity.inputs import Case
 from netloft.parity.task_level import is_classifier
 
 __all__ = ["Flip", "flips_on", "scores_of"]
@@ -26,7 +25,6 @@ class Flip:
         file_class: First class of the file.
         is_ours_too: PyTorch's float32 run has another first class than float64 as well.
         origin: How the input came about.
-        case: The input.
     """
 
     output: str
@@ -36,7 +34,6 @@ class Flip:
     file_class: int
     is_ours_too: bool
     origin: str
-    case: Case
 
 
 def scores_of(run: ExpectedRun) -> tuple[str, ...]:
@@ -67,5 +64,4 @@ def flips_on(expected: Expected, run: ExpectedRun, given: Arrays, origin: str) -
                 file_class=int(classes[1][item]),
                 is_ours_too=bool(np.argmax(single[item]) != classes[0][item]),
                 origin=origin,
-                case=run.case,
             )

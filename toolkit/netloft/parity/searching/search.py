@@ -113,10 +113,10 @@ class Search:
             if made is not None:
                 self.starts[kind] = max(self.starts.get(kind, 0.0), made.score)
         while self.evaluations < self.budget - self.budget // 4:
-            self._step(AIMS)
+            self._step()
         self._close_in()
         while self.evaluations < self.budget:
-            self._step(AIMS)
+            self._step()
         return self.found[0]
 
     def _starting(self) -> Iterator[tuple[str, Inputs]]:
@@ -157,13 +157,13 @@ class Search:
     def _given(self, runs: Sequence[ExpectedRun]) -> Iterator[Arrays]:
         return self.expected.given_on(runs, self.file) if runs else iter(())
 
-    def _step(self, aims: Sequence[str]) -> None:
+    def _step(self) -> None:
         """Make a new input of one of the worst."""
         parent, other = self._pick(), self._pick()
-        ways = [*aims, *MOVES]
+        ways = [*AIMS, *MOVES]
         way = ways[int(torch.randint(len(ways), (1,), generator=self._random))]
         made: Inputs | None = None
-        if way in aims:
+        if way in AIMS:
             made = self.ascent.climb(parent.inputs, way, parent.given, self._random)
         if made is None:
             way = way if way in MOVES else next(iter(MOVES))

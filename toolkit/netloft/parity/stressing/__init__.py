@@ -1,1 +1,1 @@
-"""Rare inputs: flat, cut off, subnormal and not numbers, and how far rounding goes on them."""
+"""Rare inputs: flat, cut off, subnormal and not numbers."""
