@@ -167,7 +167,7 @@ def test_integers_with_scales_are_drawn_as_the_layers_they_are(tmp_path: Path) -
     boxes = list(boxes_of(build(graph).root))
     assert [box.title for box in boxes] == ["x", "Conv 3×3 → 2", "y"]
     before, behind = ("after Quantize", "after Dequantize"), ("Quantize", "Dequantize")
-    assert boxes[1].lines == (*before, *behind)
+    assert boxes[1].lines == ("no pad", *before, *behind)
 
 
 def _branches() -> dict[str, onnx.GraphProto]:
