@@ -15,10 +15,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
-from netloft.errors import ParityError
+from netloft.errors import ParityError, first_line
 from netloft.graph.graph import Graph
 from netloft.parity.flat import flat_header
-from netloft.parity.inputs import Case, feeds_of
+from netloft.parity.inputs import feeds_of
 from netloft.parity.session import FileRunner
 from netloft.parity.stressing.stress import NOT_NUMBERS, REAL, WHOLE, Stress
 from netloft.runtime.providers import start_session
@@ -136,13 +136,13 @@ def _refused(
 
     No result is wrong there, and none can be: that it does not run is told, and is no failure.
     """
-    empty = Case("batch 0", 0, fresh_inputs(example, 0, 0), usual=False)
+    feeds = feeds_of(graph, fresh_inputs(example, 0, 0))
     for provider in providers:
         try:
             runner = FileRunner(path, header, (), provider, threads)
-            given = runner.run(feeds_of(graph, empty.inputs))
+            given = runner.run(feeds)
         except ParityError as error:
-            return f"not served on {provider}: {error.problem.rpartition('runs: ')[2]}"
+            return f"not served on {provider}: {first_line(error.__cause__ or error)}"
         filled = [name for name, value in given.items() if value.size]
         if filled:
             return (
