@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from netloft_diagrams.measure import path_range
 from netloft_diagrams.scene import Box, Frame, Item
-from netloft_diagrams.summary import PLAIN
+from netloft_diagrams.summary import is_nameless
 
 __all__ = ["heaviest"]
 
@@ -22,16 +22,12 @@ def heaviest(root: Frame) -> str:
     network, or has no path, is left out.
     """
     part = _largest(root, "macs", lambda frame, share: share > NEARLY_ALL)
-    block = _largest(root, "macs", lambda frame, share: _is_stage(frame) or share > MOST)
+    block = _largest(root, "macs", lambda frame, share: is_nameless(frame) or share > MOST)
     weights = _largest(root, "n_params", lambda frame, share: share > NEARLY_ALL)
     named = [f"most multiply-adds: {part or block}"] if part or block else []
     if part and block and part != block:
         named.append(f"in one block: {block}")
     return " · ".join(named + ([f"most parameters: {weights}"] if weights else []))
-
-
-def _is_stage(frame: Frame) -> bool:
-    return frame.class_name in (*PLAIN, "")
 
 
 def _largest(root: Frame, of: str, opens: Callable[[Frame, float], bool]) -> str:

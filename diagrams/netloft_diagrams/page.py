@@ -10,7 +10,7 @@ from netloft.errors import UsageError
 from netloft_diagrams.geometry import Placed
 from netloft_diagrams.layout import Known, lay_out
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
-from netloft_diagrams.summary import PLAIN, Closer
+from netloft_diagrams.summary import PLAIN, Closer, is_nameless
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def _with_specimens(scene: Scene, page: _Page, placed: Placed) -> Placed:
 
 def _named_in(frame: Frame) -> list[Frame]:
     """Return a frame, or those right inside of it where its class tells nothing."""
-    if frame.class_name not in (*PLAIN, ""):
+    if not is_nameless(frame):
         return [frame]
     inner = (item for item in frame.items if isinstance(item, Frame))
-    return [item for item in inner if item.class_name not in (*PLAIN, "")]
+    return [item for item in inner if not is_nameless(item)]
 
 
 def _tried(levels: Sequence[tuple[int, _Level]], page: _Page) -> list[Placed]:

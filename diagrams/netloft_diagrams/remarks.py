@@ -119,7 +119,7 @@ def _conv(record: Annotation) -> list[str]:
     groups, (before, _) = attributes.get("groups"), channels_of(record)
     if isinstance(groups, int) and groups not in (1, before):
         found.append(f"groups {groups}")
-    padding = attributes.get("padding", 0)
+    padding = attributes.get("padding")
     if _unusual_padding(record, padding):
         found.append(f"pad {size_text(padding)}")
     return found

@@ -11,12 +11,17 @@ from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams.mark import Mark
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
-__all__ = ["PLAIN", "Closer", "summarise"]
+__all__ = ["PLAIN", "Closer", "is_nameless", "summarise"]
 
 _STEP = re.compile(r"(stride|dilation) (?!1$)[\d×]+")
 
 PLAIN = ("Sequential", "repeat", UNKNOWN_CLASS)
 """Frames whose class tells a reader nothing."""
+
+
+def is_nameless(frame: Frame) -> bool:
+    """Tell a frame whose class tells a reader nothing, or that has none."""
+    return frame.class_name in (*PLAIN, "")
 
 
 def summarise(

@@ -18,6 +18,7 @@ from netloft.cli.options import (
     tolerant,
 )
 from netloft.errors import UsageError
+from netloft.verification_use import LEAST_BUDGET
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
@@ -40,8 +41,8 @@ __all__ = ["verify"]
 @click.option("--stress", is_flag=True,
               help="Compare on the whole stress set too: constant, binary, smooth, saturated and "
               "one-hot inputs, subnormal numbers, NaN, infinities, no items and many.")  # fmt: skip
-@click.option("--search", type=click.IntRange(32, 1_000_000), is_flag=False, flag_value=256,
-              metavar="[N]",
+@click.option("--search", type=click.IntRange(LEAST_BUDGET, 1_000_000), is_flag=False,
+              flag_value=256, metavar="[N]",
               help="Search for the worst input, with N evaluations (256), by --seed.")  # fmt: skip
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
               help="Write the worst input of --search into DIR, as a test vector.")  # fmt: skip
@@ -147,8 +148,9 @@ def _reference(against: str | None) -> str:
     """Say what the errors are against."""
     if against is None:
         return "the module's stored results"
-    name = Path(against).name if against.lower().endswith(".onnx") else "the module"
-    return f"{name} in float64"
+    from netloft.onnx_graph.load import is_onnx
+
+    return f"{Path(against).name if is_onnx(against) else 'the module'} in float64"
 
 
 def _given(request: ModelRequest, target: Path, data: Path | None) -> dict[str, Any]:

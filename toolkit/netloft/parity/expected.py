@@ -94,6 +94,7 @@ class Expected:
         nodes |= {tap.name: graph.node(tap.node) for tap in taps}
         self._by_item = {name for name, node in nodes.items() if _has_items(node, graph.batch)}
         self._closer: dict[int, dict[str, float]] = {}
+        self._again: tuple[Arrays | None, list[Arrays]] = None, []
         self._ranked: dict[tuple[int, str], Ranked] = {}
         self.runs: list[ExpectedRun] = []
         self.refused: list[str] = []
@@ -150,14 +151,20 @@ class Expected:
         """Return one item of each value that has items; the others as they are."""
         return {n: v[item : item + 1] if n in self._by_item else v for n, v in values.items()}
 
+    def batches(self) -> Iterator[list[int]]:
+        """Yield the numbers of the runs, those together that are items of one batch."""
+        numbers = range(len(self.runs))
+        for _, alike in groupby(numbers, key=lambda index: id(self.runs[index].feeds)):
+            yield list(alike)
+
     def given(self, run: Callable[[Arrays], Arrays]) -> Iterator[Arrays]:
         """Yield what a file gives on each of the runs; items of one batch come from one call.
 
         Args:
             run: Runs the file.
         """
-        for _, alike in groupby(self.runs, key=lambda each: id(each.feeds)):
-            yield from self.given_on(list(alike), run)
+        for batch in self.batches():
+            yield from self.given_on([self.runs[index] for index in batch], run)
 
     def given_on(
         self, runs: Sequence[ExpectedRun], run: Callable[[Arrays], Arrays]
@@ -204,9 +211,8 @@ class Expected:
 
     def closer_floors_on(self, run: ExpectedRun) -> dict[str, float]:
         """Measure again, by output, on inputs that need not be among the runs."""
-        results = self._reference.rounded_runs(run.case)
-        if run.item is not None:  # such inputs are flat, which makes the terms of sums equal
-            results += self._reference.summed_runs(run.case)
+        results = self._measured_again(run)
+        if run.item is not None:
             results = [self._sliced(values, run.item) for values in results]
         zeros = not any(bool(tensor.any()) for tensor in run.case.inputs.values())
         least = least_of_equal_sums(self.graph, self.policy.factor) if zeros else 0.0
@@ -218,6 +224,16 @@ class Expected:
             )
             for name in run.reference.float64
         }
+
+    def _measured_again(self, run: ExpectedRun) -> list[Arrays]:
+        """Return what the module gives on all items; those of one batch are asked for in a row."""
+        feeds, results = self._again
+        if feeds is not run.feeds:
+            results = self._reference.rounded_runs(run.case)
+            if run.item is not None:  # stress: what is flat makes the terms of sums equal
+                results += self._reference.summed_runs(run.case)
+            self._again = run.feeds, results
+        return results
 
     def ranked(self, index: int, name: str) -> Ranked:
         """Return what an output ranks, in float64."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -87,11 +86,13 @@ class _Judge:
 
     def verdict(self) -> ParityResult:
         rows, tolerances = list[Comparison](), dict[str, float]()
-        for _, alike in groupby(enumerate(self._expected.runs), key=lambda run: id(run[1].feeds)):
-            runs = list(alike)
-            made = [row for index, _ in runs for row in self.rows(index)]
-            rows += made if runs[0][1].item is None else worst_items(made)
-            for row in made if runs[0][1].item is None else ():
+        for batch in self._expected.batches():
+            made = [row for index in batch for row in self.rows(index)]
+            if self._expected.runs[batch[0]].item is not None:
+                rows += worst_items(made)
+                continue
+            rows += made
+            for row in made:
                 tolerances[row.output] = max(tolerances.get(row.output, 0.0), row.tolerance)
         return ParityResult(tuple(rows), tolerances, self._notes())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,7 @@ def known_results(expected: Expected, path: Path) -> Known:
         path: The file.
     """
     header = flat_header(path)
-    batches = [  # items of one batch that are judged by themselves are run together
-        list(alike)
-        for _, alike in groupby(
-            (i for i, run in enumerate(expected.runs) if run.case.batch),
-            key=lambda i: id(expected.runs[i].feeds),
-        )
-    ]
+    batches = [batch for batch in expected.batches() if expected.runs[batch[0]].case.batch]
     first = [expected.runs[batch[0]] for batch in batches]
 
     def start(provider: str, threads: int | None = None, **session: Any) -> Run:
