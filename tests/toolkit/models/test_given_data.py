@@ -128,7 +128,7 @@ def test_verify_compares_on_them(mnist: LoadedModel, tmp_path: Path) -> None:
     args = ("verify", tmp_path / "net.onnx", "--against", "mnist", "--data", tmp_path / "mine.npy")
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
-    rows = [row for row in json.loads(result.stdout)["parity"] if row["input"] == "mine.npy"]
+    rows = [row for row in json.loads(result.stdout)["parity"] if row["input"] == "data: mine.npy"]
     assert {row["batch"] for row in rows} == {8, 1}
     assert {row["status"] for row in rows} == {"pass"}
     assert "mine.npy, batch 8" in result.stderr
