@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from torch import fx
 
-from netloft.graph import Annotation, Graph, annotation
-from netloft.graph.ops import is_inplace
+from netloft.graph import Graph, annotation
+from netloft.graph.ops import writes
 from netloft.passes import NotFunctionalError, run_passes
 
 __all__ = ["as_values"]
 
 
 def as_values(graph: Graph) -> Graph:
-    """Return a graph whose writes into a part of a tensor give the tensor anew.
+    """Return a graph whose writes give the tensor anew, for whoever reads it under an older name.
 
-    A graph without such writes, or with one that no value stands for, is returned as it is.
+    A graph whose writes are read by their own results alone, as those of `nn.ReLU(inplace=True)`
+    are, is returned as it is, and so is one with a write that no value stands for.
     """
-    if not any(_writes_a_part(graph, node, record) for node, record in graph):
+    if not _hides_a_write(graph):
         return graph
     try:
         return run_passes(graph, ()).graph
@@ -24,9 +25,19 @@ def as_values(graph: Graph) -> Graph:
         return graph
 
 
-def _writes_a_part(graph: Graph, node: fx.Node, record: Annotation) -> bool:
-    if record.op == "setitem":
-        return True
-    written = node.all_input_nodes[:1]
-    views = [n for n in written if n.op != "placeholder" and annotation(n).family == "shape"]
-    return bool(views) and is_inplace(node, graph.module)
+def _hides_a_write(graph: Graph) -> bool:
+    """Tell whether something that was written is read again through a node from before that."""
+    holders: dict[int, set[fx.Node]] = {}  # by memory, who has it
+    stale: set[tuple[int, fx.Node]] = set()  # memory that was written since, and who had it
+    for node, record in graph:
+        if stale and any(
+            (home, n) in stale for n in node.all_input_nodes for home in annotation(n).memory
+        ):
+            return True
+        if writes(node, graph.module):
+            written = node.kwargs.get("out", node.args[0] if node.args else None)
+            homes = annotation(written).memory if isinstance(written, fx.Node) else ()
+            stale.update((home, n) for home in homes for n in holders[home])
+        for home in record.memory:
+            holders.setdefault(home, set()).add(node)
+    return False

@@ -111,6 +111,29 @@ class Writing(nn.Module):
         return y.mean((2, 3))
 
 
+class Older(nn.Module):
+    """Reads what was written under the name it had before."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.drop, self.reads = nn.Dropout(), name
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        h = torch.relu(x)
+        kept = self.drop(h)
+        kept += x
+        return (kept.exp(), h) if self.reads == "h" else kept.exp()
+
+
+def test_what_was_written_is_read_whatever_its_name() -> None:
+    graph = trace(Older("h").eval(), (torch.randn(2, 3),))
+    boxes = list(boxes_of(build(as_values(graph)).root))
+    (add,) = [box for box in boxes if "Add" in box.title]
+    assert [box.reads == add.gives for box in boxes if box.kind == "output"] == [False, True]
+    graph = trace(Older("kept").eval(), (torch.randn(2, 3),))
+    assert as_values(graph) is graph  # as it is: nothing reads the older names
+
+
 @pytest.mark.parametrize("style", ["structure", "volume"])
 def test_writes_are_drawn_and_read(style: str) -> None:
     graph = trace(Writing().eval(), (torch.randn(2, 2, 9, 9),), name="writing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -202,6 +203,10 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (torch.add, (torch.randn(3, 1), X)),
     (operator.mul, (torch.randn(2, 3, 1, 1), torch.randn(2, 3, 4, 5))),
     (operator.sub, (torch.randn(2, 1, 4, 1), torch.randn(1, 3, 1, 5))),
+    (torch.cat, ([X, Y, torch.randn(2, 3, 4)], 1)),
+    (torch.cat, ((X, torch.randn(2, 3, 1)), -1)),
+    (torch.cat, ([torch.randn(2, 1, 1, 1), torch.randn(2, 5, 1, 1)], 1)),
+    (torch.cat, ([X],)),
     (torch.roll, (X, 2)),
     (torch.roll, (X, (1, -1), (0, 2))),
     (torch.roll, (X, 1, -1)),
@@ -219,6 +224,12 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
 UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
     (operator.add, (X, torch.randn(1, 2, 1, 4))),
     (operator.mul, (torch.randn(2, 3, 1, 1), torch.randn(1, 3, 1, 1))),
+    (torch.cat, ([X, Y.double()], 1)),
+    (torch.cat, ([X, Y.mT.contiguous().mT], 1)),
+    (torch.cat, ([X, torch.randn(2, 3, 5)], 1)),
+    (torch.cat, ([X, torch.randn(0)], 1)),
+    (torch.cat, ([X, Y], 3)),
+    (torch.cat, ([torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)] * 2, 1)),
     (torch.roll, (X, (1, 2), (0,))),
     (torch.roll, (X, 1, 3)),
     (torch.roll, (X.mT, 1)),
@@ -244,12 +255,15 @@ def names_of(calls: list[tuple[Any, tuple[Any, ...]]]) -> list[str]:
     return [f"{function.__name__} {index}" for index, (function, _) in enumerate(calls)]
 
 
-def on_meta(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def on_meta(values: Sequence[Any]) -> tuple[Any, ...]:
     def bare(tensor: torch.Tensor) -> torch.Tensor:
         shape, strides = tensor.shape, tensor.stride()
         return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
 
-    return tuple(bare(v) if isinstance(v, torch.Tensor) else v for v in values)
+    return tuple(
+        bare(v) if isinstance(v, torch.Tensor) else on_meta(v) if isinstance(v, list | tuple) else v
+        for v in values
+    )
 
 
 @pytest.mark.parametrize(("function", "values"), CALLS, ids=names_of(CALLS))

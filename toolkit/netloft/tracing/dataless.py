@@ -101,9 +101,12 @@ class Steps:
         self._variants = variants
         self._environments: list[dict[fx.Node, Any]] = [{} for _ in variants]
         self._seen: list[dict[str, Any]] = [{} for _ in variants]
+        self._alike: set[fx.Node] = set()  # what no input reaches: made of weights alone
 
     def run(self, node: fx.Node) -> list[Any]:
         """Return what a node gives for each variant."""
+        if node.op != "placeholder" and self._alike.issuperset(node.all_input_nodes):
+            return self._run_once(node)
         for inputs, environment, seen in zip(
             self._variants, self._environments, self._seen, strict=True
         ):
@@ -113,6 +116,15 @@ class Steps:
             else:
                 environment[node] = self._meta.run_node(node)
         return [environment[node] for environment in self._environments]
+
+    def _run_once(self, node: fx.Node) -> list[Any]:
+        self._alike.add(node)
+        first, seen = self._environments[0], self._seen[0]
+        self._meta.env, self._meta.values = first, seen
+        first[node] = self._meta.run_node(node)
+        for environment, others in zip(self._environments[1:], self._seen[1:], strict=True):
+            environment[node], others[node.name] = first[node], seen[node.name]
+        return [first[node]] * len(self._environments)
 
     def whole(self, graph: fx.Graph) -> list[Values] | None:
         """Return what each variant gave, for a graph whose nodes have run; None if one has not."""
@@ -234,7 +246,11 @@ class _Meta(_Recorder):
         return self._on_meta(found) if isinstance(found, torch.Tensor) else found
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function, or remember what it gave; numbers are made a tensor here."""
+        """Apply the function's rule; call it where it has none, or remember what it gave."""
+        rule = FUNCTION_RULES.get(target)
+        if rule is not None and (not kwargs or target in NAMED_FUNCTIONS):
+            with contextlib.suppress(NoAnswer):  # an unlike pair, which PyTorch's kernel answers
+                return rule(*args, **kwargs)
         return self._memo.call(target, lambda: _called(target, args, kwargs), args, kwargs)
 
     def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -252,11 +268,8 @@ class _Meta(_Recorder):
 
 
 def _called(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function; numbers are made a tensor on the meta device."""
     function: Callable[..., Any] = target
-    rule = FUNCTION_RULES.get(target)
-    if rule is not None and (not kwargs or target in NAMED_FUNCTIONS):
-        with contextlib.suppress(NoAnswer):  # an unlike pair, which PyTorch's kernel is asked about
-            return rule(*args, **kwargs)
     if target in _BLIND:
         _require_known_layout((*args, *kwargs.values()))
     if _reads_tensors(args) or _reads_tensors(tuple(kwargs.values())):

@@ -9,7 +9,7 @@ in the slower way, which tells what is wrong.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -259,6 +259,21 @@ def _clamped(input: Tensor, min: float | None = None, max: float | None = None) 
     return _in_its_order(input)
 
 
+def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    first = tensors[0]
+    _require(all(t.dtype is first.dtype and t.dim() == first.dim() for t in tensors))
+    _require(all(t.is_contiguous() and not has_channels_last(t) for t in tensors))
+    _require(first.dtype.is_floating_point and -first.dim() <= dim < first.dim())
+    shape = list(first.shape)
+    del shape[dim]
+    for tensor in tensors:
+        others = list(tensor.shape)
+        del others[dim]
+        _require(others == shape)
+    shape.insert(dim % first.dim(), sum(t.shape[dim] for t in tensors))
+    return _empty(first, tuple(shape))
+
+
 def _in_its_order(input: Tensor) -> Tensor:
     """Return a result with the axes in memory as the operand has them."""
     _require(isinstance(input, Tensor) and input.dtype.is_floating_point)
@@ -275,6 +290,7 @@ FUNCTION_RULES: dict[Any, Rule] = {
     operator.truediv: _elementwise,
     torch.add: _elementwise,
     torch.mul: _elementwise,
+    torch.cat: _joined,
     torch.roll: _rolled,
     nn.functional.linear: _product,
     torch.clamp: _clamped,
@@ -282,5 +298,5 @@ FUNCTION_RULES: dict[Any, Rule] = {
 }
 """Likewise for functions, called with what the rule takes."""
 
-NAMED_FUNCTIONS = (torch.roll, torch.clamp, nn.functional.normalize)
+NAMED_FUNCTIONS = (torch.cat, torch.roll, torch.clamp, nn.functional.normalize)
 """Whose rules take arguments by name."""
