@@ -45,7 +45,7 @@ from netloft.parity.check import check_parity
 from netloft.parity.inputs import Case
 from netloft.passes import run_passes
 from netloft.runtime.providers import start_session
-from netloft.speed.stats import ratio_of_medians
+from netloft.speed.stats import paired_ratio
 from netloft.tracing import trace
 from netloft.tracing.faithful import fresh_inputs
 from netloft_exporters import to_onnx
@@ -159,7 +159,7 @@ def latency(ours: Path, theirs: Path, inputs: Row) -> Row:
             start = time.thread_time()
             sessions[index].run(None, feeds[index])
             times[index].append(time.thread_time() - start)
-    ratio = ratio_of_medians(*times)
+    ratio = paired_ratio(*times)
     return {
         "latency_ms": statistics.median(times[0]) * 1e3,
         "latency_ratio": ratio.value,

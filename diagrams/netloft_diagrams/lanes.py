@@ -43,15 +43,17 @@ class _Block:
 
 def assign_columns(keys: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
     """Put every item right of all it reads; what reads nothing stands just left of its reader."""
+    before: dict[str, list[str]] = {key: [] for key in keys}
+    after: dict[str, list[str]] = {key: [] for key in keys}
+    for edge in edges:
+        before[edge.target].append(edge.source)
+        after[edge.source].append(edge.target)
     column: dict[str, int] = {}
     for key in keys:
-        before = [column[e.source] for e in edges if e.target == key]
-        column[key] = 1 + max(before, default=0)
-    fed = {e.target for e in edges}
+        column[key] = 1 + max((column[source] for source in before[key]), default=0)
     for key in reversed(keys):
-        after = [column[e.target] for e in edges if e.source == key]
-        if key not in fed and after:
-            column[key] = max(1, min(after) - 1)
+        if not before[key] and after[key]:
+            column[key] = max(1, min(column[target] for target in after[key]) - 1)
     return column
 
 

@@ -78,3 +78,44 @@ def test_a_provider_that_does_not_start_is_exit_code_3(file: str) -> None:
     assert result.stdout == ""
     assert "provider 'cuda' does not start" in result.stderr
     assert "remedy: " in result.stderr
+
+
+def test_a_budget_decides_the_exit_code(file: str, tmp_path: Path) -> None:
+    kept = CliRunner().invoke(
+        main, ["bench", file, "--quick", "--budget", "p50_ms=10000,batch=3", "--json"]
+    )
+    assert kept.exit_code == 0, kept.output
+    facts = json.loads(kept.stdout)
+    assert [row["batch"] for row in facts["speed"]] == [3]
+    assert [row["status"] for row in facts["budgets"]] == ["kept"]
+
+    broken = CliRunner().invoke(main, ["bench", file, "--quick", "--budget", "items_per_s=1e12"])
+    assert broken.exit_code == 1
+    assert "items_per_s >= 1e+12 is broken, it is" in broken.stderr
+    assert "on cpu at batch 8" in broken.stderr
+
+    for bad in ("p95=3", "p50_ms=1,provider=cuda"):
+        assert CliRunner().invoke(main, ["bench", file, "--quick", "--budget", bad]).exit_code == 2
+
+
+def test_an_earlier_run_is_the_baseline(file: str, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    first = CliRunner().invoke(main, ["bench", file, "--quick", "--batches", "2", "--json"])
+    earlier.write_text(first.stdout)
+    args = ["bench", file, "--quick", "--batches", "2", "--baseline", str(earlier)]
+    again = CliRunner().invoke(main, [*args, "--max-regression", "900%"])
+    assert again.exit_code == 0, again.output
+    facts = json.loads(first.stdout)
+    for key in ("p50_ms", "p50_low", "p50_high"):
+        facts["speed"][0][key] /= 1000
+    earlier.write_text(json.dumps(facts))
+    slower = CliRunner().invoke(main, args)
+    assert slower.exit_code == 1
+    assert "p50_ms over the baseline's <= 1.05 is broken" in slower.stderr
+
+
+@pytest.mark.parametrize("share", ["5", "-5%", "x%", "nan%"])
+def test_what_is_no_share(file: str, share: str) -> None:
+    result = CliRunner().invoke(main, ["bench", file, "--max-regression", share])
+    assert result.exit_code == 2
+    assert "such as 5%" in result.output

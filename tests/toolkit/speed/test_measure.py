@@ -94,6 +94,22 @@ def test_budget_and_number_of_samples(ms: float, plan: Plan, n: int) -> None:
     assert len(samples.wall_ns) == n
 
 
+def test_rounds_go_on_until_the_interval_is_narrow() -> None:
+    def rounds(width: float | None, *times_ms: float, patience: float = 1e6) -> int:
+        machine = Machine()
+        swings = [t for _ in range(500) for t in times_ms]
+        runs = [machine.contestant("a", 10), machine.contestant("b", *swings)]
+        plan = Plan(budget_s=0.3, rounds=5, patience=patience, warmup_s=0, width=width)
+        return len(measure(runs, plan, machine.clock)[1].wall_ns)
+
+    swing = 9.0, 9.0, 10.0, 10.0, 11.0, 11.0  # a turn is two runs, of which the second counts
+    assert rounds(None, *swing) == rounds(0.2, *swing) < 10
+    few, many = rounds(0.1, *swing), rounds(0.05, *swing)
+    assert 4 * few * 0.7 < many < 4 * few * 1.4, "twice as narrow takes four times as many"
+    assert rounds(0.05, *swing, patience=2) < many
+    assert rounds(0.001, 10.0) < 10, "what does not swing is sure at once"
+
+
 def test_prints_are_dropped_and_collection_waits(capsys: pytest.CaptureFixture[str]) -> None:
     collecting = []
 

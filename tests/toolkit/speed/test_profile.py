@@ -14,7 +14,10 @@ from netloft.errors import CheckError
 from netloft.speed import bench, profile
 from netloft.speed.adding_up import adds_up
 from netloft.speed.measure import Plan
+from netloft.speed.peak import Peak
 from netloft.speed.profile import ProfileRow
+from netloft.speed.roofline import Work
+from netloft.speed.setup import Setup
 
 
 class Net(nn.Module):
@@ -43,7 +46,8 @@ def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of(path: Path) -> tuple[ProfileRow, ...]:
     feeds = {"input": np.zeros((2, 8, 64, 64), np.float32)}
-    return profile.profile("net", path, feeds, "cpu", 2, 1, Plan.quick())
+    setup, peak = Setup("cpu", 2, 1), Peak(1, 100.0, 10.0)
+    return profile.profile("net", path, feeds, setup, Plan.quick(), peak)
 
 
 def test_every_kernel_is_told_with_its_module(file: Path) -> None:
@@ -55,11 +59,27 @@ def test_every_kernel_is_told_with_its_module(file: Path) -> None:
     assert max(rows, key=lambda row: row.ms).module == "deep.1"
 
 
+def test_kernels_are_told_with_their_work_and_its_limit(file: Path) -> None:
+    rows = {row.module: row for row in of(file) if row.node}
+    first = rows["act"]  # two pictures, 32 channels of 8 x 3 x 3 each
+    assert first.macs == 2 * 32 * 64 * 64 * 8 * 9
+    assert first.gflops is not None
+    assert first.limit_ms is not None
+    assert first.gflops == pytest.approx(2 * first.macs / first.ms / 1e6, rel=0.02)
+    assert first.gbs == pytest.approx(first.bytes / first.ms / 1e6, rel=0.02)
+    moved = 4 * (2 * 8 * 64 * 64 + 32 * (8 * 9 + 1) + 2 * 32 * 64 * 64)
+    assert first.bytes == moved
+    assert first.limit_ms == pytest.approx(max(2 * first.macs / 100e6, moved / 10e6), rel=0.01)
+
+
 def test_what_does_not_add_up_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "adds_up", adds_up)
-    monkeypatch.setattr(
-        profile, "_measured", lambda *_: ({("conv/Conv", "Conv"): 1.0, ("", "Tanh"): 0.2}, 1.5)
-    )
+    work = Work(0, 0)
+    kernels = {
+        ("conv/Conv", "Conv"): profile._Kernel(1.0, work),
+        ("", "Tanh"): profile._Kernel(0.2, work),
+    }
+    monkeypatch.setattr(profile, "_measured", lambda *_: (kernels, 1.5))
     with pytest.raises(CheckError, match=r"took 80 % of the time of the whole on cpu"):
         of(file)
 

@@ -5,51 +5,89 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netloft.speed.stats import median, percentile, ratio_of_medians, verdict
+from netloft.speed.stats import interval, median, paired_ratio, percentile, verdict
 
 
 def latencies(median_ms: float, rounds: int, seed: int) -> list[float]:
-    """Skewed, as latencies are: a tenth of jitter, and one round in twenty held up."""
+    """Skewed, as latencies are: a twentieth of jitter, and one round in twenty held up."""
     generator = np.random.default_rng(seed)
     times = median_ms * np.exp(generator.normal(0, 0.05, rounds))
     times[generator.random(rounds) < 0.05] *= 3
     return [float(t) for t in times]
 
 
+def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
+    """Jitter whose neighbours are alike, as on a processor that heats up and cools down."""
+    generator = np.random.default_rng(seed)
+    level, logs = 0.0, []
+    for step in generator.normal(0, 0.02, rounds):
+        level = 0.4 * level + step
+        logs.append(level)
+    return [float(t) for t in median_ms * np.exp(logs)]
+
+
 def test_median_and_linear_percentile() -> None:
     assert median([3, 1, 2]) == 2
-    assert percentile([1, 2, 3, 4, 5], 95) == pytest.approx(4.8)
+    assert percentile(range(101), 95) == pytest.approx(95)
 
 
-def test_a_against_a_straddles_one() -> None:
+@pytest.mark.parametrize(("percent", "enough"), [(95, 60), (99, 300), (50, 6), (90, 30)])
+def test_a_percentile_needs_samples_beyond_it(percent: float, enough: int) -> None:
+    assert percentile(range(enough), percent) is not None
+    assert percentile(range(enough - 1), percent) is None
+
+
+@pytest.mark.parametrize("samples", [latencies, drifting])
+def test_a_against_a_straddles_one(samples: object) -> None:
+    assert callable(samples)
     told = []
-    for seed in range(40):
-        found = ratio_of_medians(latencies(10, 40, seed), latencies(10, 40, seed + 1000))
+    for seed in range(100):
+        found = paired_ratio(samples(10, 60, seed), samples(10, 60, seed + 1000))
         told.append(verdict(found.low, found.high))
-    assert told.count("cannot tell") >= 36
+    assert told.count("cannot tell") >= 96
 
 
 @pytest.mark.parametrize(("factor", "said"), [(1.2, "slower"), (0.8, "faster")])
 def test_a_fifth_is_found_with_twenty_samples(factor: float, said: str) -> None:
     for seed in range(20):
         samples, baseline = latencies(10 * factor, 20, seed), latencies(10, 20, seed + 1000)
-        found = ratio_of_medians(samples, baseline)
+        found = paired_ratio(samples, baseline)
         assert verdict(found.low, found.high) == said
         assert found.low <= found.value <= found.high
+
+
+def test_a_twentieth_is_found_with_two_hundred() -> None:
+    told = []
+    for seed in range(40):
+        found = paired_ratio(latencies(10.5, 200, seed), latencies(10, 200, seed + 1000))
+        told.append(verdict(found.low, found.high))
+    assert told.count("slower") >= 38
 
 
 def test_what_slows_whole_rounds_is_on_both_sides() -> None:
     drift = np.linspace(1, 3, 30)
     jitter = np.random.default_rng(0).normal(1, 0.01, (2, 30))
-    paired = ratio_of_medians(list(11 * drift * jitter[0]), list(10 * drift * jitter[1]))
+    paired = paired_ratio(list(11 * drift * jitter[0]), list(10 * drift * jitter[1]))
     assert 1.05 < paired.low < paired.high < 1.15
+
+
+@pytest.mark.parametrize("percent", [50, 95])
+def test_an_interval_holds_the_truth_most_of_the_time(percent: float) -> None:
+    truth = np.percentile(latencies(10, 200_000, 9), percent)
+    held = 0
+    for seed in range(100):
+        found = interval(latencies(10, 400, seed), percent)
+        assert found.low <= found.value <= found.high
+        held += bool(found.low <= truth <= found.high)
+    assert held >= 95
 
 
 def test_the_same_samples_give_the_same_interval() -> None:
     a, b = latencies(10, 20, 1), latencies(11, 20, 2)
-    assert ratio_of_medians(a, b) == ratio_of_medians(a, b)
+    assert paired_ratio(a, b) == paired_ratio(a, b)
+    assert interval(a, 50) == interval(a, 50)
 
 
 def test_samples_of_different_rounds_are_refused() -> None:
     with pytest.raises(ValueError, match="3 samples against 2"):
-        ratio_of_medians([1, 2, 3], [1, 2])
+        paired_ratio([1, 2, 3], [1, 2])

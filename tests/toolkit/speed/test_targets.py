@@ -12,7 +12,8 @@ from torch import nn
 
 from netloft.errors import InputError, IntegrityError, UsageError
 from netloft.models.loaded import InputSpec, LoadedModel
-from netloft.speed import bench, targets
+from netloft.speed import bench
+from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
 
 
@@ -71,13 +72,13 @@ def test_a_model_and_a_file_of_pictures_get_pictures(
     model = LoadedModel(Net().eval(), "net", "net", inputs)
     file = relu_file(tmp_path / "abs.onnx", "n", 32, 32, 3, kind=TensorProto.UINT8)
     fed: list[float] = []
-    real: Any = vars(targets)["onnxruntime_contestant"]
+    real: Any = vars(engine)["onnxruntime_contestant"]
 
     def watched(session: object, feeds: dict[str, Any], **facts: Any) -> Any:
         fed.append(float(feeds["x"].std()))
         return real(session, feeds, **facts)
 
-    monkeypatch.setattr(targets, "onnxruntime_contestant", watched)
+    monkeypatch.setattr(engine, "onnxruntime_contestant", watched)
     bench(model, file, batches=[2], providers=["cpu"], threads=1, quick=True)
     assert 2 < seen[0] < 50, "pixels of photographs are like their neighbours; of noise, 85 apart"
     assert fed[0] > 70

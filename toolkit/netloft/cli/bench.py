@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,11 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 COLUMNS = (
-    "target", "engine", "provider", "batch", "threads", "n", "p50 ms", "p95 ms", "items/s",
-    "ratio", "95 % interval", "verdict", "cpu ms",
+    "target", "engine", "provider", "batch", "threads", "n", "p50 ms", "p95 ms", "p99 ms",
+    "items/s", "ratio", "99 % interval", "verdict", "cpu ms", "load ms", "memory MB",
 )  # fmt: skip
 
-NODE_COLUMNS = ("target", "provider", "batch", "node", "operator", "module", "ms", "share")
+NODE_COLUMNS = (
+    "target", "provider", "batch", "node", "operator", "module", "ms", "share", "GFLOP/s", "GB/s",
+    "limit ms", "of limit",
+)  # fmt: skip
 
 
 def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -36,6 +43,18 @@ def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise click.BadParameter("give numbers of 1 or more, such as 1,8")
     return tuple(map(int, words))
+
+
+def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        share = float(value.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < math.inf or not value.endswith("%"):
+        raise click.BadParameter("give a share of the time, such as 5%")
+    return share
 
 
 @click.command(short_help="Measure bundles, .onnx files and models side by side.")
@@ -46,6 +65,22 @@ def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
               help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
 @click.option("--batches", callback=_batches, metavar="N,N", help="Batch sizes, as 1,8,64.")
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME",
+              help="Run each TARGET in this, where it can: onnxruntime[-extended|-basic|-none|"
+                   "-saved], onnxslim, openvino[-default]; for a MODEL eager, channels-last, "
+                   "compile, torch-onnx; or all. Repeat for more.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(0), default=0, metavar="N",
+              help="Runs of each at the least: 60 give a p95, 300 a p99.")  # fmt: skip
+@click.option("--budget", "budgets", multiple=True, metavar="METRIC=N,…",
+              help="A limit, as p95_ms=20,batch=1; exit code 1 where it is broken.")  # fmt: skip
+@click.option("--baseline", type=click.Path(), metavar="FILE",
+              help="An earlier report: the JSON of this verb, or a bundle's.")  # fmt: skip
+@click.option("--max-regression", "most", callback=_percent, metavar="N%",
+              help="How much slower than the baseline, or else than the first TARGET, is allowed."
+              )  # fmt: skip
+@click.option("--tune", "tuned", is_flag=True,
+              help="Find the session options that are best for a bundle here, and keep them in it."
+              )  # fmt: skip
 @click.option("--profile", "profiled", is_flag=True,
               help="Tell where the time of each file goes, node by node.")  # fmt: skip
 @provider_options
@@ -55,7 +90,13 @@ def bench(
     targets: tuple[str, ...],
     sizes: tuple[int, ...],
     batches: tuple[int, ...],
+    engines: tuple[str, ...],
     quick: bool,
+    rounds: int,
+    budgets: tuple[str, ...],
+    baseline: str | None,
+    most: float | None,
+    tuned: bool,
     profiled: bool,
     providers: tuple[str, ...],
     threads: int | None,
@@ -74,28 +115,79 @@ def bench(
       netloft bench resnet18 out/resnet18 --batches 1,8
       netloft bench a.onnx b.onnx --threads 1 --json
       netloft bench out/resnet18 --batches 1 --profile
+      netloft bench out/resnet18 --budget p95_ms=20,batch=1 --budget memory_mb=200
+      netloft bench resnet18 out/resnet18 --engine all
+      netloft bench out/resnet18 --tune
+      netloft bench old new --max-regression 5%
       netloft bench net.py:Net net.onnx --input 1x3x32x32 --weights net.safetensors
     """
-    import json
-
     from netloft.runtime.providers import available
     from netloft.speed import bench as run
+    from netloft.speed.limits import Limits, require_kept
 
+    limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
+    tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
+    if tuned:
+        _tune(targets, (*one, *sizes, *batches) or (1, 8), providers, quick, tell, as_json, quiet)
+        return
     result = run(
         *(_loaded(target, request) for target in targets),
-        batches=(*one, *sizes, *batches) or (1, 8),
+        batches=tuple(dict.fromkeys((*one, *sizes, *batches, *limits.batches))) or (1, 8),
         providers=providers,
         threads=threads,
+        engines=engines,
         quick=quick,
+        rounds=max(rounds, limits.rounds),
         profiled=profiled,
-        progress=None if quiet else lambda what: click.echo(f"measuring {what}", err=True),
+        progress=tell,
     )
+    result = limits.judged(result)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
         _print(result)
+    require_kept(result)
+
+
+def _tune(
+    targets: Sequence[str],
+    batches: Sequence[int],
+    providers: Sequence[str],
+    quick: bool,
+    tell: Callable[[str], None] | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from netloft.errors import UsageError
+    from netloft.report.table import print_table
+    from netloft.speed.tune import tune
+
+    if len(targets) != 1 or not os.path.isdir(targets[0]):
+        raise UsageError("--tune takes one bundle", remedy="name the folder of one")
+    found = tune(
+        Path(targets[0]),
+        batches=tuple(dict.fromkeys(batches)),
+        providers=providers,
+        quick=quick,
+        progress=tell or (lambda _: None),
+    )
+    if as_json:
+        facts = {
+            "tried": [dataclasses.asdict(row) for row in found.rows],
+            "kept": [row.to_dict() for row in found.kept],
+        }
+        click.echo(json.dumps(facts, indent=2))
+    elif not quiet:
+        columns = ("provider", "batch", "options", "p50 ms", "ratio", "99 % interval", "")
+        rows = [
+            (row.provider, row.batch, str(row.setting), f"{row.p50_ms:.3f}", f"{row.ratio:.3f}",
+             f"{row.low:.3f} to {row.high:.3f}", "kept" if row.chosen else "")
+            for row in found.rows
+        ]  # fmt: skip
+        title = "ratio = time over ONNX Runtime's own choice; kept only where it is surely below 1"
+        print_table(title, columns, rows)
 
 
 def _loaded(target: str, request: ModelRequest) -> str | LoadedModel:
@@ -113,12 +205,20 @@ def _print(result: TargetResult) -> None:
         title = "\nnodes: median time of each in ONNX Runtime, the slowest first"
         slowest = sorted(result.nodes, key=lambda row: (row.target, row.batch, -row.ms))
         print_table(title, NODE_COLUMNS, [_node_cells(row) for row in slowest])
+    for judgement in result.budgets:
+        click.echo(str(judgement))
     for what, reason in result.not_run:
         click.echo(f"not run: {what}: {reason}")
     facts = result.environment
     where = [facts["cpu"], *list(facts["gpu"] or ()), facts["os"]]  # type: ignore[call-overload]
     versions = [f"torch {facts['torch']}" if facts["torch"] else "", facts["onnxruntime"]]
     click.echo(", ".join(str(part) for part in (*where, *versions) if part))
+    peak = facts.get("peak")
+    if peak:
+        of = f"{peak['gflops']} GFLOP/s in float32, {peak['gbs']} GB/s"  # type: ignore[index]
+        click.echo(f"this machine can do, with {peak['threads']} threads: {of}")  # type: ignore[index]
+    for complaint in facts["conditions"]["complaints"]:  # type: ignore[index]
+        click.echo(f"the machine was not quiet: {complaint}")
     click.echo(f"load average before the first sample: {facts['load_average']}")
 
 
@@ -132,17 +232,33 @@ def _cells(row: TargetRow) -> list[object]:
         row.threads,
         row.n,
         f"{row.p50_ms:.3f}",
-        f"{row.p95_ms:.3f}",
+        _number(row.p95_ms, ".3f"),
+        _number(row.p99_ms, ".3f"),
         f"{row.items_per_s:.1f}",
         f"{row.ratio_to_first:.3f}" if known else "",
         f"{row.ratio_low:.3f} to {row.ratio_high:.3f}" if known and row.verdict else "",
         row.verdict,
         f"{row.cpu_ms:.3f}",
+        _number(row.load_ms, ".1f"),
+        _number(row.memory_mb, ".0f"),
     ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _node_cells(row: ProfileRow) -> list[object]:
     name = row.node or "(added by ONNX Runtime)"
     op = row.op if row.op == row.kernel else f"{row.kernel} to {row.op}"  # fused
     known = [row.target, row.provider, row.batch, name, op, row.module]
-    return [*known, f"{row.ms:.3f}", f"{row.share:.1%}"]
+    reached = row.limit_ms / row.ms if row.limit_ms is not None and row.ms else None
+    return [
+        *known,
+        f"{row.ms:.3f}",
+        f"{row.share:.1%}",
+        _number(row.gflops or None, ".1f"),
+        f"{row.gbs:.2f}",
+        _number(row.limit_ms, ".3f"),
+        _number(reached, ".0%"),
+    ]

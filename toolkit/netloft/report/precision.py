@@ -73,7 +73,7 @@ def facts_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         if row["ratio_to_first"] is not None and row["verdict"]:
             rows.append((
                 f"{precision} speed on {row['provider']} at batch {row['batch']}",
-                f"{row['ratio_to_first']:.3f} of fp32's time, 95 % interval {row['ratio_low']:.3f} "
+                f"{row['ratio_to_first']:.3f} of fp32's time, 99 % interval {row['ratio_low']:.3f} "
                 f"to {row['ratio_high']:.3f}: {row['verdict']}",
             ))  # fmt: skip
     if "layers" in facts:

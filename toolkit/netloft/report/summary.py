@@ -128,7 +128,7 @@ def _scientific(value: float | str) -> str:
 def print_speed(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print the speed table."""
     columns = ["engine", "provider", "batch", "threads", "runs", "p50 ms", "p95 ms", "items/s",
-               "ratio to eager", "95 % interval"]  # fmt: skip
+               "ratio to eager", "99 % interval"]  # fmt: skip
     print_table(
         "speed: ratio = time over PyTorch eager's, below 1 is faster",
         columns,
@@ -155,5 +155,7 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _milliseconds(value: float) -> str:
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:.2f}" if value >= 1 else f"{value:.4f}"

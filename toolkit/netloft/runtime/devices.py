@@ -1,12 +1,14 @@
-"""NVIDIA GPUs as the driver sees them, asked without torch and without CUDA's own libraries."""
+"""The CPU, and NVIDIA GPUs as the driver sees them, asked without CUDA's own libraries."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import platform
 import sys
+from pathlib import Path
 
-__all__ = ["driver_cuda_version", "driver_version", "gpu_names", "no_gpu_reason"]
+__all__ = ["cpu_model", "driver_cuda_version", "driver_version", "gpu_names", "no_gpu_reason"]
 
 # Source: cuda.h, enum cudaError_enum.
 _REASONS = {
@@ -18,6 +20,16 @@ _REASONS = {
     803: "the NVIDIA driver and its user library are of different versions",
     804: "the NVIDIA driver's compatibility library does not support this GPU",
 }
+
+
+def cpu_model() -> str:
+    """Return the CPU's model name, or its architecture where the system does not say."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from netloft.errors import InputError, IntegrityError, ProviderError
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
+from netloft.runtime.tuning import TunedRow, problem_of, row_for, rows_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -62,12 +63,17 @@ class Net:
         outputs: What `run` returns, in order.
         labels: Names of the classes in order; empty where they are not known.
         manifest: The contents of `manifest.json`.
+        tuned: The session options that were measured to be best here; None where none were.
     """
 
     def __init__(
-        self, manifest: Mapping[str, Any], session: ort.InferenceSession, provider: str
+        self,
+        manifest: Mapping[str, Any],
+        session: ort.InferenceSession,
+        provider: str,
+        tuned: TunedRow | None = None,
     ) -> None:
-        self.manifest, self.provider = manifest, provider
+        self.manifest, self.provider, self.tuned = manifest, provider, tuned
         self.name = str(manifest["name"])
         self.inputs = _tensors(manifest["inputs"])
         self.outputs = _tensors(manifest["outputs"])
@@ -136,6 +142,7 @@ def load(
     *,
     provider: str = "cpu",
     threads: int | None = None,
+    batch: int = 1,
     verify: bool = True,
 ) -> Net:
     """Load a bundle: check it, and start the provider that was asked for.
@@ -143,7 +150,9 @@ def load(
     Args:
         path: The bundle's folder.
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`; it runs or the call fails.
-        threads: For one operation; None for ONNX Runtime's own choice.
+        threads: For one operation; by default what was found to be best on this kind of machine
+            (`netloft bench --tune`), and else ONNX Runtime's own choice.
+        batch: Items that most runs will have: which of the rows that were found is taken.
         verify: Compare every file with its SHA-256 in the manifest.
 
     Raises:
@@ -154,10 +163,17 @@ def load(
     manifest = read_manifest(folder)
     if verify:
         check_files(folder, manifest["files"])
-    session = start_session(folder / "model.onnx", provider, threads=threads)
+    tuned = row_for(rows_of(manifest), provider, batch) if threads is None else None
+    session = start_session(
+        folder / "model.onnx",
+        provider,
+        threads=tuned.threads if tuned else threads,
+        spinning=tuned is None or tuned.spinning,
+        resting=tuned is not None,
+    )
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
-    return Net(manifest, session, name)
+    return Net(manifest, session, name, tuned)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -241,7 +257,9 @@ def _manifest_problem(manifest: object) -> str:
             return f"has the tolerance {tolerance!r} for '{name}', which is none"
     if not all(_is_file(name, facts) for name, facts in manifest["files"].items()):
         return "lists a file in an unknown way, or outside of the bundle"
-    return "" if "model.onnx" in manifest["files"] else "does not list model.onnx"
+    if "model.onnx" not in manifest["files"]:
+        return "does not list model.onnx"
+    return problem_of(manifest.get("tuning", []))
 
 
 def _is_tensor(value: object) -> bool:

@@ -106,11 +106,13 @@ def start_session(
     *,
     threads: int | None = None,
     spinning: bool = True,
+    resting: bool = False,
     optimisation: str = "all",
     use_tf32: bool = False,
     provider_options: Mapping[str, str] | None = None,
     weights_in: Path | None = None,
     profile_to: Path | None = None,
+    save_to: Path | None = None,
 ) -> ort.InferenceSession:
     """Start a session in which the provider asked for runs.
 
@@ -119,11 +121,13 @@ def start_session(
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`.
         threads: For one operation; None for ONNX Runtime's own choice.
         spinning: Let idle threads wait in a loop, which is faster alone and slows down neighbours.
+        resting: Let them wait so within a run only, and sleep between two.
         optimisation: `none`, `basic`, `extended` or `all`.
         use_tf32: Let CUDA round factors to TensorFloat-32: faster, and off by a thousandth.
         provider_options: More options in the provider's own words.
         weights_in: Folder of the weights that a model given as bytes has outside.
         profile_to: Begin of the name of a file that gets the time of each node; None for none.
+        save_to: File that gets the optimised model; it is for this kind of machine only.
 
     Raises:
         ProviderError: The provider does not start here; nothing else runs in its place.
@@ -132,10 +136,14 @@ def start_session(
     _check_name(provider)
     source = _source(model)
     options = _session_options(threads, spinning, optimisation)
+    if resting:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     if weights_in is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_in))
     if profile_to is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile_to)
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
     own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
     attempt = _attempt(source, options, provider, own)
     if attempt.session is not None:

@@ -102,6 +102,7 @@ def onnxruntime_contestant(
     batch: int,
     threads: int,
     target: str = "",
+    engine: str = ONNXRUNTIME,
 ) -> Contestant:
     """Return ONNX Runtime as a contestant; on a GPU its inputs and outputs stay there.
 
@@ -112,10 +113,11 @@ def onnxruntime_contestant(
         batch: Items in the inputs.
         threads: The session's.
         target: What the file is, where several are measured.
+        engine: Its name with what is unlike its usual self.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     run = _bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
-    return Contestant(ONNXRUNTIME, provider, batch, threads, run, target)
+    return Contestant(engine, provider, batch, threads, run, target)
 
 
 def _plain(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]:

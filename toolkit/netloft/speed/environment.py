@@ -7,12 +7,11 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 
-from netloft.runtime.devices import driver_version, gpu_names
+from netloft.runtime.devices import cpu_model, driver_version, gpu_names
 from netloft.runtime.providers import process_cpus
 
-__all__ = ["Environment", "cpu_model", "describe_environment", "installed_version"]
+__all__ = ["Environment", "describe_environment", "installed_version"]
 
 _ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-directml")
 
@@ -73,16 +72,6 @@ def describe_environment(threads: int) -> Environment:
         gpu=gpu_names(),
         driver=driver_version(),
     )
-
-
-def cpu_model() -> str:
-    """Return the CPU's model name, or its architecture where the system does not say."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def installed_version(package: str) -> str:

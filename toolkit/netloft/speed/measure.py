@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netloft.speed.stats import NORMAL
+
 __all__ = ["Clock", "Plan", "Samples", "measure"]
 
 Run = Callable[[], object]
@@ -39,6 +41,9 @@ class Plan:
         most_rounds: Samples of each contestant that are enough in any case.
         patience: Budgets after which sampling stops with fewer rounds, for very slow networks.
         warmup_s: Seconds of warm-up of one contestant after which it counts as warm.
+        width: How wide half an interval of a ratio to the first contestant may be, as a share of
+            it: past the budget, rounds go on until it is narrower, within `patience`. None takes it
+            as it comes.
         seed: Of the order in each round.
     """
 
@@ -47,6 +52,7 @@ class Plan:
     most_rounds: int = 1000
     patience: float = 8.0
     warmup_s: float = 1.0
+    width: float | None = None
     seed: int = 0
 
     @classmethod
@@ -95,20 +101,37 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
         for run in runs:
             _warm_up(run, plan, clock)
         generator = np.random.default_rng(plan.seed)
-        start, rounds = clock.wall(), 0
-        while not _enough(rounds, (clock.wall() - start) / 1e9, plan):
+        start = clock.wall()
+        while not _enough(taken, (clock.wall() - start) / 1e9, plan):
             for index in generator.permutation(len(runs)):
                 taken[index].append(_sample(runs[index], clock))
-            rounds += 1
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
 
 
-def _enough(rounds: int, seconds: float, plan: Plan) -> bool:
+def _enough(taken: Sequence[Sequence[tuple[int, int]]], seconds: float, plan: Plan) -> bool:
+    rounds = len(taken[0])
     if rounds < FEWEST:
         return False
     if rounds >= plan.most_rounds or seconds >= plan.budget_s * plan.patience:
         return True
-    return rounds >= plan.rounds and seconds >= plan.budget_s
+    if rounds < plan.rounds or seconds < plan.budget_s:
+        return False
+    return plan.width is None or _widest(taken) <= plan.width
+
+
+def _widest(taken: Sequence[Sequence[tuple[int, int]]]) -> float:
+    """Return about half the width of the widest interval of a ratio to the first contestant.
+
+    A bootstrap for each round would take longer than the round: this is the normal distribution's
+    interval of a median, its spread taken from the middle half of the rounds.
+    """
+    walls = np.log([[max(wall, 1) for wall, _ in times] for times in taken])
+    logs = walls[1:] - walls[0]
+    if not len(logs):
+        return 0.0
+    low, high = np.percentile(logs, [25, 75], axis=1)
+    deviation = (high - low).max() / 1.349  # the normal distribution's, and so is the next number
+    return float(NORMAL * 1.2533 * deviation / np.sqrt(logs.shape[1]))
 
 
 def _warm_up(run: Run, plan: Plan, clock: Clock) -> None:

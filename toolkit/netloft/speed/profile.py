@@ -20,6 +20,9 @@ from netloft.runtime.providers import start_session
 from netloft.speed.adding_up import SHARE, TRIES, adds_up, percent
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Clock, Plan, measure
+from netloft.speed.peak import Peak
+from netloft.speed.roofline import Work, limit_ms, total, work_of
+from netloft.speed.setup import Setup
 from netloft.speed.stats import median
 
 if TYPE_CHECKING:
@@ -50,6 +53,12 @@ class ProfileRow:
         kernel: What ran, such as `Conv` for a convolution with a fused activation.
         ms: Median milliseconds.
         share: Of the time of the whole.
+        macs: Multiply-adds of a run, in float32; None where they are not counted.
+        bytes: That it reads and writes in a run, weights and all.
+        gflops: 10^9 operations per second that it reached; a multiply-add is two.
+        gbs: 10^9 bytes per second that it reached.
+        limit_ms: The least milliseconds that this machine can do it in, as `roofline.py` says; None
+            where the peak or the work is not known.
     """
 
     target: str
@@ -63,10 +72,30 @@ class ProfileRow:
     kernel: str
     ms: float
     share: float
+    macs: int | None
+    bytes: int
+    gflops: float | None
+    gbs: float
+    limit_ms: float | None
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    ms: float
+    work: Work
+
+
+_Kernels = Mapping[tuple[str, str], _Kernel]
+"""By name and kind."""
 
 
 def profile(
-    target: str, path: Path, feeds: Arrays, provider: str, batch: int, threads: int, plan: Plan
+    target: str,
+    path: Path,
+    feeds: Arrays,
+    setup: Setup,
+    plan: Plan,
+    peak: Peak | None = None,
 ) -> tuple[ProfileRow, ...]:
     """Time each node of a file.
 
@@ -77,36 +106,56 @@ def profile(
         target: What the file is called in the rows.
         path: The file.
         feeds: Its inputs.
-        provider: To run on.
-        batch: Items in the inputs.
-        threads: For one operation.
+        setup: How it runs.
         plan: How long to measure.
+        peak: What the machine can do; None where that is not known.
 
     Raises:
         CheckError: The nodes do not add up to the whole within `SHARE`.
     """
     nodes = _nodes(path)
-    found: dict[tuple[str, str], float] = {}
+    found: _Kernels = {}
     whole = 0.0
     for _ in range(TRIES):
-        found, whole = _measured(path, feeds, provider, threads, plan)
-        if adds_up(found.values(), whole):
+        found, whole = _measured(path, feeds, setup, plan)
+        if adds_up(_times(found), whole):
             return tuple(
-                ProfileRow(target, provider, batch, threads, *_origin(name, kernel, nodes), kernel,
-                           round(ms, 5), round(ms / whole, 5))
-                for (name, kernel), ms in found.items()
+                ProfileRow(
+                    target, setup.provider, setup.batch, setup.threads,
+                    *_origin(name, kind, nodes), kind, **_speeds(kernel, whole, peak),
+                )
+                for (name, kind), kernel in found.items()
             )  # fmt: skip
     raise CheckError(
-        f"the nodes of {target} took {percent(found.values(), whole)} % of the time of the whole "
-        f"on {provider}, further than {SHARE:.0%} from it: that does not say where time goes",
+        f"the nodes of {target} took {percent(_times(found), whole)} % of the time of the whole "
+        f"on {setup.provider}, further than {SHARE:.0%} from it: that does not say where time goes",
         remedy="measure again when the machine is quiet, with --threads 1 or a larger batch",
     )
 
 
-def _measured(
-    path: Path, feeds: Arrays, provider: str, threads: int, plan: Plan
-) -> tuple[dict[tuple[str, str], float], float]:
-    """Return milliseconds by name and kernel of what ran, and those of the whole."""
+def _times(kernels: _Kernels) -> list[float]:
+    return [kernel.ms for kernel in kernels.values()]
+
+
+def _speeds(kernel: _Kernel, whole: float, peak: Peak | None) -> dict[str, Any]:
+    """Return the fields of a row from `ms` on."""
+    ms, work = kernel.ms, kernel.work
+    limit = limit_ms(work, peak) if peak else None
+    per_s = 1e3 / ms / 1e9 if ms else 0.0
+    return {
+        "ms": round(ms, 5),
+        "share": round(ms / whole, 5),
+        "macs": work.macs,
+        "bytes": work.bytes,
+        "gflops": None if work.macs is None else round(2 * work.macs * per_s, 2),
+        "gbs": round(work.bytes * per_s, 3),
+        "limit_ms": None if limit is None else round(limit, 5),
+    }
+
+
+def _measured(path: Path, feeds: Arrays, setup: Setup, plan: Plan) -> tuple[_Kernels, float]:
+    """Return what ran, and the milliseconds of the whole."""
+    provider, threads = setup.provider, setup.threads
     arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
         watched = start_session(
@@ -128,16 +177,24 @@ def _bounded(plan: Plan) -> Plan:
 _SUFFIX = "_kernel_time"
 
 
-def _by_kernel(events: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """Return the median milliseconds of each kernel, in the order in which they run."""
+def _by_kernel(events: list[dict[str, Any]]) -> _Kernels:
+    """Return each kernel with its median milliseconds, in the order in which they run."""
     taken: dict[tuple[str, str], list[float]] = defaultdict(list)
+    works: dict[tuple[str, str], list[Work]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and str(event["name"]).endswith(_SUFFIX):
-            key = str(event["name"]).removesuffix(_SUFFIX), str(event["args"]["op_name"])
+            kind = str(event["args"]["op_name"])
+            key = str(event["name"]).removesuffix(_SUFFIX), kind
             taken[key].append(float(event["dur"]) / 1e3)
+            works[key].append(work_of(kind, event["args"]))
     runs = min(map(len, taken.values()), default=0)
     # a kernel without a name stands for all of its kind: their sum in each run counts
-    return {key: median(_per_run(values, len(values) // runs)) for key, values in taken.items()}
+    return {
+        key: _Kernel(
+            median(_per_run(values, len(values) // runs)), total(works[key][: len(values) // runs])
+        )
+        for key, values in taken.items()
+    }
 
 
 def _per_run(values: list[float], several: int) -> list[float]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from netloft.runtime.providers import NotRun
+from netloft.speed.budgets import Judgement
 from netloft.speed.contestants import Contestant
+from netloft.speed.footprint import Footprint
 from netloft.speed.measure import Samples
 from netloft.speed.profile import ProfileRow
-from netloft.speed.stats import Ratio, median, percentile, ratio_of_medians, verdict
+from netloft.speed.stats import interval, median, paired_ratio, percentile, verdict
 
 __all__ = ["BenchResult", "SpeedRow", "TargetResult", "TargetRow", "speed_row", "target_row"]
 
 
 @dataclass(frozen=True)
-class SpeedRow:
-    """Speed of one engine at one batch.
+class _Row:
+    """Speed of one contestant at one batch. Intervals are of 99 %.
 
     Attributes:
         engine: `PyTorch eager`, `torch.compile` or `ONNX Runtime`.
@@ -25,12 +28,11 @@ class SpeedRow:
         threads: For one operation.
         n: Number of samples.
         p50_ms: Median wall time of a run, in milliseconds.
-        p95_ms: 95th percentile; from fewer than 20 samples it is little more than the largest.
+        p50_low: Lower end of its interval.
+        p50_high: Upper end.
+        p95_ms: 95th percentile; None from fewer than 60 samples.
+        p99_ms: 99th percentile; None from fewer than 300.
         items_per_s: Batch over median.
-        ratio_to_eager: Median over that of PyTorch eager on the same device; below 1 is faster.
-            None where eager did not run.
-        ratio_low: Lower end of its 95 % interval.
-        ratio_high: Upper end.
         cpu_ms: Median CPU time of a run over all threads, in milliseconds.
     """
 
@@ -40,23 +42,72 @@ class SpeedRow:
     threads: int
     n: int
     p50_ms: float
-    p95_ms: float
+    p50_low: float
+    p50_high: float
+    p95_ms: float | None
+    p99_ms: float | None
     items_per_s: float
-    ratio_to_eager: float | None
-    ratio_low: float | None
-    ratio_high: float | None
     cpu_ms: float
-
-    @property
-    def verdict(self) -> str:
-        """`faster` or `slower` than eager, `cannot tell`, or empty where eager did not run."""
-        if self.ratio_low is None or self.ratio_high is None:
-            return ""
-        return verdict(self.ratio_low, self.ratio_high)
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class SpeedRow(_Row):
+    """Speed of one engine at one batch, beside PyTorch eager.
+
+    Attributes:
+        ratio_to_eager: Median over the rounds of its time over that of PyTorch eager on the same
+            device; below 1 is faster. None where eager did not run.
+        ratio_low: Lower end of its interval.
+        ratio_high: Upper end.
+    """
+
+    ratio_to_eager: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+
+    @property
+    def verdict(self) -> str:
+        """`faster` or `slower` than eager, `cannot tell`, or empty where eager did not run."""
+        return _verdict(self.ratio_low, self.ratio_high)
+
+
+@dataclass(frozen=True)
+class TargetRow(_Row):
+    """Speed of one of several targets at one batch, beside the first.
+
+    Attributes:
+        target: As it was named.
+        p95_low: Lower end of the interval of `p95_ms`.
+        p95_high: Upper end.
+        p99_low: Lower end of the interval of `p99_ms`.
+        p99_high: Upper end.
+        ratio_to_first: Median over the rounds of its time over that of the first target on the same
+            device; below 1 is faster. None where that did not run.
+        ratio_low: Lower end of its interval.
+        ratio_high: Upper end.
+        verdict: `faster` or `slower` than the first target, or `cannot tell`.
+        load_ms: To start a session for the file in a fresh process, in milliseconds; None for a
+            module, and where it was not asked for.
+        first_ms: First run in that process.
+        memory_mb: Most memory that loading and running it took there, in 10^6 bytes.
+    """
+
+    target: str
+    p95_low: float | None
+    p95_high: float | None
+    p99_low: float | None
+    p99_high: float | None
+    ratio_to_first: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    verdict: str
+    load_ms: float | None = None
+    first_ms: float | None = None
+    memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,43 +126,6 @@ class BenchResult:
 
 
 @dataclass(frozen=True)
-class TargetRow:
-    """Speed of one of several targets; times as in `SpeedRow`.
-
-    Attributes:
-        target: As it was named.
-        engine: As in `SpeedRow`.
-        provider: Where it ran.
-        batch: Items in one run.
-        threads: For one operation.
-        n: Number of samples.
-        p50_ms: Median wall time of a run.
-        p95_ms: 95th percentile.
-        items_per_s: Batch over median.
-        ratio_to_first: Median over that of the first target on the same device.
-        ratio_low: Lower end of its 95 % interval.
-        ratio_high: Upper end.
-        cpu_ms: Median CPU time of a run.
-        verdict: `faster` or `slower` than the first target, or `cannot tell`.
-    """
-
-    target: str
-    engine: str
-    provider: str
-    batch: int
-    threads: int
-    n: int
-    p50_ms: float
-    p95_ms: float
-    items_per_s: float
-    ratio_to_first: float | None
-    ratio_low: float | None
-    ratio_high: float | None
-    cpu_ms: float
-    verdict: str
-
-
-@dataclass(frozen=True)
 class TargetResult:
     """Speed of several targets side by side.
 
@@ -120,18 +134,21 @@ class TargetResult:
         not_run: What did not run, with the reason.
         environment: The machine: the fields of `Environment`.
         nodes: Where the time of the files goes, if that was asked for.
+        budgets: What was judged against a limit.
     """
 
     rows: tuple[TargetRow, ...]
     not_run: tuple[NotRun, ...]
     environment: Mapping[str, object]
     nodes: tuple[ProfileRow, ...] = ()
+    budgets: tuple[Judgement, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return everything, ready for JSON."""
         return {
             "speed": [asdict(row) for row in self.rows],
             **({"nodes": [asdict(row) for row in self.nodes]} if self.nodes else {}),
+            **({"budgets": [asdict(one) for one in self.budgets]} if self.budgets else {}),
             "not_run": [entry._asdict() for entry in self.not_run],
             "environment": dict(self.environment),
         }
@@ -145,31 +162,39 @@ def speed_row(contestant: Contestant, samples: Samples, baseline: Samples | None
         samples: Its times.
         baseline: PyTorch eager's times in the same rounds; None where it did not run.
     """
-    p50_ms = median(samples.wall_ns) / 1e6
-    ratio = _ratio(samples, baseline)
+    ratio, low, high = _ratio(samples, baseline)
     return SpeedRow(
-        engine=contestant.engine,
-        provider=contestant.provider,
-        batch=contestant.batch,
-        threads=contestant.threads,
-        n=len(samples.wall_ns),
-        p50_ms=round(p50_ms, 4),
-        p95_ms=round(percentile(samples.wall_ns, 95) / 1e6, 4),
-        items_per_s=round(contestant.batch / p50_ms * 1e3, 2),
-        ratio_to_eager=round(ratio.value, 4) if ratio else None,
-        ratio_low=round(ratio.low, 4) if ratio else None,
-        ratio_high=round(ratio.high, 4) if ratio else None,
-        cpu_ms=round(median(samples.cpu_ns) / 1e6, 4),
+        **_times(contestant, samples), ratio_to_eager=ratio, ratio_low=low, ratio_high=high
     )
 
 
-def target_row(contestant: Contestant, samples: Samples, baseline: Samples | None) -> TargetRow:
-    """Return one target's row; `baseline` holds the first target's times."""
-    row = speed_row(contestant, samples, baseline)
-    facts = row.to_dict()
-    facts["ratio_to_first"] = facts.pop("ratio_to_eager")
+def target_row(
+    contestant: Contestant,
+    samples: Samples,
+    baseline: Samples | None,
+    footprint: Footprint | None = None,
+) -> TargetRow:
+    """Return one target's row.
+
+    Args:
+        contestant: What ran.
+        samples: Its times.
+        baseline: The first target's times in the same rounds; None where it did not run.
+        footprint: What loading it took; None where that was not measured.
+    """
+    ratio, low, high = _ratio(samples, baseline)
+    ends: dict[str, Any] = {**_ends(samples, 95), **_ends(samples, 99)}
     own = samples is baseline  # a target is not compared with itself
-    return TargetRow(target=contestant.target, verdict="" if own else row.verdict, **facts)  # type: ignore[arg-type]
+    return TargetRow(
+        **_times(contestant, samples),
+        target=contestant.target,
+        **ends,
+        ratio_to_first=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        verdict="" if own else _verdict(low, high),
+        **(asdict(footprint) if footprint else {}),
+    )
 
 
 def baseline_of(
@@ -180,5 +205,46 @@ def baseline_of(
     return next(found, None)
 
 
-def _ratio(samples: Samples, baseline: Samples | None) -> Ratio | None:
-    return ratio_of_medians(samples.wall_ns, baseline.wall_ns) if baseline else None
+def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
+    wall = samples.wall_ns
+    middle = interval(wall, 50)
+    tails = {percent: percentile(wall, percent) for percent in (95, 99)}
+    return {
+        "engine": contestant.engine,
+        "provider": contestant.provider,
+        "batch": contestant.batch,
+        "threads": contestant.threads,
+        "n": len(wall),
+        "p50_ms": _ms(middle.value),
+        "p50_low": _ms(middle.low),
+        "p50_high": _ms(middle.high),
+        **{f"p{percent}_ms": _ms(t) if t is not None else None for percent, t in tails.items()},
+        "items_per_s": round(contestant.batch / middle.value * 1e9, 2),
+        "cpu_ms": _ms(median(samples.cpu_ns)),
+    }
+
+
+def _ends(samples: Samples, percent: int) -> dict[str, float | None]:
+    """Return the ends of a percentile's interval; None of too few samples."""
+    keys = f"p{percent}_low", f"p{percent}_high"
+    if percentile(samples.wall_ns, percent) is None:
+        return dict.fromkeys(keys)
+    found = interval(samples.wall_ns, percent)
+    return dict(zip(keys, (_ms(found.low), _ms(found.high)), strict=True))
+
+
+def _ratio(
+    samples: Samples, baseline: Samples | None
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    if baseline is None:
+        return None, None, None
+    found = paired_ratio(samples.wall_ns, baseline.wall_ns)
+    return round(found.value, 4), round(found.low, 4), round(found.high, 4)
+
+
+def _verdict(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else verdict(low, high)
+
+
+def _ms(nanoseconds: float) -> float:
+    return round(nanoseconds / 1e6, 4)

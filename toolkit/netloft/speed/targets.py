@@ -4,62 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from netloft.errors import CheckError, InputError, UsageError
-from netloft.runtime.load import check_files, read_manifest
+from netloft.errors import CheckError, MissingError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
-from netloft.speed.contestants import (
-    Contestant,
-    onnxruntime_contestant,
-    start,
-    timed_session,
-)
+from netloft.speed.conditions import Watch
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
+from netloft.speed.engines import DEFAULT, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
+from netloft.speed.footprint import Footprint
 from netloft.speed.measure import Plan, measure
-from netloft.speed.profile import ProfileRow, profile
+from netloft.speed.peak import Peak, measure_peak
+from netloft.speed.profile import ProfileRow
 from netloft.speed.rows import TargetResult, TargetRow, target_row
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource, ModuleSource, Source, source_of
 
 if TYPE_CHECKING:
-    import onnxruntime as ort
-    import torch
-    from torch import nn
+    from netloft.speed.sources import Target
 
-    from netloft.models.loaded import LoadedModel
+__all__ = ["bench", "plan_of"]
 
-    Target = str | os.PathLike[str] | tuple[nn.Module, Any] | LoadedModel
-
-__all__ = ["bench"]
-
-Arrays = dict[str, npt.NDArray[Any]]
-
-_PICTURES = 4  # axes of a batch of them
-
-# ONNX Runtime's names of floating-point element types, and NumPy's.
-_FLOATS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
-
-
-class _Source(Protocol):
-    """What can be measured."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fixed_batch(self) -> int | None: ...
-
-    def contestant(self, provider: str, batch: int) -> Contestant: ...
-
-    def refuses(self, provider: str) -> str: ...
-
-    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]: ...
+WIDTH = 0.015
+"""Half the width of a ratio's interval that is narrow enough: a twentieth is then told from 1."""
 
 
 def bench(
@@ -67,8 +36,10 @@ def bench(
     batches: Sequence[int] = (1, 8),
     providers: Sequence[str] = (),
     threads: int | None = None,
+    engines: Sequence[str] = (),
     quick: bool = False,
     profiled: bool = False,
+    rounds: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> TargetResult:
     """Measure targets side by side; the first is what the others are compared with.
@@ -79,209 +50,143 @@ def bench(
         batches: Batch sizes; a file with a fixed batch runs at that one.
         providers: To run on; by default the CPU, and CUDA where it starts.
         threads: For one operation; by default the CPUs of this process.
+        engines: What to run each target in that it can run in: names of
+            `netloft.speed.engines.ENGINES`, or `all`; by default `onnxruntime` and `eager`.
         quick: Take about a second for each batch and provider in place of four.
         profiled: Tell where the time of each file goes, node by node, too.
+        rounds: Runs of each target at the least, whatever they cost: 60 give a 95th percentile, 300
+            a 99th.
         progress: Told what is measured next.
 
     Raises:
-        UsageError: A target is none of these.
+        UsageError: A target is none of these, or there is no such engine.
         IntegrityError: A bundle was changed.
         ProviderError: A provider that was asked for does not start.
     """
     if not targets or not batches or min(batches) < 1:
         raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
+    asked = chosen(engines)
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
     running, missing = available(providers)
-    sources = [_source(target, running, threads) for target in targets]
-    environment = describe_environment(threads)
+    sources = [source_of(target, running, threads) for target in targets]
+    environment, watch = describe_environment(threads), Watch()
     fixed = [source.fixed_batch for source in sources if source.fixed_batch is not None]
-    plan, rows, not_run = Plan.quick() if quick else Plan(), list[TargetRow](), list(missing)
+    plan, rows, not_run = plan_of(quick, rounds), list[TargetRow](), list(missing)
     with _torch_settings(sources, threads):
         for batch in dict.fromkeys((*batches, *fixed)):
             for provider in running:
                 tell(f"batch {batch} on {provider}")
-                entries = [_entry(source, provider, batch) for source in sources]
-                rows += _measured(entries, plan)
-                not_run += [entry for entry in entries if isinstance(entry, NotRun)]
-    result = TargetResult(tuple(rows), tuple(not_run), environment.to_dict())
-    return _with_nodes(result, sources, plan, tell) if profiled else result
+                setup = Setup(provider, batch, threads)
+                entries = [e for source in sources for e in _entries(source, asked, setup)]
+                loads = {} if quick else _footprints(sources, entries)
+                rows += _measured(entries, plan, loads)
+                not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
+    facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
+    result = TargetResult(tuple(rows), tuple(not_run), facts)
+    return _with_nodes(result, sources, threads, plan, tell) if profiled else result
 
 
 def _with_nodes(
-    result: TargetResult, sources: Sequence[_Source], plan: Plan, tell: Callable[[str], None]
+    result: TargetResult,
+    sources: Sequence[Source],
+    threads: int,
+    plan: Plan,
+    tell: Callable[[str], None],
 ) -> TargetResult:
-    """Add where the time of each file goes, as often as it ran."""
-    nodes, not_run = list[ProfileRow](), list(result.not_run)
+    """Add where the time of each file goes, and how far that is from what the machine can do."""
+    tell("what this machine can do")
+    peak, missing = _peak(threads)
+    nodes, not_run = list[ProfileRow](), [*result.not_run, *missing]
     for source in sources:
-        for row in result.rows:
-            if row.target != source.name:
-                continue
-            tell(f"the nodes of {source.name} at batch {row.batch} on {row.provider}")
+        places = {(r.provider, r.batch): None for r in result.rows if r.target == source.name}
+        for provider, batch in places:
+            tell(f"the nodes of {source.name} at batch {batch} on {provider}")
+            setup = Setup(provider, batch, threads)
             try:
-                nodes += source.profile(row.provider, row.batch, plan)
+                nodes += source.profile(setup, plan, peak if provider == "cpu" else None)
+            except CheckError as error:
+                not_run.append(NotRun(f"nodes of {source.name} at batch {batch}", str(error)))
+    facts = {**result.environment, "peak": peak.to_dict() if peak else None}
+    return dataclasses.replace(
+        result, nodes=tuple(nodes), not_run=tuple(not_run), environment=facts
+    )
+
+
+def _peak(threads: int) -> tuple[Peak | None, list[NotRun]]:
+    try:
+        return measure_peak(threads), []
+    except MissingError as reason:
+        return None, [NotRun("the peak of this machine", str(reason))]
+
+
+def _entries(
+    source: Source, engines: Sequence[Engine], setup: Setup
+) -> Iterator[Contestant | NotRun]:
+    """Start a source in every engine that takes it."""
+    fitting = engines_for(source, engines)
+    if not fitting:
+        yield NotRun(source.name, "no engine that was asked for takes it")
+    for engine in fitting:
+        within = "" if engine.name in DEFAULT else f" in {engine.label}"
+        what = f"{source.name}{within} on {setup.provider} at batch {setup.batch}"
+        reason = engine.refuses(setup.provider)
+        if source.fixed_batch not in (None, setup.batch):
+            reason = f"it has a fixed batch of {source.fixed_batch}"
+        if reason:
+            yield NotRun(what, reason)
+        else:
+            yield start(what, lambda make=engine.make: make(source, setup))  # type: ignore[misc]
+
+
+def _footprints(
+    sources: Sequence[Source], entries: Sequence[Contestant | NotRun]
+) -> dict[str, Footprint | NotRun]:
+    """Return what it takes to load the files that run in ONNX Runtime, by target."""
+    files = {source.name: source for source in sources if isinstance(source, FileSource)}
+    found: dict[str, Footprint | NotRun] = {}
+    for entry in entries:
+        if isinstance(entry, Contestant) and entry.engine == ONNXRUNTIME:
+            try:
+                found[entry.target] = files[entry.target].footprint(entry.provider, entry.batch)
             except CheckError as reason:
-                not_run.append(NotRun(f"nodes of {source.name} at batch {row.batch}", str(reason)))
-    return dataclasses.replace(result, nodes=tuple(nodes), not_run=tuple(not_run))
+                found[entry.target] = NotRun(f"loading of {entry.target}", str(reason))
+    return found
 
 
-def _entry(source: _Source, provider: str, batch: int) -> Contestant | NotRun:
-    what = f"{source.name} on {provider} at batch {batch}"
-    reason = source.refuses(provider)
-    if source.fixed_batch not in (None, batch):
-        reason = f"it has a fixed batch of {source.fixed_batch}"
-    if reason:
-        return NotRun(what, reason)
-    return start(what, lambda: source.contestant(provider, batch))
-
-
-def _measured(entries: Sequence[Contestant | NotRun], plan: Plan) -> list[TargetRow]:
+def _measured(
+    entries: Sequence[Contestant | NotRun], plan: Plan, loads: Mapping[str, Footprint | NotRun]
+) -> list[TargetRow]:
     """Return the rows of those that run; the first target is the baseline, where it does."""
     contestants = [entry for entry in entries if isinstance(entry, Contestant)]
     samples = measure([contestant.run for contestant in contestants], plan)
     baseline = samples[0] if contestants and contestants[0] is entries[0] else None
-    return [target_row(c, s, baseline) for c, s in zip(contestants, samples, strict=True)]
+    known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
+    return [
+        target_row(c, s, baseline, known.get(c.target) if c.engine == ONNXRUNTIME else None)
+        for c, s in zip(contestants, samples, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class _File:
-    name: str
-    path: Path
-    fixed_batch: int | None
-    sessions: Mapping[str, ort.InferenceSession]
-    threads: int
-
-    def contestant(self, provider: str, batch: int) -> Contestant:
-        session = self.sessions[provider]
-        return onnxruntime_contestant(
-            session,
-            _random_feeds(session, batch),
-            provider=provider,
-            batch=batch,
-            threads=self.threads,
-            target=self.name,
-        )
-
-    def refuses(self, provider: str) -> str:
-        return ""
-
-    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]:
-        feeds = _random_feeds(self.sessions[provider], batch)
-        return profile(self.name, self.path, feeds, provider, batch, self.threads, plan)
-
-
-@dataclass(frozen=True)
-class _Module:
-    name: str
-    fixed_batch: int | None
-    module: nn.Module
-    make_inputs: Callable[[int], Mapping[str, torch.Tensor]]
-    threads: int
-
-    def contestant(self, provider: str, batch: int) -> Contestant:
-        from netloft.speed.torch_contestants import torch_eager
-
-        inputs = self.make_inputs(batch)
-        return torch_eager(
-            self.module,
-            inputs,
-            device=provider,
-            batch=batch,
-            threads=self.threads,
-            target=self.name,
-        )
-
-    def refuses(self, provider: str) -> str:
-        from netloft.speed.torch_contestants import no_device_reason
-
-        if provider not in ("cpu", "cuda"):
-            return f"a module runs in PyTorch, which has no {provider}"
-        return no_device_reason(provider)
-
-    def profile(self, provider: str, batch: int, plan: Plan) -> tuple[ProfileRow, ...]:
-        raise CheckError(
-            "a module runs in PyTorch, and nodes are those of a file",
-            remedy="netloft draw MODEL --color time measures each operation in PyTorch",
-        )
-
-
-def _source(target: Target, providers: Sequence[str], threads: int) -> _Source:
-    if isinstance(target, str | os.PathLike):
-        path = Path(target)
-        if path.is_dir():
-            check_files(path, read_manifest(path)["files"])
-            return _file(os.fspath(target), path / "model.onnx", providers, threads)
-        if path.suffix == ".onnx":
-            return _file(os.fspath(target), path, providers, threads)
-        from netloft.models import load_model
-
-        return _loaded(load_model(os.fspath(target)), threads)
-    return _module(*target, threads) if isinstance(target, tuple) else _loaded(target, threads)
-
-
-def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> _File:
-    sessions = {provider: timed_session(path, provider, threads) for provider in providers}
-    first = sessions[providers[0]].get_inputs()
-    lengths = {value.shape[0] for value in first if value.shape}
-    fixed = next((n for n in lengths if isinstance(n, int)), None) if len(lengths) == 1 else None
-    return _File(name, path, fixed, sessions, threads)
-
-
-def _loaded(model: LoadedModel, threads: int) -> _Module:
-    from netloft.models.domain import domain_inputs
-
-    def make_inputs(batch: int) -> Mapping[str, torch.Tensor]:
-        real = domain_inputs(model, batch, 0)
-        return real[0] if real else model.example(batch)
-
-    return _Module(model.spec, None, model.module, make_inputs, threads)
-
-
-def _module(module: nn.Module, example: Any, threads: int) -> _Module:
-    from netloft.tracing.faithful import fresh_inputs
-    from netloft.tracing.tracer import bind_inputs
-
-    given = bind_inputs(module, example)
-    name = type(module).__name__
-    return _Module(name, None, module, lambda batch: fresh_inputs(given, batch, 0), threads)
-
-
-def _random_feeds(session: ort.InferenceSession, batch: int) -> Arrays:
-    generator = np.random.default_rng(0)
-    inputs = session.get_inputs()
-    names = {value.shape[0] for value in inputs if value.shape} - {None}
-    feeds = Arrays()
-    for value in inputs:
-        shape = [
-            batch if not isinstance(length, int) and (axis == 0 or length in names) else length
-            for axis, length in enumerate(value.shape)
-        ]
-        unknown = [length for length in shape if not isinstance(length, int)]
-        if unknown:
-            raise InputError(
-                f"input '{value.name}' has the shape {value.shape}, and the length of "
-                f"'{unknown[0]}' is not known",
-                remedy="measure the bundle's model with fixed lengths behind the batch",
-            )
-        feeds[value.name] = _random(value.type, shape, generator)
-    return feeds
-
-
-def _random(kind: str, shape: Sequence[int], generator: np.random.Generator) -> npt.NDArray[Any]:
-    """Return N(0, 1), pixels, or zeros and ones for other whole numbers: they index anything."""
-    if kind in _FLOATS:
-        return generator.standard_normal(shape).astype(_FLOATS[kind])
-    name = kind.removeprefix("tensor(").removesuffix(")")
-    pixels = name == "uint8" and len(shape) == _PICTURES
-    return generator.integers(0, 256 if pixels else 2, shape).astype(name)
+def plan_of(quick: bool = False, rounds: int = 0) -> Plan:
+    """Return how long to measure; what is not quick goes on until an interval is narrow."""
+    plan = Plan.quick() if quick else Plan(width=WIDTH)
+    if rounds <= plan.rounds:
+        return plan
+    return dataclasses.replace(
+        plan, rounds=rounds, most_rounds=max(rounds, plan.most_rounds), patience=math.inf
+    )
 
 
 @contextlib.contextmanager
-def _torch_settings(sources: Sequence[_Source], threads: int) -> Iterator[None]:
+def _torch_settings(sources: Sequence[Source], threads: int) -> Iterator[None]:
     """Set up torch where a module takes part; files alone are measured without importing it."""
-    if not any(isinstance(source, _Module) for source in sources):
+    if not any(isinstance(source, ModuleSource) for source in sources):
         yield
         return
-    from netloft.speed.torch_contestants import torch_settings
+    from netloft.speed.torch_contestants import forget_compiled, torch_settings
 
     with torch_settings(threads):
-        yield
+        try:
+            yield
+        finally:
+            forget_compiled()

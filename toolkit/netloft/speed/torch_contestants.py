@@ -13,11 +13,13 @@ from netloft.speed.contestants import Contestant, cpp_compiler
 from netloft.tracing.clone import detached_copy
 
 __all__ = [
+    "CHANNELS_LAST",
     "COMPILED",
     "EAGER",
     "forget_compiled",
     "no_device_reason",
     "not_compilable",
+    "torch_channels_last",
     "torch_compiled",
     "torch_eager",
     "torch_settings",
@@ -25,6 +27,9 @@ __all__ = [
 
 EAGER = "PyTorch eager"
 COMPILED = "torch.compile"
+CHANNELS_LAST = "PyTorch eager, channels last"
+
+_PICTURES = 4  # axes of a batch of them
 
 Inputs = Mapping[str, torch.Tensor]
 
@@ -46,12 +51,26 @@ def torch_eager(
     return Contestant(EAGER, device, batch, threads, run, target)
 
 
+def torch_channels_last(
+    module: nn.Module, inputs: Inputs, *, device: str, batch: int, threads: int, target: str = ""
+) -> Contestant:
+    """Return the module with the channels of its weights and inputs last in memory."""
+    last = torch.channels_last
+    moved = copy.deepcopy(module).to(device, memory_format=last)  # type: ignore[call-overload]
+    turned = {
+        name: tensor.contiguous(memory_format=last) if tensor.dim() == _PICTURES else tensor
+        for name, tensor in inputs.items()
+    }
+    run = _run(moved, turned, device)
+    return Contestant(CHANNELS_LAST, device, batch, threads, run, target)
+
+
 def torch_compiled(
-    module: nn.Module, inputs: Inputs, *, device: str, batch: int, threads: int
+    module: nn.Module, inputs: Inputs, *, device: str, batch: int, threads: int, target: str = ""
 ) -> Contestant:
     """Return the module compiled for these shapes; its first run compiles, and may fail."""
     compiled = torch.compile(_on(module, device), dynamic=False)
-    return Contestant(COMPILED, device, batch, threads, _run(compiled, inputs, device))
+    return Contestant(COMPILED, device, batch, threads, _run(compiled, inputs, device), target)
 
 
 def not_compilable() -> str:

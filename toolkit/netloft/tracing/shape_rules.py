@@ -262,7 +262,8 @@ def _clamped(input: Tensor, min: float | None = None, max: float | None = None) 
 def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0]
     _require(all(t.dtype is first.dtype and t.dim() == first.dim() for t in tensors))
-    _require(all(t.is_contiguous() and not has_channels_last(t) for t in tensors))
+    # each says in which order it would have the axes; where none wants them last, none is so
+    _require(not any(has_channels_last(t) for t in tensors))
     _require(first.dtype.is_floating_point and -first.dim() <= dim < first.dim())
     shape = list(first.shape)
     del shape[dim]

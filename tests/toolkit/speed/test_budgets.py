@@ -1,0 +1,147 @@
+"""Limits, judged by intervals, on rows that are made up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netloft.errors import CheckError, InputError, UsageError
+from netloft.runtime.devices import cpu_model
+from netloft.speed.budgets import Budget, judge_baseline, judge_budgets, judge_first, parse_budget
+from netloft.speed.limits import REGRESSION, Limits, require_kept
+from netloft.speed.rows import TargetResult, TargetRow
+
+ROW = TargetRow(
+    target="net", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=400,
+    p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=18.0, p95_low=17.0, p95_high=21.0, p99_ms=None,
+    p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, ratio_to_first=1.0, ratio_low=1.0,
+    ratio_high=1.0, verdict="", load_ms=40.0, memory_mb=90.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("p95_ms=20,batch=1", Budget("p95_ms", 20, {"batch": "1"})),
+        (" items_per_s = 90 ", Budget("items_per_s", 90, {})),
+        ("target=a/b.onnx,provider=cuda,p50_ms=1e-1",
+         Budget("p50_ms", 0.1, {"target": "a/b.onnx", "provider": "cuda"})),
+    ],
+)  # fmt: skip
+def test_a_budget_is_read(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "20", "p95=20", "p95_ms", "p95_ms=", "p95_ms=nan", "p95_ms=-1", "p95_ms=0", "batch=1",
+     "p95_ms=20,batch=0", "p95_ms=20,batch=two", "p50_ms=1,p95_ms=2", "p50_ms=1,p50_ms=2",
+     "p50_ms=1,threads=0", "p50_ms=1,colour=red"],
+)  # fmt: skip
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(UsageError, match="is no budget"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("p50_ms=10.5", "kept"),
+        ("p50_ms=10.2", "cannot tell"),  # within the interval
+        ("p50_ms=9.4", "broken"),
+        ("p95_ms=21,batch=1", "kept"),
+        ("p95_ms=16.9,batch=1", "broken"),
+        ("p95_ms=18,provider=cpu,target=net", "cannot tell"),
+        ("items_per_s=95", "kept"),
+        ("items_per_s=100", "cannot tell"),
+        ("items_per_s=106", "broken"),
+        ("memory_mb=90", "kept"),
+        ("memory_mb=89", "broken"),
+        ("load_ms=50,threads=2", "kept"),
+    ],
+)
+def test_a_budget_is_judged_by_the_interval(text: str, status: str) -> None:
+    (found,) = judge_budgets([parse_budget(text)], [ROW])
+    assert found.status == status
+    assert found.low <= found.value <= found.high
+
+
+def test_a_budget_for_nothing_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="p50_ms <= 5 at batch 8 is for nothing"):
+        judge_budgets([parse_budget("p50_ms=5,batch=8")], [ROW])
+    with pytest.raises(UsageError, match="p99_ms of net at batch 1 was not measured"):
+        judge_budgets([parse_budget("p99_ms=5")], [ROW])
+
+
+def test_a_budget_brings_its_batch_and_its_runs() -> None:
+    limits = Limits.read(["p99_ms=5,batch=4", "p50_ms=3", "p95_ms=3,batch=2"])
+    assert (limits.batches, limits.rounds) == ((4, 2), 300)
+
+
+def earlier(tmp_path: Path, *rows: TargetRow, **changes: Any) -> Path:
+    facts = {"speed": [row.to_dict() for row in rows], "environment": {"cpu": cpu_model()}}
+    path = tmp_path / "earlier.json"
+    path.write_text(json.dumps({**facts, **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("factor", "status"),
+    [(1.0, "cannot tell"), (0.8, "kept"), (1.12, "cannot tell"), (1.3, "broken")],
+)
+def test_an_earlier_report(tmp_path: Path, factor: float, status: str) -> None:
+    limits = Limits.read(baseline=earlier(tmp_path, ROW))
+    assert limits.most == REGRESSION
+    slower = replace(
+        ROW, p50_ms=factor * 10, p50_low=factor * 9.5, p50_high=factor * 10.5, target="other"
+    )
+    result = limits.judged(TargetResult((slower,), (), {}))
+    (found,) = result.budgets
+    assert (found.status, found.value) == (status, factor)
+    if status == "broken":
+        with pytest.raises(CheckError, match="other on cpu at batch 1: p50_ms over the baseline's"):
+            require_kept(result)
+    else:
+        require_kept(result)
+
+
+def test_an_earlier_report_of_several_targets_is_matched_by_name(tmp_path: Path) -> None:
+    other = replace(ROW, target="other", p50_ms=1.0, p50_low=1.0, p50_high=1.0)
+    limits = Limits.read(baseline=earlier(tmp_path, other, ROW), most=0.2)
+    assert limits.before is not None
+    (found,) = judge_baseline([ROW], limits.before, 0.2)
+    assert found.value == 1
+    with pytest.raises(UsageError, match="2 rows for third at batch 1"):
+        judge_baseline([replace(ROW, target="third")], limits.before, 0.2)
+    with pytest.raises(UsageError, match="no row of the baseline"):
+        judge_baseline([replace(ROW, batch=3)], limits.before, 0.2)
+
+
+def test_what_is_no_earlier_report(tmp_path: Path) -> None:
+    for text in ("", "[]", "{}", '{"speed": [1], "environment": {"cpu": ""}}', "[" * 100_000):
+        path = tmp_path / "bad.json"
+        path.write_text(text)
+        with pytest.raises(InputError, match="holds no rows of speed"):
+            Limits.read(baseline=path)
+    with pytest.raises(InputError, match="holds no rows of speed"):
+        Limits.read(baseline=tmp_path / "absent.json")
+    with pytest.raises(InputError, match="an interval that is none"):
+        Limits.read(baseline=earlier(tmp_path, replace(ROW, p50_low=0)))
+    with pytest.raises(InputError, match="was measured on Abacus"):
+        Limits.read(baseline=earlier(tmp_path, ROW, environment={"cpu": "Abacus"}))
+
+
+def test_the_first_target_as_the_baseline() -> None:
+    worse = replace(
+        ROW, target="b", ratio_to_first=1.2, ratio_low=1.1, ratio_high=1.3, verdict="slower"
+    )
+    (found,) = judge_first([ROW, worse], 0.05)
+    assert (found.target, found.status) == ("b", "broken")
+    (found,) = judge_first([ROW, worse], 0.2)
+    assert found.status == "cannot tell"
+    with pytest.raises(UsageError, match="nothing to compare"):
+        judge_first([ROW], 0.05)

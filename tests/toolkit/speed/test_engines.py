@@ -1,0 +1,107 @@
+"""Engines run what they are given, and give what the others give."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import netloft
+from netloft.errors import UsageError
+from netloft.speed import bench
+from netloft.speed.engines import DEFAULT, ENGINES, chosen, engines_for
+from netloft.speed.measure import Plan
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource, ModuleSource, source_of
+
+NEEDS = {"openvino": "openvino", "openvino-default": "openvino", "onnxslim": "onnxslim"}
+
+
+class Net(nn.Module):
+    """A convolution and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(torch.relu(self.conv(x)).mean((2, 3)))
+        return logits
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+@pytest.fixture(scope="module")
+def file(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("engines") / "net.onnx"
+    netloft.to_onnx(net, (torch.randn(2, 3, 9, 9),), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path) -> None:
+    if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"not run: the package {NEEDS[name]} is not installed")
+    engine, setup = ENGINES[name], Setup("cpu", 3, 1)
+    target = file if engine.takes_files else (net, (torch.randn(2, 3, 9, 9),))
+    source = source_of(target, ["cpu"], 1)
+    assert engine.refuses("cpu") == ""
+    contestant = engine.make(source, setup)
+    assert (contestant.batch, contestant.threads, contestant.provider) == (3, 1, "cpu")
+    assert contestant.target == ("Net" if isinstance(source, ModuleSource) else str(file))
+    assert contestant.engine.startswith(engine.label.removesuffix(" by default"))
+    given = contestant.run()
+    if isinstance(source, FileSource) and isinstance(given, list):
+        x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
+        torch.testing.assert_close(torch.from_numpy(given[0]), net(x).detach())
+
+
+def test_all_of_them_side_by_side(net: nn.Module, file: Path) -> None:
+    module = (net, (torch.randn(2, 3, 9, 9),))
+    names = ("onnxruntime", "onnxruntime-none", "eager", "channels-last")
+    result = bench(file, module, batches=[2], threads=1, engines=names, quick=True)
+    assert [(row.target, row.engine) for row in result.rows] == [
+        (str(file), "ONNX Runtime"),
+        (str(file), "ONNX Runtime, none"),
+        ("Net", "PyTorch eager"),
+        ("Net", "PyTorch eager, channels last"),
+    ]
+    assert [row.verdict == "" for row in result.rows] == [True, False, False, False]
+
+
+def test_an_engine_that_takes_none_of_it(net: nn.Module, file: Path) -> None:
+    result = bench(file, batches=[1], threads=1, engines=["eager"], quick=True)
+    assert not result.rows
+    assert (str(file), "no engine that was asked for takes it") in result.not_run
+
+
+def test_engines_by_name() -> None:
+    assert [engine.name for engine in chosen(())] == list(DEFAULT)
+    assert [engine.name for engine in chosen(["all"])] == list(ENGINES)
+    assert [engine.name for engine in chosen(["eager", "eager"])] == ["eager"]
+    with pytest.raises(UsageError, match="there is no engine 'tvm'"):
+        chosen(["tvm"])
+
+
+def test_a_source_is_taken_by_engines_of_its_kind(net: nn.Module) -> None:
+    source = source_of((net, (torch.randn(2, 3, 9, 9),)), ["cpu"], 1)
+    assert {engine.name for engine in engines_for(source, chosen(["all"]))} == {
+        "eager", "channels-last", "compile", "torch-onnx",
+    }  # fmt: skip
+
+
+def test_what_an_engine_does_not_run_on() -> None:
+    assert "no openvino" in ENGINES["eager"].refuses("openvino")
+    assert "not on cuda" in ENGINES["openvino"].refuses("cuda")

@@ -1,0 +1,41 @@
+"""What loading takes, measured in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from netloft.errors import CheckError
+from netloft.speed.footprint import footprint
+
+
+def product(path: Path, length: int) -> Path:
+    """Write a file with a matrix of `length` x `length`."""
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", length]) for n in "xy"]
+    matrix = numpy_helper.from_array(np.ones((length, length), np.float32), "w")
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "g", values[:1], values[1:], [matrix])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+def test_a_larger_file_takes_more(tmp_path: Path) -> None:
+    small = footprint(product(tmp_path / "s.onnx", 8), {"x": np.ones((1, 8), np.float32)}, "cpu", 1)
+    large = footprint(
+        product(tmp_path / "l.onnx", 4096), {"x": np.ones((1, 4096), np.float32)}, "cpu", 1
+    )
+    assert small.first_ms > 0
+    assert 0 < small.load_ms < large.load_ms
+    assert small.memory_mb < 60
+    assert large.memory_mb > 64, "the matrix alone has 67 MB"
+
+
+def test_what_does_not_run_is_told(tmp_path: Path) -> None:
+    file = product(tmp_path / "s.onnx", 8)
+    with pytest.raises(CheckError, match=r"process of its own: .*Got invalid"):
+        footprint(file, {"x": np.ones((1, 9), np.float32)}, "cpu", 1)

@@ -1,0 +1,184 @@
+"""Session options that are best here are found, kept in the bundle, and taken when it is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import netloft
+from netloft.cli import main
+from netloft.errors import IntegrityError
+from netloft.runtime import load, tuning
+from netloft.runtime.devices import cpu_model
+from netloft.runtime.providers import process_cpus
+from netloft.runtime.tuning import TunedRow, problem_of, row_for
+from netloft.speed import tune as tune_module
+from netloft.speed.measure import Plan, Samples
+from netloft.speed.tune import Setting, settings_here, tune
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
+    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
+    return tmp_path / "net"
+
+
+def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
+    """Stand in for measuring: each contestant takes the first one's time, times a factor."""
+
+    def measured(runs: Sequence[Callable[[], object]], plan: Plan) -> list[Samples]:
+        for run in runs:
+            run()
+        jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
+        return [
+            Samples(tuple(int(1e6 * f * j) for j in row), (1,) * 40)
+            for f, row in zip((1.0, *factors, *[1.3] * len(runs)), jitter, strict=False)
+        ]
+
+    return measured
+
+
+def contents(bundle: Path) -> dict[Path, bytes]:
+    """Return every file but the manifest."""
+    files = (p for p in bundle.rglob("*") if p.is_file() and p.name != "manifest.json")
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"),
+    [
+        (1, [(1, True), (1, False)]),
+        (2, [(2, True), (1, False), (2, False)]),
+        (6, [(6, True), (1, False), (2, True), (2, False), (4, True), (4, False), (6, False)]),
+    ],
+)
+def test_settings_to_try(cpus: int, expected: list[tuple[int, bool]]) -> None:
+    assert [(s.threads, s.spinning) for s in settings_here(cpus)] == expected
+
+
+def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
+    monkeypatch.setattr(tuning, "process_cpus", lambda: 2)
+    monkeypatch.setattr(tune_module, "measure", times(0.8, 0.9))
+    before = contents(bundle)
+    found = tune(bundle, batches=[1, 8], providers=["cpu"])
+    assert [row.chosen for row in found.rows] == [False, True, False] * 2
+    assert found.rows[1].setting == Setting(1, False)
+    assert [(row.batch, row.threads, row.spinning) for row in found.kept] == [
+        (1, 1, False), (8, 1, False),
+    ]  # fmt: skip
+    assert contents(bundle) == before
+
+    asked: list[dict[str, Any]] = []
+    runtime = importlib.import_module("netloft.runtime.load")  # the function has its name
+    start = runtime.start_session
+
+    def watched(*args: Any, **options: Any) -> Any:
+        asked.append(options)
+        return start(*args, **options)
+
+    monkeypatch.setattr(runtime, "start_session", watched)
+    net = load(bundle)
+    assert net.tuned == found.kept[0]
+    assert asked[-1] == {"threads": 1, "spinning": False, "resting": True}
+    assert load(bundle, batch=100).tuned == found.kept[1]
+    assert load(bundle, threads=2).tuned is None
+    assert asked[-1] == {"threads": 2, "spinning": True, "resting": False}
+    y = net.run({net.inputs[0].name: np.zeros((1, 3, 9, 9), np.float32)})
+    assert next(iter(y.values())).shape == (1, 5)
+
+
+def test_what_is_not_surely_better_is_not_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
+    monkeypatch.setattr(tune_module, "measure", times(0.9995, 1.2))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert [row.chosen for row in found.rows] == [True, False, False]
+    (kept,) = found.kept
+    assert (kept.threads, kept.spinning, kept.ratio) == (2, True, 1)
+
+
+def test_tuning_again_keeps_what_others_found(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    tune(bundle, batches=[1], providers=["cpu"])
+    monkeypatch.setattr(tune_module, "cpu_model", lambda: "Abacus")
+    tune(bundle, batches=[1, 2], providers=["cpu"])
+    tune(bundle, batches=[2], providers=["cpu"])
+    rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+    assert [(row["cpu"], row["batch"]) for row in rows] == [
+        (cpu_model(), 1), ("Abacus", 1), ("Abacus", 2),
+    ]  # fmt: skip
+    assert netloft.verify(bundle).status == "pass"
+
+
+def test_a_bundle_that_was_changed_is_not_tuned(bundle: Path) -> None:
+    file = bundle / "model.onnx"
+    file.write_bytes(file.read_bytes() + b"\0")
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(IntegrityError, match=r"model\.onnx was changed"):
+        tune(bundle)
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, 1.0, 0.9, 0.8, 1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"threads": 0}, {"threads": 10**9}, {"threads": True}, {"threads": "2"}, {"batch": 0},
+     {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}],
+)  # fmt: skip
+def test_rows_that_are_none(change: dict[str, object]) -> None:
+    assert problem_of([ROW.to_dict()]) == ""
+    assert problem_of([{**ROW.to_dict(), **change}]) != ""
+    assert problem_of({}) != ""
+
+
+def test_a_bundle_with_such_rows_is_refused(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**manifest, "tuning": [{**ROW.to_dict(), "threads": -1}]}))
+    with pytest.raises(IntegrityError, match="tuned options that are none"):
+        load(bundle)
+
+
+def test_the_row_of_the_nearest_batch_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    here: dict[str, Any] = {
+        "cpu": cpu_model(), "cpus": process_cpus(), "onnxruntime": onnxruntime.__version__
+    }  # fmt: skip
+    rows = [dataclasses.replace(ROW, **here, batch=n) for n in (1, 8, 64)]
+    foreign = dataclasses.replace(ROW, **{**here, "cpu": "Abacus"}, batch=30)
+    for batch, nearest in ((1, 1), (4, 1), (5, 8), (30, 8), (1000, 64)):
+        found = row_for([foreign, *rows], "cpu", batch)
+        assert found is not None
+        assert found.batch == nearest
+    assert row_for(rows, "cuda", 1) is None
+    assert row_for([foreign], "cpu", 1) is None
+
+
+def test_on_the_command_line(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    args = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("kept\n") == 1
+    found = json.loads(CliRunner().invoke(main, [*args, "--json"]).stdout)
+    assert found["kept"][0]["ratio"] == pytest.approx(0.5, rel=0.1)
+    for targets in (["mnist"], [str(bundle), str(bundle)], [str(bundle / "model.onnx")]):
+        assert CliRunner().invoke(main, ["bench", *targets, "--tune"]).exit_code == 2

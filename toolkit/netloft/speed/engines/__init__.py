@@ -1,0 +1,56 @@
+"""Everything that a target can run in, by the name that it is asked for with.
+
+One file for each kind; each gives a table of `Engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netloft.errors import UsageError
+from netloft.speed.engines import (
+    onnxruntime_levels,
+    onnxslim,
+    openvino,
+    pytorch,
+    saved,
+    torch_onnx,
+)
+from netloft.speed.engines.engine import Engine
+from netloft.speed.sources import FileSource, Source
+
+__all__ = ["DEFAULT", "ENGINES", "Engine", "chosen", "engines_for"]
+
+ENGINES: Mapping[str, Engine] = {
+    **onnxruntime_levels.ENGINES,
+    **saved.ENGINES,
+    **onnxslim.ENGINES,
+    **openvino.ENGINES,
+    **pytorch.ENGINES,
+    **torch_onnx.ENGINES,
+}
+"""Those of files first, then those of modules."""
+
+DEFAULT = ("onnxruntime", "eager")
+
+
+def chosen(names: Sequence[str]) -> tuple[Engine, ...]:
+    """Return engines by name; `all` is every one, and none is ONNX Runtime and PyTorch eager.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    if "all" in names:
+        return tuple(ENGINES.values())
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown:
+        raise UsageError(
+            f"there is no engine '{unknown[0]}'", remedy=f"use one of {', '.join(ENGINES)}, or all"
+        )
+    return tuple(ENGINES[name] for name in dict.fromkeys(names or DEFAULT))
+
+
+def engines_for(source: Source, engines: Sequence[Engine]) -> list[Engine]:
+    """Return the engines that take a source."""
+    is_file = isinstance(source, FileSource)
+    return [engine for engine in engines if engine.takes_files == is_file]

@@ -1,0 +1,62 @@
+"""What an engine is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netloft.speed.contestants import Contestant, onnxruntime_contestant
+from netloft.speed.setup import Setup
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = ["Engine", "in_onnxruntime"]
+
+
+def _takes(_: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Something that runs a file or a module.
+
+    Attributes:
+        name: On the command line.
+        label: In tables.
+        takes_files: Whether it runs files, or modules.
+        make: Makes a contestant of a source, which runs as the setup says; what it raises is the
+            reason why it does not take part.
+        refuses: Why it runs on no such provider; empty where it does.
+    """
+
+    name: str
+    label: str
+    takes_files: bool
+    make: Callable[[Any, Setup], Contestant]
+    refuses: Callable[[str], str] = _takes
+
+
+def in_onnxruntime(
+    session: ort.InferenceSession, feeds: Mapping[str, Any], setup: Setup, target: str, label: str
+) -> Contestant:
+    """Return a session as a contestant.
+
+    Args:
+        session: It runs as the setup says.
+        feeds: Inputs by its names.
+        setup: How it runs.
+        target: What the file is.
+        label: The engine's.
+    """
+    return onnxruntime_contestant(
+        session,
+        feeds,
+        provider=setup.provider,
+        batch=setup.batch,
+        threads=setup.threads,
+        target=target,
+        engine=label,
+    )

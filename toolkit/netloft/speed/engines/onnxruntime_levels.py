@@ -1,0 +1,37 @@
+"""ONNX Runtime, with all of its optimisations or some."""
+
+from __future__ import annotations
+
+import functools
+
+from netloft.runtime.providers import start_session
+from netloft.speed.contestants import ONNXRUNTIME, Contestant
+from netloft.speed.engines.engine import Engine, in_onnxruntime
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource
+
+__all__ = ["ENGINES"]
+
+
+def _at_level(level: str, label: str, source: FileSource, setup: Setup) -> Contestant:
+    session = (
+        source.sessions[setup.provider]
+        if level == "all"
+        else start_session(
+            source.path, setup.provider, threads=setup.threads, spinning=False, optimisation=level
+        )
+    )
+    feeds = source.feeds(setup.provider, setup.batch)
+    return in_onnxruntime(session, feeds, setup, source.name, label)
+
+
+def _engine(name: str, label: str, level: str) -> Engine:
+    return Engine(name, label, True, functools.partial(_at_level, level, label))
+
+
+ENGINES = {
+    "onnxruntime": _engine("onnxruntime", ONNXRUNTIME, "all"),
+    "onnxruntime-extended": _engine("onnxruntime-extended", f"{ONNXRUNTIME}, extended", "extended"),
+    "onnxruntime-basic": _engine("onnxruntime-basic", f"{ONNXRUNTIME}, basic", "basic"),
+    "onnxruntime-none": _engine("onnxruntime-none", f"{ONNXRUNTIME}, none", "none"),
+}

@@ -1,0 +1,25 @@
+"""ONNX Runtime with what onnxslim leaves of a file."""
+
+from __future__ import annotations
+
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
+from netloft.speed.engines.engine import Engine, in_onnxruntime
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource
+
+__all__ = ["ENGINES"]
+
+_LABEL = f"{ONNXRUNTIME}, onnxslim"
+
+
+def _slimmed(source: FileSource, setup: Setup) -> Contestant:
+    import onnx
+    import onnxslim
+
+    model = onnxslim.slim(onnx.load(source.path))
+    session = timed_session(model.SerializeToString(), setup.provider, setup.threads)
+    feeds = source.feeds(setup.provider, setup.batch)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+
+
+ENGINES = {"onnxslim": Engine("onnxslim", _LABEL, True, _slimmed)}

@@ -1,0 +1,121 @@
+"""What it takes to load a file: time and memory, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from netloft.errors import CheckError
+from netloft.runtime.reasons import first_line
+
+__all__ = ["Footprint", "footprint"]
+
+LOADS = 3
+"""Sessions of which the median counts; the first one brings the file from the disk."""
+
+LIMIT_S = 300
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What loading a file and running it once took.
+
+    Attributes:
+        load_ms: To start a session, in milliseconds.
+        first_ms: First run of the first session, in milliseconds.
+        memory_mb: Most memory of the process then, less what it had when ONNX Runtime was
+            imported, in 10^6 bytes.
+    """
+
+    load_ms: float
+    first_ms: float
+    memory_mb: float
+
+
+def footprint(
+    path: Path, feeds: Mapping[str, npt.NDArray[np.generic]], provider: str, threads: int
+) -> Footprint:
+    """Load a file and run it once in a fresh process.
+
+    Args:
+        path: The file.
+        feeds: Inputs by name.
+        provider: That starts here.
+        threads: For one operation.
+
+    Raises:
+        CheckError: The process came to an end without an answer.
+    """
+    asked = {
+        "path": str(path),
+        "provider": provider,
+        "threads": threads,
+        "inputs": {name: (list(a.shape), a.dtype.name) for name, a in feeds.items()},
+    }
+    command = [sys.executable, "-m", "netloft.speed.footprint"]
+    try:
+        ended = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, timeout=LIMIT_S,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise CheckError(f"loading took more than {LIMIT_S} s in a process of its own") from error
+    answer = json.loads((ended.stdout.splitlines() or ["{}"])[-1])
+    if ended.returncode or "error" in answer:
+        why = answer.get("error") or f"it ended with code {ended.returncode}"
+        raise CheckError(f"the file does not run in a process of its own: {why}")
+    return Footprint(**answer)
+
+
+def _measured(asked: Mapping[str, object]) -> Footprint:
+    """Do it, in the process that was started for it."""
+    import onnxruntime  # noqa: F401 - what it takes by itself is not the file's
+
+    from netloft.speed.contestants import timed_session
+
+    path, provider = Path(str(asked["path"])), str(asked["provider"])
+    threads, inputs = int(str(asked["threads"])), dict(asked["inputs"])  # type: ignore[call-overload]
+    feeds = {name: np.ones(shape, kind) for name, (shape, kind) in inputs.items()}
+    before, loads, first = _peak(), list[float](), 0.0
+    for number in range(LOADS):
+        start = time.perf_counter()
+        session = timed_session(path, provider, threads)
+        loads.append(time.perf_counter() - start)
+        if number == 0:
+            start = time.perf_counter()
+            session.run(None, feeds)
+            first, memory = time.perf_counter() - start, _peak() - before
+        del session
+    load = sorted(loads)[LOADS // 2]
+    return Footprint(round(load * 1e3, 3), round(first * 1e3, 3), round(memory / 1e6, 1))
+
+
+def _peak() -> int:
+    """Return the most bytes that this process has had in memory."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: what the system calls `maxrss` is the parent's at first
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    import resource  # not on Windows
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def _answer(asked: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return asdict(_measured(asked))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
+        return {"error": first_line(error)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_answer(json.load(sys.stdin))) + "\n")

@@ -1,0 +1,104 @@
+"""All limits of one run of the bench: budgets, and an earlier report or the first target."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netloft.errors import CheckError
+from netloft.runtime.devices import cpu_model
+from netloft.speed.budgets import (
+    BROKEN,
+    Budget,
+    judge_baseline,
+    judge_budgets,
+    judge_first,
+    parse_budget,
+    read_rows,
+)
+from netloft.speed.rows import TargetResult
+
+__all__ = ["REGRESSION", "Limits", "require_kept"]
+
+REGRESSION = 0.05
+"""How much slower than a baseline is allowed where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run of the bench is judged against.
+
+    Attributes:
+        budgets: Limits of single metrics.
+        before: Rows of an earlier report; None where there is none.
+        most: How much slower than those, or else than the first target, is allowed; None where that
+            is not asked.
+    """
+
+    budgets: tuple[Budget, ...] = ()
+    before: Sequence[Mapping[str, Any]] | None = None
+    most: float | None = None
+
+    @classmethod
+    def read(
+        cls,
+        budgets: Sequence[str] = (),
+        baseline: str | os.PathLike[str] | None = None,
+        most: float | None = None,
+    ) -> Limits:
+        """Read what was asked for, before anything is measured.
+
+        Args:
+            budgets: Such as `p95_ms=20,batch=1`.
+            baseline: An earlier report.
+            most: How much slower is allowed; 5 % with a baseline.
+
+        Raises:
+            UsageError: A budget is none.
+            InputError: The report cannot be read, or is of another kind of machine.
+        """
+        parsed = tuple(map(parse_budget, budgets))
+        if baseline is None:
+            return cls(parsed, None, most)
+        before = read_rows(baseline, cpu_model())
+        return cls(parsed, before, REGRESSION if most is None else most)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Batch sizes that the budgets are for."""
+        return tuple(budget.batch for budget in self.budgets if budget.batch is not None)
+
+    @property
+    def rounds(self) -> int:
+        """How many runs the budgets' percentiles need."""
+        return max((budget.samples for budget in self.budgets), default=0)
+
+    def judged(self, result: TargetResult) -> TargetResult:
+        """Return a result with what became of each limit.
+
+        Raises:
+            UsageError: A limit is for nothing that was measured.
+        """
+        found = judge_budgets(self.budgets, result.rows)
+        if self.before is not None and self.most is not None:
+            found += judge_baseline(result.rows, self.before, self.most)
+        elif self.most is not None:
+            found += judge_first(result.rows, self.most)
+        return dataclasses.replace(result, budgets=tuple(found))
+
+
+def require_kept(result: TargetResult) -> None:
+    """Raise for a limit that is broken.
+
+    Raises:
+        CheckError: One is; each is told.
+    """
+    broken = [str(one) for one in result.budgets if one.status == BROKEN]
+    if broken:
+        raise CheckError(
+            "; ".join(broken),
+            remedy="make it faster, or allow more: the whole interval is beyond the limit",
+        )

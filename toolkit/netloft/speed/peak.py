@@ -1,0 +1,171 @@
+"""The most that this machine's processors can do: measured, and not taken from a data sheet.
+
+A large matrix product is no measure of it: on AMD's processors MKL reaches two fifths. Here a loop
+of fused multiply-adds that stay in registers is compiled for this very processor, and another that
+reads and writes more than the caches hold.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from netloft.errors import MissingError
+
+__all__ = ["Peak", "measure_peak"]
+
+# Independent sums, so that no multiply-add waits for the one before: latency 4 and two units need
+# eight. The factor keeps them finite, and the compiler cannot know it.
+_SOURCE = r"""
+#include <stddef.h>
+typedef float lanes __attribute__((vector_size(WIDTH)));
+#define SUMS 12
+
+float multiply_add(long times, float factor) {
+  lanes x = {0}, sums[SUMS];
+  x += factor;
+  for (int i = 0; i < SUMS; i++) sums[i] = x * (float)i;
+  for (long t = 0; t < times; t++)
+#pragma GCC unroll 12
+    for (int i = 0; i < SUMS; i++) sums[i] = sums[i] * x + x;
+  for (int i = 1; i < SUMS; i++) sums[0] += sums[i];
+  return sums[0][0];
+}
+
+void triad(float *restrict a, const float *restrict b, const float *restrict c, size_t n, float s) {
+  for (size_t i = 0; i < n; i++) a[i] = b[i] + s * c[i];
+}
+
+int lanes_in_a_register(void) { return WIDTH / sizeof(float); }
+"""
+_SUMS = 12
+
+_TRIAD_BYTES = 1 << 26
+"""Of each of three arrays of a thread: more than the caches hold."""
+
+_BURSTS = 8
+_BURST_S = 0.03
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What the processors reach together.
+
+    Attributes:
+        threads: How many worked.
+        gflops: 10^9 floating-point operations in float32 per second; a multiply-add is two.
+        gbs: 10^9 bytes per second from and to memory, in a[i] = b[i] + s c[i], as the STREAM
+            benchmark counts them: two reads and a write.
+    """
+
+    threads: int
+    gflops: float
+    gbs: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields, ready for JSON."""
+        return asdict(self)
+
+
+def measure_peak(threads: int) -> Peak:
+    """Measure with some threads at once; the best of several bursts counts.
+
+    Args:
+        threads: That work at the same time.
+
+    Raises:
+        MissingError: There is no C compiler, or it cannot compile this.
+    """
+    with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
+        library = ctypes.CDLL(str(_compiled(Path(folder))))
+        library.multiply_add.argtypes = [ctypes.c_long, ctypes.c_float]
+        library.multiply_add.restype = ctypes.c_float
+        library.triad.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_size_t, ctypes.c_float]
+        library.triad.restype = None
+        with ThreadPoolExecutor(threads) as pool:
+            flops = _flops(library, pool, threads)
+            rate = _bytes(library, pool, threads)
+    return Peak(threads, round(flops / 1e9, 1), round(rate / 1e9, 2))
+
+
+def _flops(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> float:
+    each = 2 * _SUMS * int(library.lanes_in_a_register())
+
+    def burn(times: int) -> None:
+        library.multiply_add(times, 0.5)
+
+    times = 1 << 16
+    while (taken := _seconds(pool, 1, functools.partial(burn, times))) < _BURST_S:
+        times = int(times * max(2, 1.2 * _BURST_S / max(taken, 1e-6)))
+    work = functools.partial(burn, times)
+    best = min(_seconds(pool, threads, work) for _ in range(_BURSTS))
+    return each * times * threads / best
+
+
+def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> float:
+    n = _TRIAD_BYTES // 4
+    arrays = [[(ctypes.c_float * n)() for _ in range(3)] for _ in range(threads)]
+    left = iter(arrays * (_BURSTS + 1))
+
+    def once() -> None:
+        a, b, c = next(left)
+        library.triad(a, b, c, n, 3.0)
+
+    _seconds(pool, threads, once)  # the first one brings the pages
+    best = min(_seconds(pool, threads, once) for _ in range(_BURSTS))
+    return 3.0 * _TRIAD_BYTES * threads / best
+
+
+def _seconds(pool: ThreadPoolExecutor, threads: int, work: Callable[[], object]) -> float:
+    """Return how long it takes until every thread has done the work once."""
+    start = time.perf_counter()
+    for done in [pool.submit(work) for _ in range(threads)]:
+        done.result()
+    return time.perf_counter() - start
+
+
+def _compiled(folder: Path) -> Path:
+    """Compile for this processor; vectors are as wide as its registers."""
+    compiler = _c_compiler()
+    source, library = folder / "peak.c", folder / "peak.so"
+    source.write_text(_SOURCE, encoding="ascii")
+    command = [
+        compiler, "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared",
+        "-fPIC", f"-DWIDTH={_register_bytes(compiler)}", "-o", str(library), str(source),
+    ]  # fmt: skip
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        why = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[0]
+        raise MissingError(
+            f"{compiler} cannot compile the loop that measures the peak: {why}",
+            remedy="set CC to GCC or Clang",
+        )
+    return library
+
+
+def _register_bytes(compiler: str) -> int:
+    asked = [compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=False)
+    known = {"__AVX512F__": 64, "__AVX__": 32}
+    return next((size for name, size in known.items() if name in ended.stdout), 16)
+
+
+def _c_compiler() -> str:
+    names = [name for name in (os.environ.get("CC", ""), "gcc", "clang", "cc") if name]
+    found = next(filter(None, map(shutil.which, names)), "")
+    if not found or sys.platform == "win32":
+        raise MissingError(
+            "the peak of this machine needs a C compiler, and none is on PATH",
+            remedy="install gcc or clang, or set CC",
+        )
+    return found

@@ -1,0 +1,196 @@
+"""What is measured: a file, or a module with inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netloft.errors import CheckError, InputError
+from netloft.runtime.load import check_files, read_manifest
+from netloft.speed.contestants import timed_session
+from netloft.speed.footprint import Footprint, footprint
+from netloft.speed.measure import Plan
+from netloft.speed.peak import Peak
+from netloft.speed.profile import ProfileRow, profile
+from netloft.speed.setup import Setup
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+    import torch
+    from torch import nn
+
+    from netloft.models.loaded import LoadedModel
+
+    Target = str | os.PathLike[str] | tuple[nn.Module, Any] | LoadedModel
+
+__all__ = ["FileSource", "ModuleSource", "Source", "random_feeds", "source_of"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_PICTURES = 4  # axes of a batch of them
+
+# ONNX Runtime's names of floating-point element types, and NumPy's.
+_FLOATS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An `.onnx` file.
+
+    Attributes:
+        name: As it was named: a bundle's folder, or the file.
+        path: The file.
+        fixed_batch: The one batch that it takes; None for any.
+        sessions: By provider, with all optimisations.
+        threads: For one operation.
+    """
+
+    name: str
+    path: Path
+    fixed_batch: int | None
+    sessions: Mapping[str, ort.InferenceSession]
+    threads: int
+
+    def feeds(self, provider: str, batch: int) -> Arrays:
+        """Return inputs by the file's names."""
+        return random_feeds(self.sessions[provider], batch)
+
+    def footprint(self, provider: str, batch: int) -> Footprint:
+        """Return what it takes to load it."""
+        return footprint(self.path, self.feeds(provider, batch), provider, self.threads)
+
+    def profile(self, setup: Setup, plan: Plan, peak: Peak | None) -> tuple[ProfileRow, ...]:
+        """Return where its time goes."""
+        feeds = self.feeds(setup.provider, setup.batch)
+        return profile(self.name, self.path, feeds, setup, plan, peak)
+
+
+@dataclass(frozen=True)
+class ModuleSource:
+    """A module in eval mode.
+
+    Attributes:
+        name: Its spec, or its class.
+        module: The module.
+        make_inputs: Gives inputs for a batch size, by parameter of `forward`.
+        threads: For one operation.
+    """
+
+    name: str
+    module: nn.Module
+    make_inputs: Callable[[int], Mapping[str, torch.Tensor]]
+    threads: int
+
+    fixed_batch = None
+
+    def profile(self, setup: Setup, plan: Plan, peak: Peak | None) -> tuple[ProfileRow, ...]:
+        """Refuse.
+
+        Raises:
+            CheckError: Always.
+        """
+        raise CheckError(
+            "a module runs in PyTorch, and nodes are those of a file",
+            remedy="netloft draw MODEL --color time measures each operation in PyTorch",
+        )
+
+
+Source = FileSource | ModuleSource
+
+
+def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
+    """Return what a target names.
+
+    Args:
+        target: A bundle's folder, an `.onnx` file, a MODEL spec, a loaded model, or a module with
+            example inputs.
+        providers: That sessions for a file are started on.
+        threads: For one operation.
+
+    Raises:
+        UsageError: It is none of these.
+        IntegrityError: A bundle was changed.
+    """
+    if isinstance(target, str | os.PathLike):
+        path = Path(target)
+        if path.is_dir():
+            check_files(path, read_manifest(path)["files"])
+            return _file(os.fspath(target), path / "model.onnx", providers, threads)
+        if path.suffix == ".onnx":
+            return _file(os.fspath(target), path, providers, threads)
+        from netloft.models import load_model
+
+        return _loaded(load_model(os.fspath(target)), threads)
+    return _module(*target, threads) if isinstance(target, tuple) else _loaded(target, threads)
+
+
+def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> FileSource:
+    sessions = {provider: timed_session(path, provider, threads) for provider in providers}
+    first = sessions[providers[0]].get_inputs()
+    lengths = {value.shape[0] for value in first if value.shape}
+    fixed = next((n for n in lengths if isinstance(n, int)), None) if len(lengths) == 1 else None
+    return FileSource(name, path, fixed, sessions, threads)
+
+
+def _loaded(model: LoadedModel, threads: int) -> ModuleSource:
+    from netloft.models.domain import domain_inputs
+
+    def make_inputs(batch: int) -> Mapping[str, torch.Tensor]:
+        real = domain_inputs(model, batch, 0)
+        return real[0] if real else model.example(batch)
+
+    return ModuleSource(model.spec, model.module, make_inputs, threads)
+
+
+def _module(module: nn.Module, example: Any, threads: int) -> ModuleSource:
+    from netloft.tracing.faithful import fresh_inputs
+    from netloft.tracing.tracer import bind_inputs
+
+    given = bind_inputs(module, example)
+    name = type(module).__name__
+    return ModuleSource(name, module, lambda batch: fresh_inputs(given, batch, 0), threads)
+
+
+def random_feeds(session: ort.InferenceSession, batch: int) -> Arrays:
+    """Return random inputs for a session.
+
+    Args:
+        session: Whose inputs say what they take.
+        batch: Length of the first axis, and of every one of its name.
+
+    Raises:
+        InputError: Another length is open.
+    """
+    generator = np.random.default_rng(0)
+    inputs = session.get_inputs()
+    names = {value.shape[0] for value in inputs if value.shape} - {None}
+    feeds = Arrays()
+    for value in inputs:
+        shape = [
+            batch if not isinstance(length, int) and (axis == 0 or length in names) else length
+            for axis, length in enumerate(value.shape)
+        ]
+        unknown = [length for length in shape if not isinstance(length, int)]
+        if unknown:
+            raise InputError(
+                f"input '{value.name}' has the shape {value.shape}, and the length of "
+                f"'{unknown[0]}' is not known",
+                remedy="measure the bundle's model with fixed lengths behind the batch",
+            )
+        feeds[value.name] = _random(value.type, shape, generator)
+    return feeds
+
+
+def _random(kind: str, shape: Sequence[int], generator: np.random.Generator) -> npt.NDArray[Any]:
+    """Return N(0, 1), pixels, or zeros and ones for other whole numbers: they index anything."""
+    if kind in _FLOATS:
+        return generator.standard_normal(shape).astype(_FLOATS[kind])
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    pixels = name == "uint8" and len(shape) == _PICTURES
+    return generator.integers(0, 256 if pixels else 2, shape).astype(name)
