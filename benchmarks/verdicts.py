@@ -21,6 +21,7 @@ from typing import Any
 
 import netloft
 from netloft.models import load_model
+from netloft.speed.conditions import Watch
 from netloft.speed.contestants import onnxruntime_contestant, timed_session
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import measure
@@ -55,6 +56,7 @@ def tried(path: Path, batch: int, threads: int, planted: bool) -> Row:
     facts: dict[str, Any] = {"provider": "cpu", "batch": batch, "threads": threads}
     first, second = (onnxruntime_contestant(s, feeds, **facts).run for s in sessions)
     start = time.perf_counter()
+    watch = Watch()
     samples = measure([first, slowed(second) if planted else second], plan_of())
     found = paired_ratio(samples[1].wall_ns, samples[0].wall_ns)
     return {
@@ -67,10 +69,11 @@ def tried(path: Path, batch: int, threads: int, planted: bool) -> Row:
         "verdict": verdict(found.low, found.high),
         "rounds": len(samples[0].wall_ns),
         "seconds": round(time.perf_counter() - start, 1),
+        "others": watch.conditions().others,
     }
 
 
-def run(file: Path, names: list[str], tries: int) -> None:
+def run(file: Path, names: list[str], tries: int, counts: list[int]) -> None:
     """Append a row for each try."""
     environment = describe_environment(1).to_dict()
     for name in names:
@@ -78,7 +81,7 @@ def run(file: Path, names: list[str], tries: int) -> None:
         with tempfile.TemporaryDirectory() as folder, file.open("a", encoding="utf-8") as log:
             path = Path(folder, "net.onnx")
             netloft.to_onnx(model.module, model.example(), path, prove=False)
-            for threads in (1, 2):
+            for threads in counts:
                 for number in range(2 * tries):
                     row = tried(path, 1, threads, bool(number % 2))
                     log.write(json.dumps({"name": name, **row, "cpu": environment["cpu"]}) + "\n")
@@ -97,13 +100,17 @@ def report(file: Path) -> Iterator[str]:
         "| network | threads | same: cannot tell | 5 % slower: found | half an interval | rounds "
         "| seconds |\n|---|---|---|---|---|---|---|"
     )
-    for name in dict.fromkeys(row["name"] for row in rows):
-        for threads in (1, 2):
-            yield _line(
-                name, threads, [r for r in rows if (r["name"], r["threads"]) == (name, threads)]
-            )
+    for name, threads in dict.fromkeys((row["name"], row["threads"]) for row in rows):
+        yield _line(
+            name, threads, [r for r in rows if (r["name"], r["threads"]) == (name, threads)]
+        )
     same, slower = ([row for row in rows if row["planted"] is p] for p in (False, True))
+    taken = sorted(row["others"] for row in rows)
     yield f"| all | | {_right(same)} | {_right(slower)} | | | |"
+    yield (
+        f"\nOther programs took {taken[0]:.0%} to {taken[-1]:.0%} of the processors meanwhile, "
+        f"{taken[len(taken) // 2]:.0%} in the median try."
+    )
 
 
 def _line(name: str, threads: int, rows: list[Row]) -> str:
@@ -134,9 +141,10 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("names", nargs="*", default=list(NETS))
     parser.add_argument("--tries", type=int, default=TRIES)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
     if given.what == "run":
-        run(given.file, given.names, given.tries)
+        run(given.file, given.names, given.tries, given.threads)
     else:
         print("\n".join(report(given.file)))
 
