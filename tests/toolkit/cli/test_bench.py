@@ -119,3 +119,16 @@ def test_what_is_no_share(file: str, share: str) -> None:
     result = CliRunner().invoke(main, ["bench", file, "--max-regression", share])
     assert result.exit_code == 2
     assert "such as 5%" in result.output
+
+
+def test_a_history_is_kept_and_drawn(file: str, tmp_path: Path) -> None:
+    history, picture = tmp_path / "speed.jsonl", tmp_path / "speed.svg"
+    args = ["bench", file, "--quick", "--quiet", "--batches", "1", "--plot", str(picture)]
+    for _ in range(2):
+        result = CliRunner().invoke(main, [*args, "--history", str(history)])
+        assert result.exit_code == 0, result.output
+    assert len(history.read_text().splitlines()) == 2
+    assert picture.read_text().count("<circle") == 2
+    alone = CliRunner().invoke(main, args)
+    assert alone.exit_code == 2
+    assert "add --history FILE" in alone.stderr

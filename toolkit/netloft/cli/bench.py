@@ -19,6 +19,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
+from netloft.errors import UsageError
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
@@ -78,6 +79,10 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--max-regression", "most", callback=_percent, metavar="N%",
               help="How much slower than the baseline, or else than the first TARGET, is allowed."
               )  # fmt: skip
+@click.option("--history", type=click.Path(path_type=Path), metavar="FILE",
+              help="Add the run to this file, a line of JSON for each.")  # fmt: skip
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+              help="Draw the history, as SVG or PNG.")  # fmt: skip
 @click.option("--tune", "tuned", is_flag=True,
               help="Find the session options that are best for a bundle here, and keep them in it."
               )  # fmt: skip
@@ -96,6 +101,8 @@ def bench(
     budgets: tuple[str, ...],
     baseline: str | None,
     most: float | None,
+    history: Path | None,
+    plot: Path | None,
     tuned: bool,
     profiled: bool,
     providers: tuple[str, ...],
@@ -118,6 +125,7 @@ def bench(
       netloft bench out/resnet18 --budget p95_ms=20,batch=1 --budget memory_mb=200
       netloft bench resnet18 out/resnet18 --engine all
       netloft bench out/resnet18 --tune
+      netloft bench out/resnet18 --history speed.jsonl --plot speed.svg
       netloft bench old new --max-regression 5%
       netloft bench net.py:Net net.onnx --input 1x3x32x32 --weights net.safetensors
     """
@@ -125,6 +133,8 @@ def bench(
     from netloft.speed import bench as run
     from netloft.speed.limits import Limits, require_kept
 
+    if plot is not None and history is None:
+        raise UsageError("--plot draws a history", remedy="add --history FILE")
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -144,11 +154,24 @@ def bench(
         progress=tell,
     )
     result = limits.judged(result)
+    if history is not None:
+        _keep(result, history, plot)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
         _print(result)
     require_kept(result)
+
+
+def _keep(result: TargetResult, history: Path, plot: Path | None) -> None:
+    """Add a run to the history, and draw that."""
+    from netloft.speed.history import append, read_series
+
+    append(history, result)
+    if plot is not None:
+        from netloft_diagrams.history import plot_history
+
+        plot_history(read_series(history), plot)
 
 
 def _tune(
@@ -160,7 +183,6 @@ def _tune(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from netloft.errors import UsageError
     from netloft.report.table import print_table
     from netloft.speed.tune import tune
 

@@ -1,0 +1,98 @@
+"""Runs that are kept, read again and drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netloft.errors import InputError, OutputError, UsageError
+from netloft.speed.history import Point, Series, append, read_series
+from netloft.speed.rows import TargetResult, TargetRow
+from netloft_diagrams.history import plot_history, render_history
+
+ROW = TargetRow(
+    target="net<&>", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=40,
+    p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=None, p95_low=None, p95_high=None, p99_ms=None,
+    p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, ratio_to_first=1.0, ratio_low=1.0,
+    ratio_high=1.0, verdict="",
+)  # fmt: skip
+NAME = "net<&> in ONNX Runtime: cpu, batch 1, 2 threads"
+
+
+def result(*rows: TargetRow) -> TargetResult:
+    return TargetResult(rows, (), {"cpu": "Abacus"})
+
+
+def test_runs_are_added_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    append(path, result(ROW, replace(ROW, batch=8, threads=1)))
+    append(path, result(replace(ROW, p50_ms=9.8)))
+    assert len(path.read_text().splitlines()) == 2
+    first, second = read_series(path)
+    assert first.name == NAME
+    assert second.name == "net<&> in ONNX Runtime: cpu, batch 8, 1 thread"
+    assert [(p.p50_ms, p.low, p.high, p.cpu) for p in first.points] == [
+        (10.0, 9.5, 10.5, "Abacus"), (9.8, 9.5, 10.5, "Abacus"),
+    ]  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", first.points[0].time)
+
+
+def test_a_line_that_was_cut_off_is_told_and_the_next_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    path.write_text('{"time": "now", "sp')
+    append(path, result(ROW))
+    assert json.loads(path.read_text().splitlines()[1])["speed"][0]["batch"] == 1
+    with pytest.raises(InputError, match=r"line 1 of .* is none of the bench's"):
+        read_series(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", "[" * 100_000, '{"speed": [{}], "time": "", "environment": {"cpu": ""}}']
+)
+def test_what_is_no_history(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "speed.jsonl"
+    path.write_text(line)
+    with pytest.raises(InputError, match="is none of the bench's"):
+        read_series(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_series(tmp_path / "absent")
+    with pytest.raises(OutputError, match="cannot be written"):
+        append(tmp_path / "no" / "folder", result(ROW))
+
+
+SERIES = [
+    Series(NAME, (Point("2026-01-01", 10, 9, 12, "A"), Point("2026-01-03", 5, 4, 6, "A"))),
+    Series("other", (Point("2026-01-02", 1, 1, 1, "A"),)),
+]
+
+
+def test_a_picture_has_a_panel_for_each(tmp_path: Path) -> None:
+    drawn, height = render_history(SERIES)
+    tree = ElementTree.fromstring(drawn)
+    words = list(tree.itertext())
+    assert NAME in words
+    assert "5 ms" in words
+    assert words.count("2026-01-01") == words.count("2026-01-03") == 2
+    circles = [element for element in tree.iter() if element.tag.endswith("circle")]
+    first, second, third = ((float(c.get("cx", 0)), float(c.get("cy", 0))) for c in circles)
+    assert first[0] < third[0] < second[0], "the same run stands at the same place"
+    assert first[1] < second[1], "less is lower"
+    assert third[1] < height
+    for suffix, begin in ((".svg", b"<svg"), (".png", b"\x89PNG")):
+        plot_history(SERIES, tmp_path / f"history{suffix}")
+        assert (tmp_path / f"history{suffix}").read_bytes().startswith(begin)
+
+
+def test_what_is_not_drawn(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"not as '\.gif'"):
+        plot_history(SERIES, tmp_path / "history.gif")
+    with pytest.raises(UsageError, match="the history is empty"):
+        plot_history([], tmp_path / "history.svg")
+    with pytest.raises(OutputError):
+        plot_history(SERIES, tmp_path / "no" / "folder.svg")
+    assert not list(tmp_path.iterdir())
