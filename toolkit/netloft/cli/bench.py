@@ -70,6 +70,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
               help="Run each TARGET in this, where it can: onnxruntime[-extended|-basic|-none|"
                    "-saved], onnxslim, openvino[-default]; for a MODEL eager, channels-last, "
                    "compile, torch-onnx; or all. Repeat for more.")  # fmt: skip
+@click.option("--command", "commands", multiple=True, metavar="CMD",
+              help="Another contestant: for each run it reads a line and writes one."
+              )  # fmt: skip
 @click.option("--rounds", type=click.IntRange(0), default=0, metavar="N",
               help="Runs of each at the least: 60 give a p95, 300 a p99.")  # fmt: skip
 @click.option("--budget", "budgets", multiple=True, metavar="METRIC=N,…",
@@ -96,6 +99,7 @@ def bench(
     sizes: tuple[int, ...],
     batches: tuple[int, ...],
     engines: tuple[str, ...],
+    commands: tuple[str, ...],
     quick: bool,
     rounds: int,
     budgets: tuple[str, ...],
@@ -148,6 +152,7 @@ def bench(
         providers=providers,
         threads=threads,
         engines=engines,
+        commands=commands,
         quick=quick,
         rounds=max(rounds, limits.rounds),
         profiled=profiled,
@@ -260,7 +265,7 @@ def _cells(row: TargetRow) -> list[object]:
         f"{row.ratio_to_first:.3f}" if known else "",
         f"{row.ratio_low:.3f} to {row.ratio_high:.3f}" if known and row.verdict else "",
         row.verdict,
-        f"{row.cpu_ms:.3f}",
+        _number(row.cpu_ms, ".3f"),
         _number(row.load_ms, ".1f"),
         _number(row.memory_mb, ".0f"),
     ]

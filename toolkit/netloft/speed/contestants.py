@@ -46,6 +46,7 @@ class Contestant:
         threads: For one operation.
         run: Runs once, and returns when the result is there.
         target: What is measured, where several networks are.
+        own: Whether this process does the work, so that its CPU time tells how much it is.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class Contestant:
     threads: int
     run: Callable[[], object]
     target: str = ""
+    own: bool = True
 
 
 def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:

@@ -33,7 +33,8 @@ class _Row:
         p95_ms: 95th percentile; None from fewer than 60 samples.
         p99_ms: 99th percentile; None from fewer than 300.
         items_per_s: Batch over median.
-        cpu_ms: Median CPU time of a run over all threads, in milliseconds.
+        cpu_ms: Median CPU time of a run over all threads, in milliseconds; None where another
+            process does the work.
     """
 
     engine: str
@@ -47,7 +48,7 @@ class _Row:
     p95_ms: float | None
     p99_ms: float | None
     items_per_s: float
-    cpu_ms: float
+    cpu_ms: float | None
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields, ready for JSON."""
@@ -220,7 +221,7 @@ def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
         "p50_high": _ms(middle.high),
         **{f"p{percent}_ms": _ms(t) if t is not None else None for percent, t in tails.items()},
         "items_per_s": round(contestant.batch / middle.value * 1e9, 2),
-        "cpu_ms": _ms(median(samples.cpu_ns)),
+        "cpu_ms": _ms(median(samples.cpu_ns)) if contestant.own else None,
     }
 
 

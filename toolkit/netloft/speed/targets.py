@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netloft.errors import CheckError, MissingError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
+from netloft.speed.command import check_command, command_contestant
 from netloft.speed.conditions import Watch
 from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
 from netloft.speed.engines import DEFAULT, Engine, chosen, engines_for
@@ -37,6 +38,7 @@ def bench(
     providers: Sequence[str] = (),
     threads: int | None = None,
     engines: Sequence[str] = (),
+    commands: Sequence[str] = (),
     quick: bool = False,
     profiled: bool = False,
     rounds: int = 0,
@@ -52,6 +54,7 @@ def bench(
         threads: For one operation; by default the CPUs of this process.
         engines: What to run each target in that it can run in: names of
             `netloft.speed.engines.ENGINES`, or `all`; by default `onnxruntime` and `eager`.
+        commands: Other contestants, on the CPU: see `command.py`.
         quick: Take about a second for each batch and provider in place of four.
         profiled: Tell where the time of each file goes, node by node, too.
         rounds: Runs of each target at the least, whatever they cost: 60 give a 95th percentile, 300
@@ -59,13 +62,15 @@ def bench(
         progress: Told what is measured next.
 
     Raises:
-        UsageError: A target is none of these, or there is no such engine.
+        UsageError: A target is none of these, or there is no such engine or command.
         IntegrityError: A bundle was changed.
         ProviderError: A provider that was asked for does not start.
     """
     if not targets or not batches or min(batches) < 1:
         raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
     asked = chosen(engines)
+    for command in commands:
+        check_command(command)
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
     running, missing = available(providers)
     sources = [source_of(target, running, threads) for target in targets]
@@ -78,6 +83,7 @@ def bench(
                 tell(f"batch {batch} on {provider}")
                 setup = Setup(provider, batch, threads)
                 entries = [e for source in sources for e in _entries(source, asked, setup)]
+                entries += _commands(commands, setup)
                 loads = {} if quick else _footprints(sources, entries)
                 rows += _measured(entries, plan, loads)
                 not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
@@ -136,6 +142,16 @@ def _entries(
             yield NotRun(what, reason)
         else:
             yield start(what, lambda make=engine.make: make(source, setup))  # type: ignore[misc]
+
+
+def _commands(commands: Sequence[str], setup: Setup) -> list[Contestant | NotRun]:
+    """Start commands, which run on the CPU as far as anyone here knows."""
+    if setup.provider != "cpu":
+        return []
+    return [
+        start(f"{command} at batch {setup.batch}", lambda c=command: command_contestant(c, setup))  # type: ignore[misc]
+        for command in commands
+    ]
 
 
 def _footprints(

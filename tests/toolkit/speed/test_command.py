@@ -1,0 +1,69 @@
+"""Commands as contestants."""
+
+from __future__ import annotations
+
+import gc
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from netloft.errors import UsageError
+from netloft.speed import bench
+from netloft.speed.command import command_contestant
+from netloft.speed.measure import Plan
+from netloft.speed.setup import Setup
+
+ECHO = """
+import os, sys, time
+for line in sys.stdin:
+    time.sleep(0.002)
+    print(os.environ["NETLOFT_BATCH"], os.environ["NETLOFT_THREADS"], flush=True)
+open(sys.argv[1], "w").write("ended")
+"""
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+
+
+def python(code: str, *arguments: str) -> str:
+    return shlex.join([sys.executable, "-c", code, *arguments])
+
+
+def test_a_command_is_timed_and_ended(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    contestant = command_contestant(python(ECHO, str(ended)), Setup("cpu", 4, 1))
+    for _ in range(2):
+        start = time.perf_counter()
+        contestant.run()
+    assert time.perf_counter() - start >= 0.002
+    assert not contestant.own
+    assert not ended.exists()
+    del contestant
+    gc.collect()
+    assert ended.read_text() == "ended"
+
+
+def test_beside_a_file(tmp_path: Path) -> None:
+    from tests.toolkit.speed.test_targets import relu_file
+
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    command = python(ECHO, str(tmp_path / "ended"))
+    result = bench(file, batches=[2], threads=1, commands=[command, "false"], quick=True)
+    first, second = result.rows
+    assert (second.target, second.engine, second.batch) == (command, "command", 2)
+    assert second.p50_ms >= 2
+    assert second.cpu_ms is None
+    assert first.cpu_ms is not None
+    assert second.verdict == "slower"
+    assert ("false at batch 2", "RuntimeError: the command ended with code 1") in result.not_run
+
+
+@pytest.mark.parametrize("command", ["", "no-such-program-here", "'open quote"])
+def test_what_is_no_command(command: str) -> None:
+    with pytest.raises(UsageError, match="names no program that is here"):
+        bench("mnist", commands=[command])
