@@ -105,8 +105,10 @@ def report(file: Path) -> Iterator[str]:
             name, threads, [r for r in rows if (r["name"], r["threads"]) == (name, threads)]
         )
     same, slower = ([row for row in rows if row["planted"] is p] for p in (False, True))
-    taken = sorted(row["others"] for row in rows)
+    taken = sorted(row["others"] for row in rows if row["others"] is not None)
     yield f"| all | | {_right(same)} | {_right(slower)} | | | |"
+    if not taken:
+        return
     yield (
         f"\nOther programs took {taken[0]:.0%} to {taken[-1]:.0%} of the processors meanwhile, "
         f"{taken[len(taken) // 2]:.0%} in the median try."

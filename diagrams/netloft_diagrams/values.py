@@ -35,9 +35,17 @@ def _hides_a_write(graph: Graph) -> bool:
         ):
             return True
         if writes(node, graph.module):
-            written = node.kwargs.get("out", node.args[0] if node.args else None)
-            homes = annotation(written).memory if isinstance(written, fx.Node) else ()
+            homes = {home for n in _written(node) for home in annotation(n).memory}
             stale.update((home, n) for home in homes for n in holders[home])
         for home in record.memory:
             holders.setdefault(home, set()).add(node)
     return False
+
+
+def _written(node: fx.Node) -> list[fx.Node]:
+    """Return what a node writes to: its `out`, one tensor or several, or its first operand."""
+    out = node.kwargs.get("out")
+    operands = (*node.args, *node.kwargs.values())
+    given = out if out is not None else next(iter(operands), None)
+    several = given if isinstance(given, tuple | list) else (given,)
+    return [n for n in several if isinstance(n, fx.Node)]

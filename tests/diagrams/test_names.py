@@ -125,11 +125,28 @@ class Older(nn.Module):
         return (kept.exp(), h) if self.reads == "h" else kept.exp()
 
 
+class Named(nn.Module):
+    """Gives what is written by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        z: Tensor = self.relu(input=y)
+        return y + z
+
+
 def test_what_was_written_is_read_whatever_its_name() -> None:
     graph = trace(Older("h").eval(), (torch.randn(2, 3),))
     boxes = list(boxes_of(build(as_values(graph)).root))
     (add,) = [box for box in boxes if "Add" in box.title]
     assert [box.reads == add.gives for box in boxes if box.kind == "output"] == [False, True]
+    graph = trace(Named().eval(), (torch.randn(2, 3),))
+    boxes = list(boxes_of(build(as_values(graph)).root))
+    (total,) = [box for box in boxes if "Add" in box.title]
+    assert total.reads == ("relu",)
     graph = trace(Older("kept").eval(), (torch.randn(2, 3),))
     assert as_values(graph) is graph  # as it is: nothing reads the older names
 

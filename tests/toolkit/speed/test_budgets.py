@@ -11,15 +11,22 @@ import pytest
 
 from netloft.errors import CheckError, InputError, UsageError
 from netloft.runtime.devices import cpu_model
-from netloft.speed.budgets import Budget, judge_baseline, judge_budgets, judge_first, parse_budget
+from netloft.speed.budgets import (
+    Budget,
+    Place,
+    judge_baseline,
+    judge_budgets,
+    judge_first,
+    parse_budget,
+)
 from netloft.speed.limits import REGRESSION, Limits, require_kept
 from netloft.speed.rows import TargetResult, TargetRow
 
 ROW = TargetRow(
     target="net", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=400,
     p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=18.0, p95_low=17.0, p95_high=21.0, p99_ms=None,
-    p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, ratio_to_first=1.0, ratio_low=1.0,
-    ratio_high=1.0, verdict="", load_ms=40.0, memory_mb=90.0,
+    p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, precision="", ratio_to_first=1.0,
+    ratio_low=1.0,    ratio_high=1.0, verdict="", load_ms=40.0, memory_mb=90.0,
 )  # fmt: skip
 
 
@@ -40,7 +47,7 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
     "text",
     ["", "20", "p95=20", "p95_ms", "p95_ms=", "p95_ms=nan", "p95_ms=-1", "p95_ms=0", "batch=1",
      "p95_ms=20,batch=0", "p95_ms=20,batch=two", "p50_ms=1,p95_ms=2", "p50_ms=1,p50_ms=2",
-     "p50_ms=1,threads=0", "p50_ms=1,colour=red"],
+     "p50_ms=1,threads=0", "p50_ms=1,colour=red", "p50_ms=1,batch=" + "9" * 5000],
 )  # fmt: skip
 def test_what_is_no_budget(text: str) -> None:
     with pytest.raises(UsageError, match="is no budget"):
@@ -77,9 +84,39 @@ def test_a_budget_for_nothing_is_a_mistake() -> None:
         judge_budgets([parse_budget("p99_ms=5")], [ROW])
 
 
+GONE = Place("new", "ONNX Runtime", "cpu", 8, 2, "out of memory")
+
+
+def test_a_limit_for_what_did_not_run_is_never_kept() -> None:
+    for text in ("p50_ms=100", "p50_ms=100,batch=8", "p50_ms=100,engine=onnxruntime"):
+        with pytest.raises(UsageError, match=r"is for new in ONNX Runtime .* batch 8, .* out of"):
+            judge_budgets([parse_budget(text)], [ROW, replace(ROW, batch=8)], [GONE])
+    assert judge_budgets([parse_budget("p50_ms=100,target=net")], [ROW], [GONE])
+    with pytest.raises(UsageError, match="the limit of a regression is for new"):
+        judge_first([ROW, replace(ROW, target="new", verdict="slower")], 0.05, [GONE])
+    with pytest.raises(UsageError, match="the baseline is for new"):
+        judge_baseline([ROW], [ROW.to_dict()], 0.05, [GONE])
+
+
+def test_a_file_for_another_batch_is_missed_only_where_it_is_named() -> None:
+    fixed = replace(GONE, batch=1, reason="it has a fixed batch of 4", other_batch=True)
+    assert judge_budgets([parse_budget("p50_ms=100")], [ROW], [fixed])
+    with pytest.raises(UsageError, match="a fixed batch of 4"):
+        judge_budgets([parse_budget("p50_ms=100,batch=1")], [ROW], [fixed])
+    other = replace(ROW, target="b", verdict="slower")
+    assert judge_first([ROW, other], 0.05, [fixed])
+
+
+def test_engines_of_a_budget_have_their_short_names() -> None:
+    basic = replace(ROW, engine="ONNX Runtime, basic", p50_ms=11.0, p50_high=11.0)
+    for name, value in (("onnxruntime", 10.0), ("onnxruntime-basic", 11.0)):
+        (found,) = judge_budgets([parse_budget(f"p50_ms=100,engine={name}")], [ROW, basic])
+        assert found.value == value
+
+
 def test_a_budget_brings_its_batch_and_its_runs() -> None:
     limits = Limits.read(["p99_ms=5,batch=4", "p50_ms=3", "p95_ms=3,batch=2"])
-    assert (limits.batches, limits.rounds) == ((4, 2), 300)
+    assert (limits.batches, limits.rounds) == ((4, 2), 528)
 
 
 def earlier(tmp_path: Path, *rows: TargetRow, **changes: Any) -> Path:
@@ -117,7 +154,7 @@ def test_an_earlier_report_of_several_targets_is_matched_by_name(tmp_path: Path)
     assert found.value == 1
     with pytest.raises(UsageError, match="2 rows for third at batch 1"):
         judge_baseline([replace(ROW, target="third")], limits.before, 0.2)
-    with pytest.raises(UsageError, match="no row of the baseline"):
+    with pytest.raises(UsageError, match="no row of ONNX Runtime on cpu at batch 3"):
         judge_baseline([replace(ROW, batch=3)], limits.before, 0.2)
 
 
@@ -131,6 +168,12 @@ def test_what_is_no_earlier_report(tmp_path: Path) -> None:
         Limits.read(baseline=tmp_path / "absent.json")
     with pytest.raises(InputError, match="an interval that is none"):
         Limits.read(baseline=earlier(tmp_path, replace(ROW, p50_low=0)))
+    for change in ({"p50_ms": "x"}, {"p50_ms": 0}, {"batch": float("inf")}, {"p50_high": None}):
+        row = {**ROW.to_dict(), **change}
+        with pytest.raises(InputError, match="holds no rows of speed"):
+            Limits.read(baseline=earlier(tmp_path, ROW, speed=[row]))
+    with pytest.raises(InputError, match="holds no rows of speed"):
+        Limits.read(baseline="/dev/zero")
     with pytest.raises(InputError, match="was measured on Abacus"):
         Limits.read(baseline=earlier(tmp_path, ROW, environment={"cpu": "Abacus"}))
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import netloft
-from netloft.errors import UsageError
+from netloft.errors import MissingError, UsageError
 from netloft.speed import bench
 from netloft.speed.engines import DEFAULT, ENGINES, chosen, engines_for
 from netloft.speed.measure import Plan
@@ -61,7 +61,8 @@ def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path
     contestant = engine.make(source, setup)
     assert (contestant.batch, contestant.threads, contestant.provider) == (3, 1, "cpu")
     assert contestant.target == ("Net" if isinstance(source, ModuleSource) else str(file))
-    assert contestant.engine.startswith(engine.label.removesuffix(" by default"))
+    assert contestant.engine == engine.label
+    assert bool(contestant.precision) == name.startswith("openvino"), "what it says it computes in"
     given = contestant.run()
     if isinstance(source, FileSource) and isinstance(given, list):
         x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
@@ -93,6 +94,13 @@ def test_engines_by_name() -> None:
     assert [engine.name for engine in chosen(["eager", "eager"])] == ["eager"]
     with pytest.raises(UsageError, match="there is no engine 'tvm'"):
         chosen(["tvm"])
+
+
+def test_an_engine_that_is_named_has_to_be_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingError, match="needs the package openvino"):
+        chosen(["openvino"])
+    assert len(chosen(["all"])) == len(ENGINES)
 
 
 def test_a_source_is_taken_by_engines_of_its_kind(net: nn.Module) -> None:

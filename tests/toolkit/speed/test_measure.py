@@ -86,6 +86,8 @@ def test_warm_up_is_bounded() -> None:
         (1, Plan(budget_s=100, rounds=8, most_rounds=60), 60),  # enough is enough
         (100, Plan(budget_s=1, rounds=8), 8),  # past the budget for the samples
         (2000, Plan(budget_s=1, rounds=8), 5),  # past all patience, but never fewer than 5
+        (2000, Plan(budget_s=1, rounds=8, least=30), 30),  # but for those that were asked for
+        (100, Plan(budget_s=1, rounds=8, least=3, width=0.01), 8),  # and no more
     ],
 )
 def test_budget_and_number_of_samples(ms: float, plan: Plan, n: int) -> None:

@@ -33,6 +33,13 @@ PRODUCT = facts(
 )
 WHOLE = facts([{"float": [2, 8]}, {"float": [8, 4]}], [{"float": [2, 4]}], (64, 128, 32))
 POOL = facts([{"float": [2, 64, 112, 112]}], [{"float": [2, 64, 56, 56]}], (6422528, 0, 1605632))
+TURNED = facts(
+    [{"float": [512, 8]}, {"float": [512, 4]}], [{"float": [8, 4]}], (16384, 8192, 128)
+)  # transA
+BATCHES = facts(
+    [{"float": [3, 5, 7]}, {"float": [3, 7, 2]}], [{"float": [3, 5, 2]}], (420, 168, 120)
+)
+HALF = facts([{"float16": [2, 8]}, {"float16": [8, 4]}], [{"float16": [2, 4]}], (32, 64, 16))
 QUANTISED = facts([{"uint8": [1, 3, 8, 8]}], [{"uint8": [1, 4, 8, 8]}], (192, 108, 256))
 
 
@@ -42,6 +49,11 @@ QUANTISED = facts([{"uint8": [1, 3, 8, 8]}], [{"uint8": [1, 4, 8, 8]}], (192, 10
         ("Conv", CONVOLUTION, Work(2 * 64 * 112 * 112 * 3 * 49, 1204224 + 37888 + 6422528)),
         ("Gemm", PRODUCT, Work(2 * 1000 * 512, 4096 + 4000 + 8000 + 512 * 1000 * 4)),  # packed
         ("MatMul", WHOLE, Work(2 * 4 * 8, 64 + 128 + 32)),
+        ("Gemm", TURNED, Work(8 * 4 * 512, 16384 + 8192 + 128)),
+        ("MatMul", BATCHES, Work(3 * 5 * 2 * 7, 420 + 168 + 120)),
+        ("MatMul", HALF, Work(None, 32 + 64 + 16)),  # its peak is another one
+        ("ConvTranspose", CONVOLUTION, Work(None, 1204224 + 37888 + 6422528)),
+        ("LSTM", WHOLE, Work(None, 64 + 128 + 32)),
         ("MaxPool", POOL, Work(0, 6422528 + 1605632)),
         ("QLinearConv", QUANTISED, Work(None, 192 + 108 + 256)),
         ("Shape", {}, Work(0, 0)),

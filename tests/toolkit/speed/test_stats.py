@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netloft.speed.stats import interval, median, paired_ratio, percentile, verdict
+from netloft.speed.stats import (
+    median,
+    median_interval,
+    paired_ratio,
+    percentile,
+    tail_interval,
+    verdict,
+)
 
 
 def latencies(median_ms: float, rounds: int, seed: int) -> list[float]:
@@ -28,13 +35,14 @@ def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
 
 def test_median_and_linear_percentile() -> None:
     assert median([3, 1, 2]) == 2
-    assert percentile(range(101), 95) == pytest.approx(95)
+    assert percentile(range(201), 95) == pytest.approx(190)
 
 
-@pytest.mark.parametrize(("percent", "enough"), [(95, 60), (99, 300), (50, 6), (90, 30)])
+@pytest.mark.parametrize(("percent", "enough"), [(95, 104), (99, 528), (50, 8)])
 def test_a_percentile_needs_samples_beyond_it(percent: float, enough: int) -> None:
     assert percentile(range(enough), percent) is not None
     assert percentile(range(enough - 1), percent) is None
+    assert (percent / 100) ** enough <= 0.005 < (percent / 100) ** (enough - 1)
 
 
 @pytest.mark.parametrize("samples", [latencies, drifting])
@@ -71,21 +79,33 @@ def test_what_slows_whole_rounds_is_on_both_sides() -> None:
     assert 1.05 < paired.low < paired.high < 1.15
 
 
-@pytest.mark.parametrize("percent", [50, 95])
-def test_an_interval_holds_the_truth_most_of_the_time(percent: float) -> None:
-    truth = np.percentile(latencies(10, 200_000, 9), percent)
+@pytest.mark.parametrize(("percent", "n"), [(95, 104), (95, 400), (99, 528), (99, 900)])
+def test_the_interval_of_a_tail_holds_the_truth(percent: float, n: int) -> None:
+    truth = float(np.percentile(latencies(10, 400_000, 9), percent))
+    below = above = 0
+    for seed in range(300):
+        found = tail_interval(latencies(10, n, seed), percent)
+        assert found is not None
+        assert found.low <= found.value <= found.high
+        below, above = below + (found.high < truth), above + (found.low > truth)
+    assert below <= 6
+    assert above <= 6
+    assert tail_interval(latencies(10, 103, 0), percent) is None
+
+
+def test_the_interval_of_a_median_holds_the_truth() -> None:
     held = 0
     for seed in range(100):
-        found = interval(latencies(10, 400, seed), percent)
+        found = median_interval(latencies(10, 60, seed))
         assert found.low <= found.value <= found.high
-        held += bool(found.low <= truth <= found.high)
-    assert held >= 95
+        held += bool(found.low <= 10.03 <= found.high)
+    assert held >= 96
 
 
 def test_the_same_samples_give_the_same_interval() -> None:
     a, b = latencies(10, 20, 1), latencies(11, 20, 2)
     assert paired_ratio(a, b) == paired_ratio(a, b)
-    assert interval(a, 50) == interval(a, 50)
+    assert median_interval(a) == median_interval(a)
 
 
 def test_samples_of_different_rounds_are_refused() -> None:

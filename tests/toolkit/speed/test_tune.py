@@ -18,7 +18,7 @@ from torch import nn
 
 import netloft
 from netloft.cli import main
-from netloft.errors import IntegrityError
+from netloft.errors import InputError, IntegrityError
 from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.providers import process_cpus
@@ -60,12 +60,12 @@ def contents(bundle: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("cpus", "expected"),
     [
-        (1, [(1, True), (1, False)]),
-        (2, [(2, True), (1, False), (2, False)]),
-        (6, [(6, True), (1, False), (2, True), (2, False), (4, True), (4, False), (6, False)]),
+        (1, [(None, True), (1, False)]),
+        (2, [(None, True), (1, False), (2, True), (2, False)]),
+        (3, [(None, True), (1, False), (2, True), (2, False), (3, True), (3, False)]),
     ],
 )
-def test_settings_to_try(cpus: int, expected: list[tuple[int, bool]]) -> None:
+def test_settings_to_try(cpus: int, expected: list[tuple[int | None, bool]]) -> None:
     assert [(s.threads, s.spinning) for s in settings_here(cpus)] == expected
 
 
@@ -75,7 +75,7 @@ def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tune_module, "measure", times(0.8, 0.9))
     before = contents(bundle)
     found = tune(bundle, batches=[1, 8], providers=["cpu"])
-    assert [row.chosen for row in found.rows] == [False, True, False] * 2
+    assert [row.chosen for row in found.rows] == [False, True, False, False] * 2
     assert found.rows[1].setting == Setting(1, False)
     assert [(row.batch, row.threads, row.spinning) for row in found.kept] == [
         (1, 1, False), (8, 1, False),
@@ -107,9 +107,10 @@ def test_what_is_not_surely_better_is_not_kept(
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     monkeypatch.setattr(tune_module, "measure", times(0.9995, 1.2))
     found = tune(bundle, batches=[1], providers=["cpu"])
-    assert [row.chosen for row in found.rows] == [True, False, False]
-    (kept,) = found.kept
-    assert (kept.threads, kept.spinning, kept.ratio) == (2, True, 1)
+    assert [row.chosen for row in found.rows] == [True, False, False, False]
+    assert str(found.rows[0].setting) == "ONNX Runtime's own choice"
+    assert found.kept == ()
+    assert load(bundle).tuned is None
 
 
 def test_tuning_again_keeps_what_others_found(
@@ -127,6 +128,32 @@ def test_tuning_again_keeps_what_others_found(
     assert netloft.verify(bundle).status == "pass"
 
 
+def test_what_turns_out_no_better_is_forgotten(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    tune(bundle, batches=[1, 2], providers=["cpu"])
+    monkeypatch.setattr(tune_module, "measure", times(1.5))
+    tune(bundle, batches=[2], providers=["cpu"])
+    rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+    assert [row["batch"] for row in rows] == [1]
+
+
+def test_a_batch_that_does_not_run_is_told(bundle: Path) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(InputError, match="does not run at batch 1000000000000 on cpu"):
+        tune(bundle, batches=[10**12], providers=["cpu"])
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_manifest_with_what_is_no_number_is_refused(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**manifest, "seed": float("nan")}))
+    with pytest.raises(IntegrityError, match="NaN is no number"):
+        load(bundle)
+
+
 def test_a_bundle_that_was_changed_is_not_tuned(bundle: Path) -> None:
     file = bundle / "model.onnx"
     file.write_bytes(file.read_bytes() + b"\0")
@@ -141,7 +168,7 @@ ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, 1.0, 0.9, 0.8, 1.0)
 
 @pytest.mark.parametrize(
     "change",
-    [{"threads": 0}, {"threads": 10**9}, {"threads": True}, {"threads": "2"}, {"batch": 0},
+    [{"threads": 0}, {"threads": 3}, {"threads": True}, {"threads": "2"}, {"batch": 0},
      {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}],
 )  # fmt: skip
 def test_rows_that_are_none(change: dict[str, object]) -> None:
@@ -180,5 +207,7 @@ def test_on_the_command_line(bundle: Path, tmp_path: Path, monkeypatch: pytest.M
     assert result.stdout.count("kept\n") == 1
     found = json.loads(CliRunner().invoke(main, [*args, "--json"]).stdout)
     assert found["kept"][0]["ratio"] == pytest.approx(0.5, rel=0.1)
+    for option in (["--rounds", "9"], ["--budget", "p50_ms=1"], ["--engine", "all"]):
+        assert CliRunner().invoke(main, [*args, *option]).exit_code == 2
     for targets in (["mnist"], [str(bundle), str(bundle)], [str(bundle / "model.onnx")]):
         assert CliRunner().invoke(main, ["bench", *targets, "--tune"]).exit_code == 2

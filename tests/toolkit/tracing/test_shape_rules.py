@@ -229,6 +229,7 @@ UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
     (operator.add, (X, torch.randn(1, 2, 1, 4))),
     (operator.mul, (torch.randn(2, 3, 1, 1), torch.randn(1, 3, 1, 1))),
     (torch.cat, ([X, Y.double()], 1)),
+    (torch.cat, ([],)),
     (torch.cat, ([X, torch.randn(2, 3, 5)], 1)),
     (torch.cat, ([X, torch.randn(0)], 1)),
     (torch.cat, ([X, Y], 3)),

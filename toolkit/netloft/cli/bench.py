@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ COLUMNS = (
     "items/s", "ratio", "99 % interval", "verdict", "cpu ms", "load ms", "memory MB",
 )  # fmt: skip
 
+_COUNT = re.compile("[1-9][0-9]{0,8}")
+
 NODE_COLUMNS = (
     "target", "provider", "batch", "node", "operator", "module", "ms", "share", "GFLOP/s", "GB/s",
     "limit ms", "of limit",
@@ -41,7 +44,7 @@ NODE_COLUMNS = (
 
 def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
     words = [word.strip() for word in (value or "").split(",") if word.strip()]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
+    if not all(_COUNT.fullmatch(word) for word in words):
         raise click.BadParameter("give numbers of 1 or more, such as 1,8")
     return tuple(map(int, words))
 
@@ -74,7 +77,7 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
               help="Another contestant: for each run it reads a line and writes one."
               )  # fmt: skip
 @click.option("--rounds", type=click.IntRange(0), default=0, metavar="N",
-              help="Runs of each at the least: 60 give a p95, 300 a p99.")  # fmt: skip
+              help="Runs of each at the least: 104 give a p95, 528 a p99.")  # fmt: skip
 @click.option("--budget", "budgets", multiple=True, metavar="METRIC=N,…",
               help="A limit, as p95_ms=20,batch=1; exit code 1 where it is broken.")  # fmt: skip
 @click.option("--baseline", type=click.Path(), metavar="FILE",
@@ -144,6 +147,11 @@ def bench(
     one = (request.batch,) if isinstance(request.batch, int) else ()
     tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
     if tuned:
+        if limits != Limits() or engines or commands or rounds or profiled or threads or history:
+            raise UsageError(
+                "--tune goes with --batches, --provider and --quick alone",
+                remedy="tune first, and measure in a second run",
+            )
         _tune(targets, (*one, *sizes, *batches) or (1, 8), providers, quick, tell, as_json, quiet)
         return
     result = run(
@@ -158,14 +166,22 @@ def bench(
         profiled=profiled,
         progress=tell,
     )
-    result = limits.judged(result)
     if history is not None:
         _keep(result, history, plot)
+    try:
+        result = limits.judged(result)
+    except UsageError:  # what was measured is not lost
+        _tell(result, as_json, quiet)
+        raise
+    _tell(result, as_json, quiet)
+    require_kept(result)
+
+
+def _tell(result: TargetResult, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
         _print(result)
-    require_kept(result)
 
 
 def _keep(result: TargetResult, history: Path, plot: Path | None) -> None:

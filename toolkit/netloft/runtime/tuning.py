@@ -11,8 +11,6 @@ from netloft.runtime.providers import process_cpus
 
 __all__ = ["TunedRow", "problem_of", "row_for", "rows_of"]
 
-_MOST_THREADS = 4096
-
 
 @dataclass(frozen=True)
 class TunedRow:
@@ -27,8 +25,7 @@ class TunedRow:
         threads: For one operation.
         spinning: Whether idle threads wait in a loop within a run; between runs they sleep.
         p50_ms: Median time of a run with these.
-        ratio: Its time over that with ONNX Runtime's own choice, round by round; 1 where that is
-            the best.
+        ratio: Its time over that with ONNX Runtime's own choice, round by round.
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
     """
@@ -77,7 +74,7 @@ def _is_row(row: object) -> bool:
             return False
         if isinstance(value, bool) != (kind is bool):
             return False
-    return bool(1 <= row["threads"] <= _MOST_THREADS and row["batch"] >= 1)
+    return bool(1 <= row["threads"] <= row["cpus"] and row["batch"] >= 1)
 
 
 def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
@@ -87,6 +84,8 @@ def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
 
 def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | None:
     """Return the row that fits this machine; of several the one of the nearest batch."""
+    if not rows:
+        return None
     import onnxruntime
 
     here = (cpu_model(), process_cpus(), str(onnxruntime.__version__), provider)

@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from netloft.errors import InputError, UsageError
+from netloft.speed.engines import ENGINES
+from netloft.speed.stats import PLACE, fewest_for
 
 __all__ = [
     "BROKEN",
     "Budget",
     "Judgement",
+    "Place",
     "judge_baseline",
     "judge_budgets",
     "judge_first",
@@ -29,20 +33,38 @@ __all__ = [
 
 BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
 
+_ENGINES = {engine.label: engine.name for engine in ENGINES.values()}
 _METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", "load_ms", "memory_mb")
 _WHERE = ("target", "engine", "provider", "batch", "threads")
+_UNREADABLE = (
+    OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+)  # fmt: skip
+_COUNT = re.compile("[1-9][0-9]{0,8}")
 _LARGEST = 1 << 28
 """Bytes of a report that are read at most."""
 
 
-class Row(Protocol):
-    """A row of the bench: see `TargetRow`."""
+@dataclass(frozen=True)
+class Place:
+    """What a row is of, or would have been.
+
+    Attributes:
+        target: As it was named.
+        engine: What it was to run in.
+        provider: Where.
+        batch: Items in one run.
+        threads: For one operation.
+        reason: Why it did not run.
+        other_batch: Whether that is because the file is for another batch alone.
+    """
 
     target: str
     engine: str
     provider: str
     batch: int
     threads: int
+    reason: str = ""
+    other_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,8 @@ class Budget:
     @property
     def samples(self) -> int:
         """How many runs the metric needs."""
-        return {"p95_ms": 60, "p99_ms": 300}.get(self.metric, 0)
+        percent = {"p95_ms": 95, "p99_ms": 99}.get(self.metric)
+        return fewest_for(percent) if percent else 0
 
     def __str__(self) -> str:
         sign = ">=" if self.metric == "items_per_s" else "<="
@@ -119,7 +142,7 @@ def parse_budget(text: str) -> Budget:
         raise UsageError(f"'{text}' is no budget", remedy=remedy)
     limit = _number(facts.pop(metrics[0]))
     counts = [facts[key] for key in ("batch", "threads") if key in facts]
-    if limit is None or limit <= 0 or not all(c.isdecimal() and int(c) for c in counts):
+    if limit is None or limit <= 0 or not all(_COUNT.fullmatch(count) for count in counts):
         raise UsageError(f"'{text}' is no budget", remedy=remedy)
     return Budget(metrics[0], limit, facts)
 
@@ -132,15 +155,26 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def judge_budgets(budgets: Iterable[Budget], rows: Sequence[Any]) -> list[Judgement]:
+def judge_budgets(
+    budgets: Iterable[Budget], rows: Sequence[Any], missing: Sequence[Place] = ()
+) -> list[Judgement]:
     """Judge each budget at every row that it is for.
 
+    Args:
+        budgets: The limits.
+        rows: What was measured.
+        missing: What was to be measured and did not run.
+
     Raises:
-        UsageError: A budget is for no row, or for one that cannot be judged.
+        UsageError: A budget is for no row, for one that cannot be judged, or for what did not run.
     """
     found = []
     for budget in budgets:
         meant = [row for row in rows if _is_meant(budget, row)]
+        for place in missing:
+            # a file for another batch is not missed, unless it is asked for at this one
+            if _is_meant(budget, place) and not (place.other_batch and budget.batch is None):
+                raise _not_measured(f"the budget {budget}", place)
         if not meant:
             raise UsageError(
                 f"the budget {budget} is for nothing that was measured",
@@ -150,8 +184,19 @@ def judge_budgets(budgets: Iterable[Budget], rows: Sequence[Any]) -> list[Judgem
     return found
 
 
-def _is_meant(budget: Budget, row: Row) -> bool:
-    return all(str(getattr(row, key)) == value for key, value in budget.where.items())
+def _is_meant(budget: Budget, row: Any) -> bool:
+    where = {key: str(getattr(row, key)) for key in budget.where}
+    return all(
+        value in (where[key], _ENGINES.get(where[key])) for key, value in budget.where.items()
+    )
+
+
+def _not_measured(limit: str, place: Place) -> UsageError:
+    return UsageError(
+        f"{limit} is for {place.target} in {place.engine} on {place.provider} at batch "
+        f"{place.batch}, which did not run: {place.reason}",
+        remedy="mend that, or leave it out of what is measured",
+    )
 
 
 def _judged(budget: Budget, row: Any) -> Judgement:
@@ -194,16 +239,15 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
     """
     remedy = "name the JSON of netloft bench, or a bundle's report.json"
     try:
-        if os.path.getsize(path) > _LARGEST:
-            raise InputError(f"{path} is larger than {_LARGEST >> 20} MiB", remedy=remedy)
+        if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST:
+            raise InputError(
+                f"{path} is no file of {_LARGEST >> 20} MiB at most, and holds no rows of speed",
+                remedy=remedy,
+            )
         facts = json.loads(Path(path).read_bytes())
-        rows = [dict(row) for row in facts["speed"]]
+        rows = [_checked(row) for row in facts["speed"]]
         before = str(facts["environment"]["cpu"])
-        for row in rows:
-            if not 0 < float(row["p50_low"]) <= float(row["p50_high"]):
-                raise ValueError("an interval that is none")
-            row["batch"], row["threads"] = int(row["batch"]), int(row["threads"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
     if before != cpu:
         raise InputError(
@@ -213,8 +257,21 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of an earlier row, as numbers."""
+    words = {key: str(row.get(key, "")) for key in ("target", "engine", "provider")}
+    counts = {key: int(row[key]) for key in ("batch", "threads")}
+    times = {key: float(row[key]) for key in ("p50_ms", "p50_low", "p50_high")}
+    if not 0 < times["p50_low"] <= times["p50_ms"] <= times["p50_high"] < math.inf:
+        raise ValueError("an interval that is none")
+    return {**words, **counts, **times}
+
+
 def judge_baseline(
-    rows: Sequence[Any], before: Sequence[Mapping[str, Any]], most: float
+    rows: Sequence[Any],
+    before: Sequence[Mapping[str, Any]],
+    most: float,
+    missing: Sequence[Place] = (),
 ) -> list[Judgement]:
     """Judge each row against the one of an earlier report.
 
@@ -222,31 +279,35 @@ def judge_baseline(
         rows: What was measured now.
         before: Of `read_rows`.
         most: How much slower it may be: 0.05 for 5 %.
+        missing: What was to be measured and did not run.
 
     Raises:
-        UsageError: No row was measured before, or it is not clear which.
+        UsageError: A row was not measured before, it is not clear which it is, or something did not
+            run.
     """
+    _require_all("the baseline", missing)
     found = []
     for row in rows:
         old = _earlier(row, before)
-        if old is None:
-            continue
-        low, high = row.p50_low / old["p50_high"], row.p50_high / old["p50_low"]
+        # two sessions differ by so much for where they lie in memory alone
+        low = row.p50_low / old["p50_high"] * (1 - PLACE)
+        high = row.p50_high / old["p50_low"] * (1 + PLACE)
         limit = f"p50_ms over the baseline's <= {1 + most:g}"
         value = row.p50_ms / old["p50_ms"]
         status = _status(low, high, 1 + most)
         place = row.target, row.provider, row.batch
         found.append(Judgement(limit, *place, round(value, 4), low, high, status))
-    if not found:
-        raise UsageError(
-            "no row of the baseline is of an engine, provider, batch and number of threads that "
-            "were measured now",
-            remedy="measure both with the same --batches, --provider and --threads",
-        )
     return found
 
 
-def _earlier(row: Row, before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _require_all(limit: str, missing: Sequence[Place]) -> None:
+    """Raise for what was to run and did not; a file for another batch alone is not missed."""
+    for place in missing:
+        if not place.other_batch:
+            raise _not_measured(limit, place)
+
+
+def _earlier(row: Any, before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the earlier row of a target: the one of its name, or the only one."""
     keys = ("engine", "provider", "batch", "threads")
     others = [other for other in before if all(getattr(row, k) == other.get(k) for k in keys)]
@@ -256,27 +317,41 @@ def _earlier(row: Row, before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
             f"the baseline has {len(named)} rows for {row.target} at batch {row.batch}",
             remedy="measure one target for the baseline, or name them alike",
         )
-    return named[0] if named else None
+    if not named:
+        raise UsageError(
+            f"the baseline has no row of {row.engine} on {row.provider} at batch {row.batch} with "
+            f"{row.threads} threads",
+            remedy="measure both with the same --batches, --provider, --engine and --threads",
+        )
+    return named[0]
 
 
-def judge_first(rows: Sequence[Any], most: float) -> list[Judgement]:
-    """Judge each target against the first one, measured in the same rounds.
+def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ()) -> list[Judgement]:
+    """Judge each other target against the first one, measured in the same rounds.
+
+    Of several engines, each target's first counts.
 
     Args:
         rows: What was measured.
         most: How much slower it may be: 0.05 for 5 %.
+        missing: What was to be measured and did not run.
 
     Raises:
-        UsageError: There is one target only, or the first did not run.
+        UsageError: There is one target only, or something did not run.
     """
+    _require_all("the limit of a regression", missing)
+    others: dict[tuple[str, str, int], Any] = {}
+    for row in rows:
+        if row.target != rows[0].target:
+            others.setdefault((row.target, row.provider, row.batch), row)
     limit = f"time over the first target's <= {1 + most:g}"
     found = [
         Judgement(
             limit, row.target, row.provider, row.batch, row.ratio_to_first, row.ratio_low,
             row.ratio_high, _status(row.ratio_low, row.ratio_high, 1 + most),
         )
-        for row in rows
-        if row.ratio_to_first is not None and row.verdict
+        for row in others.values()
+        if row.ratio_to_first is not None
     ]  # fmt: skip
     if not found:
         raise UsageError(

@@ -95,9 +95,11 @@ def _cpus() -> set[str]:
 
 def _times(cpus: set[str]) -> dict[str, list[int]]:
     """Return the ticks of each CPU by what it did; nothing where the system does not say."""
-    if not _STAT.exists():
+    try:
+        lines = _STAT.read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux, or hidden
         return {}
-    rows = (line.split() for line in _STAT.read_text(encoding="ascii").splitlines() if line)
+    rows = (line.split() for line in lines if line)
     return {name: list(map(int, times[:8])) for name, *times in rows if name in cpus}
 
 

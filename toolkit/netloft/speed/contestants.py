@@ -46,6 +46,7 @@ class Contestant:
         threads: For one operation.
         run: Runs once, and returns when the result is there.
         target: What is measured, where several networks are.
+        precision: That the engine says it computes in; empty where it does not say.
         own: Whether this process does the work, so that its CPU time tells how much it is.
     """
 
@@ -56,6 +57,7 @@ class Contestant:
     run: Callable[[], object]
     target: str = ""
     own: bool = True
+    precision: str = ""
 
 
 def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:

@@ -60,19 +60,24 @@ def footprint(
         "threads": threads,
         "inputs": {name: (list(a.shape), a.dtype.name) for name, a in feeds.items()},
     }
-    command = [sys.executable, "-m", "netloft.speed.footprint"]
+    # -P: what lies in the working folder is not imported
+    code = "from netloft.speed.footprint import answer; answer()"
+    command = [sys.executable, "-P", "-c", code]
     try:
         ended = subprocess.run(
             command, input=json.dumps(asked), capture_output=True, text=True, timeout=LIMIT_S,
-            check=False,
+            check=False, errors="replace",
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise CheckError(f"loading took more than {LIMIT_S} s in a process of its own") from error
-    answer = json.loads((ended.stdout.splitlines() or ["{}"])[-1])
-    if ended.returncode or "error" in answer:
-        why = answer.get("error") or f"it ended with code {ended.returncode}"
-        raise CheckError(f"the file does not run in a process of its own: {why}")
-    return Footprint(**answer)
+    if ended.returncode:
+        raise CheckError(
+            f"the file does not run in a process of its own: it ended with code {ended.returncode}"
+        )
+    found = json.loads(ended.stdout.splitlines()[-1])
+    if "error" in found:
+        raise CheckError(f"the file does not run in a process of its own: {found['error']}")
+    return Footprint(**found)
 
 
 def _measured(asked: Mapping[str, object]) -> Footprint:
@@ -84,7 +89,7 @@ def _measured(asked: Mapping[str, object]) -> Footprint:
     path, provider = Path(str(asked["path"])), str(asked["provider"])
     threads, inputs = int(str(asked["threads"])), dict(asked["inputs"])  # type: ignore[call-overload]
     feeds = {name: np.ones(shape, kind) for name, (shape, kind) in inputs.items()}
-    before, loads, first = _peak(), list[float](), 0.0
+    before, loads, first = _memory("VmRSS"), list[float](), 0.0
     for number in range(LOADS):
         start = time.perf_counter()
         session = timed_session(path, provider, threads)
@@ -92,30 +97,28 @@ def _measured(asked: Mapping[str, object]) -> Footprint:
         if number == 0:
             start = time.perf_counter()
             session.run(None, feeds)
-            first, memory = time.perf_counter() - start, _peak() - before
+            first, memory = time.perf_counter() - start, _memory("VmHWM") - before
         del session
     load = sorted(loads)[LOADS // 2]
     return Footprint(round(load * 1e3, 3), round(first * 1e3, 3), round(memory / 1e6, 1))
 
 
-def _peak() -> int:
-    """Return the most bytes that this process has had in memory."""
+def _memory(key: str) -> int:
+    """Return the bytes of memory that this process has (`VmRSS`), or had at most (`VmHWM`)."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux: what the system calls `maxrss` is the parent's at first
         lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    import resource  # not on Windows
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+    import resource  # not on Windows; elsewhere only the most is known
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
 
 
-def _answer(asked: Mapping[str, object]) -> dict[str, object]:
+def answer() -> None:
+    """Read what is asked from standard input and write what was found."""
     try:
-        return asdict(_measured(asked))
+        found: dict[str, object] = asdict(_measured(json.load(sys.stdin)))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
-        return {"error": first_line(error)}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_answer(json.load(sys.stdin))) + "\n")
+        found = {"error": first_line(error)}
+    sys.stdout.write(json.dumps(found) + "\n")

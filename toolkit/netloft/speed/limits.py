@@ -80,13 +80,14 @@ class Limits:
         """Return a result with what became of each limit.
 
         Raises:
-            UsageError: A limit is for nothing that was measured.
+            UsageError: A limit is for nothing that was measured, or for what did not run.
         """
-        found = judge_budgets(self.budgets, result.rows)
+        rows, missing = result.rows, result.missing
+        found = judge_budgets(self.budgets, rows, missing)
         if self.before is not None and self.most is not None:
-            found += judge_baseline(result.rows, self.before, self.most)
+            found += judge_baseline(rows, self.before, self.most, missing)
         elif self.most is not None:
-            found += judge_first(result.rows, self.most)
+            found += judge_first(rows, self.most, missing)
         return dataclasses.replace(result, budgets=tuple(found))
 
 

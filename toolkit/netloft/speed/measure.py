@@ -38,6 +38,7 @@ class Plan:
     Attributes:
         budget_s: Seconds of rounds after which sampling stops, once there are `rounds`.
         rounds: Samples of each contestant to take even past the budget.
+        least: Samples of each to take whatever that costs.
         most_rounds: Samples of each contestant that are enough in any case.
         patience: Budgets after which sampling stops with fewer rounds, for very slow networks.
         warmup_s: Seconds of warm-up of one contestant after which it counts as warm.
@@ -53,6 +54,7 @@ class Plan:
     patience: float = 8.0
     warmup_s: float = 1.0
     width: float | None = None
+    least: int = 0
     seed: int = 0
 
     @classmethod
@@ -110,7 +112,7 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
 
 def _enough(taken: Sequence[Sequence[tuple[int, int]]], seconds: float, plan: Plan) -> bool:
     rounds = len(taken[0])
-    if rounds < FEWEST:
+    if rounds < max(FEWEST, plan.least):
         return False
     if rounds >= plan.most_rounds or seconds >= plan.budget_s * plan.patience:
         return True

@@ -50,8 +50,8 @@ int lanes_in_a_register(void) { return WIDTH / sizeof(float); }
 """
 _SUMS = 12
 
-_TRIAD_BYTES = 1 << 26
-"""Of each of three arrays of a thread: more than the caches hold."""
+_TRIAD_BYTES = 1 << 30
+"""Of all arrays together, three for each thread: more than the caches hold."""
 
 _BURSTS = 8
 _BURST_S = 0.03
@@ -84,8 +84,18 @@ def measure_peak(threads: int) -> Peak:
         threads: That work at the same time.
 
     Raises:
-        MissingError: There is no C compiler, or it cannot compile this.
+        MissingError: There is no C compiler, it cannot compile this, or the result cannot be run.
     """
+    try:
+        return _measured(threads)
+    except (OSError, MemoryError) as error:
+        raise MissingError(
+            f"the peak of this machine cannot be measured: {error or 'no memory'}",
+            remedy="set TMPDIR to a folder from which programs may run, or use fewer --threads",
+        ) from error
+
+
+def _measured(threads: int) -> Peak:
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
         library = ctypes.CDLL(str(_compiled(Path(folder))))
         library.multiply_add.argtypes = [ctypes.c_long, ctypes.c_float]
@@ -113,7 +123,7 @@ def _flops(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> floa
 
 
 def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> float:
-    n = _TRIAD_BYTES // 4
+    n = min(_TRIAD_BYTES // threads // 3, 1 << 26) // 4
     arrays = [[(ctypes.c_float * n)() for _ in range(3)] for _ in range(threads)]
     left = iter(arrays * (_BURSTS + 1))
 
@@ -123,7 +133,7 @@ def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> floa
 
     _seconds(pool, threads, once)  # the first one brings the pages
     best = min(_seconds(pool, threads, once) for _ in range(_BURSTS))
-    return 3.0 * _TRIAD_BYTES * threads / best
+    return 3.0 * 4 * n * threads / best
 
 
 def _seconds(pool: ThreadPoolExecutor, threads: int, work: Callable[[], object]) -> float:

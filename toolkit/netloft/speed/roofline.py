@@ -15,12 +15,22 @@ from netloft.speed.peak import Peak
 
 __all__ = ["Work", "limit_ms", "total", "work_of"]
 
-_BYTES = {
-    "float": 4, "double": 8, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "int32": 4,
-    "int64": 8, "bool": 1,
-}  # fmt: skip
+_FLOAT_BYTES = 4
 _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv"}
 _PRODUCTS = {"Gemm", "MatMul", "FusedMatMul", "FusedGemm", "TransposeMatMul"}
+_MOVES = """
+    Abs Add And AveragePool BatchNormalization BiasGelu Cast Ceil Clip Concat ConstantOfShape Cos
+    DepthToSpace DequantizeLinear Div Dropout Elu Equal Erf Exp Expand FastGelu Flatten Floor Gather
+    GatherElements GatherND Gelu GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNorm
+    HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less
+    LessOrEqual Log LogSoftmax LpNormalization Max MaxPool MemcpyFromHost MemcpyToHost Min Mod Mul
+    Neg Not OneHot Or PRelu Pad Pow QuantizeLinear QuickGelu Range Reciprocal ReduceL1 ReduceL2
+    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu ReorderInput ReorderOutput Reshape
+    Resize Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin SkipLayerNormalization Slice
+    Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu
+    Tile TopK Transpose Trilu Unsqueeze Where Xor
+""".split()  # noqa: SIM905 - a hundred quoted names would hide the list
+"""What has a few operations for each element that it reads: its bytes are what takes time."""
 
 Shape = tuple[int, ...]
 
@@ -31,8 +41,7 @@ class Work:
 
     Attributes:
         macs: Multiply-adds in float32; 0 for what only moves data or has a few operations for each
-            element, None where they are not counted: for whole numbers of 8 bits the peak is
-            another one.
+            element, None where they are not counted: the peak of other types is another one.
         bytes: That it reads and writes, weights and all, each once.
     """
 
@@ -53,16 +62,30 @@ def work_of(kernel: str, facts: Mapping[str, Any]) -> Work:
     keys = "activation_size", "parameter_size", "output_size"
     moved = sum(int(facts.get(key, 0)) for key in keys)
     if not reads or not gives:
-        return Work(0, moved)
-    (kind, out), (_, first) = gives[0], reads[0]
-    if kernel in _CONVOLUTIONS:
-        weight = next((s for _, s in reads[1:] if len(s) == len(out)), None)
+        return Work(0 if kernel in _MOVES else None, moved)
+    (kind, out), operands = gives[0], [shape for _, shape in reads]
+    if kind == "float" and kernel in _CONVOLUTIONS:
+        weight = next((shape for shape in operands[1:] if len(shape) == len(out)), None)
         return Work(None if weight is None else math.prod(out) * math.prod(weight[1:]), moved)
-    if kernel in _PRODUCTS and first and out:
-        if all(len(shape) < 2 for _, shape in reads[1:]):  # packed before, and no operand any more
-            moved += first[-1] * out[-1] * _BYTES.get(kind, 4)
-        return Work(math.prod(out) * first[-1], moved)
-    return Work(None if "Q" in kernel or "Integer" in kernel else 0, moved)
+    if kind == "float" and kernel in _PRODUCTS:
+        return _product(operands, out, moved)
+    return Work(0 if kernel in _MOVES else None, moved)
+
+
+def _product(operands: Sequence[Shape], out: Shape, moved: int) -> Work:
+    """Return the work of a product of matrices; one that was packed before is no operand."""
+    first = operands[0]
+    second = next((shape for shape in operands[1:] if len(shape) > 1), None)
+    rows, columns = math.prod(out[:-1]), out[-1] if out else 0
+    if not rows or not columns or len(first) < 2:
+        return Work(None, moved)
+    # turned or not: the size of an operand, without the axis that the result has of it
+    if second is not None and len(second) == 2:
+        depth, rest = divmod(math.prod(second), columns)
+    else:
+        depth, rest = divmod(math.prod(first), rows)
+    packed = 0 if second is not None else depth * columns * _FLOAT_BYTES
+    return Work(None if rest else math.prod(out) * depth, moved + packed)
 
 
 def total(works: Sequence[Work]) -> Work:

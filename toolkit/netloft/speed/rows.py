@@ -7,12 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netloft.runtime.providers import NotRun
-from netloft.speed.budgets import Judgement
+from netloft.speed.budgets import Judgement, Place
 from netloft.speed.contestants import Contestant
 from netloft.speed.footprint import Footprint
 from netloft.speed.measure import Samples
 from netloft.speed.profile import ProfileRow
-from netloft.speed.stats import interval, median, paired_ratio, percentile, verdict
+from netloft.speed.stats import (
+    median,
+    median_interval,
+    paired_ratio,
+    percentile,
+    tail_interval,
+    verdict,
+)
 
 __all__ = ["BenchResult", "SpeedRow", "TargetResult", "TargetRow", "speed_row", "target_row"]
 
@@ -30,11 +37,12 @@ class _Row:
         p50_ms: Median wall time of a run, in milliseconds.
         p50_low: Lower end of its interval.
         p50_high: Upper end.
-        p95_ms: 95th percentile; None from fewer than 60 samples.
-        p99_ms: 99th percentile; None from fewer than 300.
+        p95_ms: 95th percentile; None from fewer than 104 samples.
+        p99_ms: 99th percentile; None from fewer than 528.
         items_per_s: Batch over median.
         cpu_ms: Median CPU time of a run over all threads, in milliseconds; None where another
             process does the work.
+        precision: That the engine says it computes in; empty where it does not say.
     """
 
     engine: str
@@ -49,6 +57,7 @@ class _Row:
     p99_ms: float | None
     items_per_s: float
     cpu_ms: float | None
+    precision: str
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields, ready for JSON."""
@@ -136,6 +145,7 @@ class TargetResult:
         environment: The machine: the fields of `Environment`.
         nodes: Where the time of the files goes, if that was asked for.
         budgets: What was judged against a limit.
+        missing: What was to run and did not.
     """
 
     rows: tuple[TargetRow, ...]
@@ -143,6 +153,7 @@ class TargetResult:
     environment: Mapping[str, object]
     nodes: tuple[ProfileRow, ...] = ()
     budgets: tuple[Judgement, ...] = ()
+    missing: tuple[Place, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return everything, ready for JSON."""
@@ -208,7 +219,7 @@ def baseline_of(
 
 def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
     wall = samples.wall_ns
-    middle = interval(wall, 50)
+    middle = median_interval(wall)
     tails = {percent: percentile(wall, percent) for percent in (95, 99)}
     return {
         "engine": contestant.engine,
@@ -222,16 +233,15 @@ def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
         **{f"p{percent}_ms": _ms(t) if t is not None else None for percent, t in tails.items()},
         "items_per_s": round(contestant.batch / middle.value * 1e9, 2),
         "cpu_ms": _ms(median(samples.cpu_ns)) if contestant.own else None,
+        "precision": contestant.precision,
     }
 
 
 def _ends(samples: Samples, percent: int) -> dict[str, float | None]:
     """Return the ends of a percentile's interval; None of too few samples."""
-    keys = f"p{percent}_low", f"p{percent}_high"
-    if percentile(samples.wall_ns, percent) is None:
-        return dict.fromkeys(keys)
-    found = interval(samples.wall_ns, percent)
-    return dict(zip(keys, (_ms(found.low), _ms(found.high)), strict=True))
+    found = tail_interval(samples.wall_ns, percent)
+    ends = (_ms(found.low), _ms(found.high)) if found else (None, None)
+    return dict(zip((f"p{percent}_low", f"p{percent}_high"), ends, strict=True))
 
 
 def _ratio(

@@ -119,7 +119,7 @@ def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
     """
     if isinstance(target, str | os.PathLike):
         path = Path(target)
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir it bears a name that is too long
             check_files(path, read_manifest(path)["files"])
             return _file(os.fspath(target), path / "model.onnx", providers, threads)
         if path.suffix == ".onnx":

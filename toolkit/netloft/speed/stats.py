@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,14 @@ import numpy.typing as npt
 __all__ = [
     "CONFIDENCE",
     "NORMAL",
+    "PLACE",
     "Interval",
-    "interval",
+    "fewest_for",
     "median",
+    "median_interval",
     "paired_ratio",
     "percentile",
+    "tail_interval",
     "verdict",
 ]
 
@@ -31,8 +34,8 @@ PLACE = 0.01
 """By how much two sessions of one file may differ, for where their weights lie in memory: more
 rounds do not bring it down (Mytkowycz and others, 2009)."""
 
-BEYOND = 3
-"""Samples that have to lie beyond a percentile, or it is told of too few."""
+_AT_ONCE = 1 << 18
+"""Samples drawn at once: more would fill the memory, and not be faster."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,27 +60,50 @@ def median(samples: Sequence[float]) -> float:
     return float(np.median(samples))
 
 
-def percentile(samples: Sequence[float], percent: float) -> float | None:
-    """Return a percentile, linear between the two nearest samples; None from too few samples.
+def fewest_for(percent: float) -> int:
+    """Return how many samples tell a percentile: 8 the median, 104 the 95th, 528 the 99th.
 
-    Of the samples, `BEYOND` have to lie above it: 60 for the 95th, 300 for the 99th.
+    With fewer, all of them may lie below it more often than an interval may be wrong.
     """
-    if round(len(samples) * (100 - percent), 6) < BEYOND * 100:
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(percent / 100))
+
+
+def percentile(samples: Sequence[float], percent: float) -> float | None:
+    """Return a percentile, linear between the two nearest samples; None from too few samples."""
+    if len(samples) < fewest_for(percent):
         return None
     return float(np.percentile(samples, percent, method="linear"))
 
 
-def interval(samples: Sequence[float], percent: float, *, seed: int = 0) -> Interval:
-    """Return a percentile with a bootstrap interval.
+def median_interval(samples: Sequence[float], *, seed: int = 0) -> Interval:
+    """Return the median with a bootstrap interval.
 
     Args:
         samples: In the order in which they were taken.
-        percent: 50 for the median.
         seed: Of the draws; the same samples give the same interval.
     """
     given = np.asarray(samples, float)
-    low, high = _ends(given, lambda drawn: np.percentile(drawn, percent, axis=1), seed)
-    return Interval(float(np.percentile(given, percent)), low, high)
+    low, high = _ends(given, seed)
+    return Interval(median(samples), low, high)
+
+
+def tail_interval(samples: Sequence[float], percent: float) -> Interval | None:
+    """Return a high percentile with its interval; None from too few samples.
+
+    The ends are samples: how many lie below the percentile is binomial, whatever their
+    distribution is. The samples are taken as independent.
+    """
+    value = percentile(samples, percent)
+    if value is None:
+        return None
+    n, share = len(samples), percent / 100
+    k = np.arange(n + 1)
+    logs = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
+    chance = np.cumsum(np.exp(logs + k * math.log(share) + (n - k) * math.log1p(-share)))
+    tail, ordered = (1 - CONFIDENCE) / 2, np.sort(np.asarray(samples, float))
+    below = int(np.searchsorted(chance, tail))
+    above = int(np.searchsorted(chance, 1 - tail))
+    return Interval(value, float(ordered[max(below - 1, 0)]), float(ordered[min(above, n - 1)]))
 
 
 def paired_ratio(samples: Sequence[float], baseline: Sequence[float], *, seed: int = 0) -> Interval:
@@ -98,29 +124,32 @@ def paired_ratio(samples: Sequence[float], baseline: Sequence[float], *, seed: i
     if len(samples) != len(baseline) or not samples:
         raise ValueError(f"{len(samples)} samples against {len(baseline)} are not of one run")
     logs: Floats = np.log(np.asarray(samples, float) / np.asarray(baseline, float))
-    low, high = _ends(logs, lambda drawn: np.median(drawn, axis=1), seed)
+    low, high = _ends(logs, seed)
     return Interval(
         math.exp(np.median(logs)), math.exp(low) * (1 - PLACE), math.exp(high) * (1 + PLACE)
     )
 
 
-def _ends(samples: Floats, statistic: Callable[[Floats], Floats], seed: int) -> tuple[float, float]:
-    """Return both ends of a statistic's interval, by a circular block bootstrap.
+def _ends(samples: Floats, seed: int) -> tuple[float, float]:
+    """Return both ends of the median's interval, by a circular block bootstrap.
 
     Neighbouring rounds are alike: a processor that is hot stays so for a while. Blocks of
-    neighbours are drawn, whose length grows as n^(1/3) (Politis and Romano, 1992); single samples
-    would give an interval that is too narrow. Few blocks give one as well: its ends are moved out
-    as Student's distribution says for their number.
+    neighbours are drawn (Politis and Romano, 1992), of n^0.4 samples: single samples would give an
+    interval that is too narrow. Few blocks give one as well: its ends are moved out as Student's
+    distribution says for their number.
     """
     n = len(samples)
-    length = max(1, round(1.5 * n ** (1 / 3)))
+    length = max(1, round(n**0.4))
     generator = np.random.default_rng(seed)
-    starts = generator.integers(0, n, (RESAMPLES, -(-n // length)))
-    places = (starts[:, :, None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :n] % n
+    medians = list[float]()
+    several = max(1, _AT_ONCE // n)
+    while len(medians) < RESAMPLES:
+        starts = generator.integers(0, n, (several, -(-n // length)))
+        places = (starts[:, :, None] + np.arange(length)).reshape(several, -1)[:, :n] % n
+        medians += np.median(samples[places], axis=1).tolist()
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(statistic(samples[places]), [tail, 100 - tail])
-    value = float(statistic(samples[None, :])[0])
-    wider = _student(max(2.0, n / length - 1)) / NORMAL
+    low, high = np.percentile(medians[:RESAMPLES], [tail, 100 - tail])
+    value, wider = float(np.median(samples)), _student(max(3.0, n / length - 1)) / NORMAL
     return value + wider * (float(low) - value), value + wider * (float(high) - value)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from netloft.errors import CheckError, MissingError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
-from netloft.speed.command import check_command, command_contestant
+from netloft.speed.budgets import Place
+from netloft.speed.command import COMMAND, check_command, command_contestant
 from netloft.speed.conditions import Watch
 from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
 from netloft.speed.engines import DEFAULT, Engine, chosen, engines_for
@@ -57,8 +58,8 @@ def bench(
         commands: Other contestants, on the CPU: see `command.py`.
         quick: Take about a second for each batch and provider in place of four.
         profiled: Tell where the time of each file goes, node by node, too.
-        rounds: Runs of each target at the least, whatever they cost: 60 give a 95th percentile, 300
-            a 99th.
+        rounds: Runs of each target at the least, whatever they cost: 104 give a 95th percentile,
+            528 a 99th.
         progress: Told what is measured next.
 
     Raises:
@@ -77,18 +78,19 @@ def bench(
     environment, watch = describe_environment(threads), Watch()
     fixed = [source.fixed_batch for source in sources if source.fixed_batch is not None]
     plan, rows, not_run = plan_of(quick, rounds), list[TargetRow](), list(missing)
+    absent = list[Place]()
     with _torch_settings(sources, threads):
         for batch in dict.fromkeys((*batches, *fixed)):
             for provider in running:
                 tell(f"batch {batch} on {provider}")
                 setup = Setup(provider, batch, threads)
-                entries = [e for source in sources for e in _entries(source, asked, setup)]
-                entries += _commands(commands, setup)
+                entries = [e for source in sources for e in _entries(source, asked, setup, absent)]
+                entries += _commands(commands, setup, absent)
                 loads = {} if quick else _footprints(sources, entries)
                 rows += _measured(entries, plan, loads)
                 not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
     facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
-    result = TargetResult(tuple(rows), tuple(not_run), facts)
+    result = TargetResult(tuple(rows), tuple(not_run), facts, missing=tuple(absent))
     return _with_nodes(result, sources, threads, plan, tell) if profiled else result
 
 
@@ -126,32 +128,43 @@ def _peak(threads: int) -> tuple[Peak | None, list[NotRun]]:
 
 
 def _entries(
-    source: Source, engines: Sequence[Engine], setup: Setup
+    source: Source, engines: Sequence[Engine], setup: Setup, absent: list[Place]
 ) -> Iterator[Contestant | NotRun]:
-    """Start a source in every engine that takes it."""
+    """Start a source in every engine that takes it, and list what does not run."""
     fitting = engines_for(source, engines)
     if not fitting:
-        yield NotRun(source.name, "no engine that was asked for takes it")
+        reason = "no engine that was asked for takes it"
+        absent.append(_place(source.name, "", setup, reason))
+        yield NotRun(source.name, reason)
     for engine in fitting:
         within = "" if engine.name in DEFAULT else f" in {engine.label}"
         what = f"{source.name}{within} on {setup.provider} at batch {setup.batch}"
+        other_batch = source.fixed_batch not in (None, setup.batch)
         reason = engine.refuses(setup.provider)
-        if source.fixed_batch not in (None, setup.batch):
+        if other_batch:
             reason = f"it has a fixed batch of {source.fixed_batch}"
-        if reason:
-            yield NotRun(what, reason)
-        else:
-            yield start(what, lambda make=engine.make: make(source, setup))  # type: ignore[misc]
+        made: Callable[[], Contestant] = functools.partial(engine.make, source, setup)
+        entry = NotRun(what, reason) if reason else start(what, made)
+        if isinstance(entry, NotRun):
+            absent.append(_place(source.name, engine.label, setup, entry.reason, other_batch))
+        yield entry
 
 
-def _commands(commands: Sequence[str], setup: Setup) -> list[Contestant | NotRun]:
+def _place(target: str, engine: str, setup: Setup, reason: str, other_batch: bool = False) -> Place:
+    where = setup.provider, setup.batch, setup.threads
+    return Place(target, engine, *where, reason, other_batch)
+
+
+def _commands(
+    commands: Sequence[str], setup: Setup, absent: list[Place]
+) -> Iterator[Contestant | NotRun]:
     """Start commands, which run on the CPU as far as anyone here knows."""
-    if setup.provider != "cpu":
-        return []
-    return [
-        start(f"{command} at batch {setup.batch}", lambda c=command: command_contestant(c, setup))  # type: ignore[misc]
-        for command in commands
-    ]
+    for command in commands if setup.provider == "cpu" else ():
+        made = functools.partial(command_contestant, command, setup)
+        entry = start(f"{command} at batch {setup.batch}", made)
+        if isinstance(entry, NotRun):
+            absent.append(_place(command, COMMAND, setup, entry.reason))
+        yield entry
 
 
 def _footprints(
@@ -186,11 +199,7 @@ def _measured(
 def plan_of(quick: bool = False, rounds: int = 0) -> Plan:
     """Return how long to measure; what is not quick goes on until an interval is narrow."""
     plan = Plan.quick() if quick else Plan(width=WIDTH)
-    if rounds <= plan.rounds:
-        return plan
-    return dataclasses.replace(
-        plan, rounds=rounds, most_rounds=max(rounds, plan.most_rounds), patience=math.inf
-    )
+    return dataclasses.replace(plan, least=rounds)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netloft.bundle import staged_bundle
-from netloft.errors import UsageError
+from netloft.errors import InputError, UsageError
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, process_cpus, start_session
+from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import TunedRow, rows_of
 from netloft.speed.measure import Plan, measure
 from netloft.speed.sources import random_feeds
@@ -31,16 +32,22 @@ class Setting:
     """Options of a session.
 
     Attributes:
-        threads: For one operation.
-        spinning: Whether idle threads wait in a loop within a run.
+        threads: For one operation; None for ONNX Runtime's own choice.
+        spinning: Whether idle threads wait in a loop within a run. With its own choice of threads
+            they wait so between runs too, as is its habit; else they sleep there.
     """
 
-    threads: int
+    threads: int | None
     spinning: bool
 
     def __str__(self) -> str:
+        if self.threads is None:
+            return "ONNX Runtime's own choice"
         waiting = "waiting in a loop" if self.spinning else "sleeping"
         return f"{self.threads} thread{'s' * (self.threads > 1)}, {waiting}"
+
+
+OWN = Setting(None, True)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ class TuneResult:
 
     Attributes:
         rows: Every setting, by provider and batch.
-        kept: The best of each, as the bundle has them now.
+        kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
+            best there is none.
     """
 
     rows: tuple[TriedRow, ...]
@@ -84,9 +92,8 @@ class TuneResult:
 def settings_here(cpus: int) -> list[Setting]:
     """Return the settings to try, ONNX Runtime's own choice first; threads are powers of two."""
     counts = {cpus, *(1 << n for n in range(cpus.bit_length()) if 1 << n <= cpus)}
-    own = Setting(cpus, True)
-    tried = [Setting(n, spins) for n in sorted(counts) for spins in (True, False)]
-    return [own, *(s for s in tried if s != own and (s.threads > 1 or not s.spinning))]
+    several = [Setting(n, spins) for n in sorted(counts - {1}) for spins in (True, False)]
+    return [OWN, Setting(1, False), *several]
 
 
 def tune(
@@ -121,27 +128,24 @@ def tune(
     if not sizes or min(sizes) < 1:
         raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
     running, _ = available(providers)
-    rows, kept = list[TriedRow](), list[TunedRow]()
+    rows, kept, places = list[TriedRow](), list[TunedRow](), set[tuple[object, ...]]()
     for provider in running:
-        settings = settings_here(process_cpus()) if provider == "cpu" else [_own()]
+        settings = settings_here(process_cpus()) if provider == "cpu" else [OWN]
         sessions = [_session(bundle / "model.onnx", provider, s) for s in settings]
         for batch in sizes:
             progress(f"{len(settings)} settings at batch {batch} on {provider}")
             tried = _tried(sessions, settings, provider, batch, plan_of(quick))
             rows += tried
-            kept.append(_kept(next(row for row in tried if row.chosen)))
-    _write(bundle, kept)
+            kept += [_kept(row) for row in tried[1:] if row.chosen]
+            places.add(_place(provider, batch))
+    _write(bundle, kept, places)
     return TuneResult(tuple(rows), tuple(kept))
 
 
-def _own() -> Setting:
-    return Setting(process_cpus(), True)
-
-
 def _session(path: Path, provider: str, setting: Setting) -> ort.InferenceSession:
-    # between runs the threads sleep, or they would take the processor from the next contestant
+    resting = setting.threads is not None
     return start_session(
-        path, provider, threads=setting.threads, spinning=setting.spinning, resting=True
+        path, provider, threads=setting.threads, spinning=setting.spinning, resting=resting
     )
 
 
@@ -152,7 +156,7 @@ def _tried(
     batch: int,
     plan: Plan,
 ) -> list[TriedRow]:
-    feeds = random_feeds(sessions[0], batch)
+    feeds = _feeds(sessions[0], provider, batch)
     runs = [lambda s=session: s.run(None, feeds) for session in sessions]
     samples = [taken.wall_ns for taken in measure(runs, plan)]
     ratios = [paired_ratio(taken, samples[0]) for taken in samples]
@@ -169,9 +173,35 @@ def _tried(
     ]  # fmt: skip
 
 
+def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str, Any]:
+    """Return inputs that the session runs on.
+
+    Raises:
+        InputError: It does not run with so many.
+    """
+    try:
+        feeds = random_feeds(session, batch)
+        session.run(None, feeds)
+    except InputError:
+        raise
+    except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
+        raise InputError(
+            f"the bundle does not run at batch {batch} on {provider}: {first_line(error)}",
+            remedy="name a smaller batch with --batches",
+        ) from error
+    return feeds
+
+
+def _place(provider: str, batch: int) -> tuple[object, ...]:
+    import onnxruntime
+
+    return cpu_model(), process_cpus(), str(onnxruntime.__version__), provider, batch
+
+
 def _kept(row: TriedRow) -> TunedRow:
     import onnxruntime
 
+    assert row.setting.threads is not None
     return TunedRow(
         cpu=cpu_model(),
         cpus=process_cpus(),
@@ -187,16 +217,15 @@ def _kept(row: TriedRow) -> TunedRow:
     )
 
 
-def _write(bundle: Path, kept: Sequence[TunedRow]) -> None:
-    """Put the bundle in its own place again, with the rows in its manifest."""
+def _write(bundle: Path, kept: Sequence[TunedRow], places: set[tuple[object, ...]]) -> None:
+    """Put the bundle in its own place again, with the rows of these places in its manifest."""
     with staged_bundle(bundle) as staging:
         manifest = read_manifest(bundle)
         for name in manifest["files"]:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, staging / name, follow_symlinks=False)
         check_files(staging, manifest["files"])  # it was not changed since it was measured
-        new = {row.place for row in kept}
-        others = [row for row in rows_of(manifest) if row.place not in new]
+        others = [row for row in rows_of(manifest) if row.place not in places]
         manifest["tuning"] = [row.to_dict() for row in (*others, *kept)]
         text = json.dumps(manifest, indent=2, allow_nan=False)
         (staging / "manifest.json").write_bytes(text.encode() + b"\n")

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.errors import TraceError, first_line
+from netloft.graph.ops import writes
 from netloft.tracing.memo import Memo
 from netloft.tracing.shape_rules import (
     FUNCTION_RULES,
@@ -107,6 +108,7 @@ class Steps:
         """Return what a node gives for each variant."""
         if node.op != "placeholder" and self._alike.issuperset(node.all_input_nodes):
             return self._run_once(node)
+        self._part_written(node)
         for inputs, environment, seen in zip(
             self._variants, self._environments, self._seen, strict=True
         ):
@@ -116,6 +118,18 @@ class Steps:
             else:
                 environment[node] = self._meta.run_node(node)
         return [environment[node] for environment in self._environments]
+
+    def _part_written(self, node: fx.Node) -> None:
+        """Give each variant a tensor of its own of what a node writes to as its input says."""
+        shared = self._alike.intersection(node.all_input_nodes)
+        if not shared or not writes(node, self._meta.module):
+            return
+        self._alike -= shared
+        for environment in self._environments[1:]:
+            for operand in shared:
+                value = environment[operand]
+                if isinstance(value, torch.Tensor):
+                    environment[operand] = value.clone()
 
     def _run_once(self, node: fx.Node) -> list[Any]:
         self._alike.add(node)

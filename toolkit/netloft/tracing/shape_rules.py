@@ -259,7 +259,10 @@ def _clamped(input: Tensor, min: float | None = None, max: float | None = None) 
     return _in_its_order(input)
 
 
-def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def _joined(
+    tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Any = None
+) -> Tensor:
+    _require(axis is None and out is None and len(tensors) > 0)
     first = tensors[0]
     _require(all(t.dtype is first.dtype and t.dim() == first.dim() for t in tensors))
     # each says in which order it would have the axes; where none wants them last, none is so

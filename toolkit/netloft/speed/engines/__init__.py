@@ -5,9 +5,10 @@ One file for each kind; each gives a table of `Engine`.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 
-from netloft.errors import UsageError
+from netloft.errors import MissingError, UsageError
 from netloft.speed.engines import (
     onnxruntime_levels,
     onnxslim,
@@ -39,6 +40,7 @@ def chosen(names: Sequence[str]) -> tuple[Engine, ...]:
 
     Raises:
         UsageError: There is none of this name.
+        MissingError: The package of one that is named is not installed.
     """
     if "all" in names:
         return tuple(ENGINES.values())
@@ -47,7 +49,14 @@ def chosen(names: Sequence[str]) -> tuple[Engine, ...]:
         raise UsageError(
             f"there is no engine '{unknown[0]}'", remedy=f"use one of {', '.join(ENGINES)}, or all"
         )
-    return tuple(ENGINES[name] for name in dict.fromkeys(names or DEFAULT))
+    found = tuple(ENGINES[name] for name in dict.fromkeys(names or DEFAULT))
+    for engine in found:
+        if engine.package and importlib.util.find_spec(engine.package) is None:
+            raise MissingError(
+                f"the engine {engine.name} needs the package {engine.package}, which is not here",
+                remedy=f"pip install {engine.package}",
+            )
+    return found
 
 
 def engines_for(source: Source, engines: Sequence[Engine]) -> list[Engine]:

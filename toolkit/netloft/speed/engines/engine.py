@@ -30,6 +30,7 @@ class Engine:
         make: Makes a contestant of a source, which runs as the setup says; what it raises is the
             reason why it does not take part.
         refuses: Why it runs on no such provider; empty where it does.
+        package: That it needs; empty where netloft's own requirements bring it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Engine:
     takes_files: bool
     make: Callable[[Any, Setup], Contestant]
     refuses: Callable[[str], str] = _takes
+    package: str = ""
 
 
 def in_onnxruntime(

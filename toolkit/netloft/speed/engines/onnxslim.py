@@ -22,4 +22,4 @@ def _slimmed(source: FileSource, setup: Setup) -> Contestant:
     return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
 
 
-ENGINES = {"onnxslim": Engine("onnxslim", _LABEL, True, _slimmed)}
+ENGINES = {"onnxslim": Engine("onnxslim", _LABEL, True, _slimmed, package="onnxslim")}

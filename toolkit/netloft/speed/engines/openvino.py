@@ -12,7 +12,7 @@ from netloft.speed.sources import FileSource
 __all__ = ["ENGINES"]
 
 
-def _openvino(precision: str, source: FileSource, setup: Setup) -> Contestant:
+def _openvino(label: str, precision: str, source: FileSource, setup: Setup) -> Contestant:
     import openvino
 
     options = {"INFERENCE_NUM_THREADS": setup.threads, "PERFORMANCE_HINT": "LATENCY"}
@@ -25,9 +25,14 @@ def _openvino(precision: str, source: FileSource, setup: Setup) -> Contestant:
     if precision and effective != precision:
         raise RuntimeError(f"it computes in {effective}, though {precision} was asked for")
     request, feeds = net.create_infer_request(), source.feeds(setup.provider, setup.batch)
-    label = f"OpenVINO, {effective}" + ("" if precision else " by default")
     return Contestant(
-        label, "cpu", setup.batch, setup.threads, lambda: request.infer(feeds), source.name
+        label,
+        "cpu",
+        setup.batch,
+        setup.threads,
+        lambda: request.infer(feeds),
+        source.name,
+        precision=effective,
     )
 
 
@@ -36,7 +41,8 @@ def _refuses(provider: str) -> str:
 
 
 def _engine(name: str, label: str, precision: str) -> Engine:
-    return Engine(name, label, True, functools.partial(_openvino, precision), _refuses)
+    make = functools.partial(_openvino, label, precision)
+    return Engine(name, label, True, make, _refuses, package="openvino")
 
 
 ENGINES = {

@@ -21,7 +21,8 @@ def _exported(source: ModuleSource, setup: Setup) -> Contestant:
 
     inputs = dict(source.make_inputs(setup.batch))
     program = torch.onnx.export(source.module, kwargs=inputs, dynamo=True, verbose=False)
-    assert program is not None
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave nothing")
     session = timed_session(program.model_proto.SerializeToString(), setup.provider, setup.threads)
     names = [value.name for value in session.get_inputs()]
     tensors = (tensor.detach().cpu().numpy() for tensor in inputs.values())
