@@ -249,6 +249,8 @@ def _ratio(
 ) -> tuple[float, float, float] | tuple[None, None, None]:
     if baseline is None:
         return None, None, None
+    if samples is baseline:
+        return 1.0, 1.0, 1.0
     found = paired_ratio(samples.wall_ns, baseline.wall_ns)
     return round(found.value, 4), round(found.low, 4), round(found.high, 4)
 
