@@ -190,17 +190,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has no manifest.json", remedy="name a folder that netloft export wrote"
         )
     try:
-        manifest = json.loads(file.read_bytes(), parse_constant=_no_number)
+        manifest = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise IntegrityError(f"manifest.json cannot be read: {error}", remedy=_AGAIN) from error
     problem = _manifest_problem(manifest)
     if problem:
         raise IntegrityError(f"manifest.json {problem}", remedy=_AGAIN)
     return dict(manifest)
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
 
 
 def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

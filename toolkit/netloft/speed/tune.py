@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle import staged_bundle
-from netloft.errors import InputError, UsageError
+from netloft.errors import InputError, IntegrityError, UsageError
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, process_cpus, start_session
@@ -122,6 +122,7 @@ def tune(
         ProviderError: A provider that was asked for does not start.
     """
     manifest = read_manifest(bundle)
+    _written(manifest)  # or it could not be written again
     check_files(bundle, manifest["files"])
     fixed = manifest.get("batch")
     sizes = [fixed] if isinstance(fixed, int) else list(dict.fromkeys(batches))
@@ -227,5 +228,18 @@ def _write(bundle: Path, kept: Sequence[TunedRow], places: set[tuple[object, ...
         check_files(staging, manifest["files"])  # it was not changed since it was measured
         others = [row for row in rows_of(manifest) if row.place not in places]
         manifest["tuning"] = [row.to_dict() for row in (*others, *kept)]
-        text = json.dumps(manifest, indent=2, allow_nan=False)
-        (staging / "manifest.json").write_bytes(text.encode() + b"\n")
+        (staging / "manifest.json").write_bytes(_written(manifest))
+
+
+def _written(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest's bytes.
+
+    Raises:
+        IntegrityError: A number in it is none.
+    """
+    try:
+        return json.dumps(manifest, indent=2, allow_nan=False).encode() + b"\n"
+    except ValueError as error:
+        raise IntegrityError(
+            f"manifest.json holds what is no number: {error}", remedy="export the model again"
+        ) from error
