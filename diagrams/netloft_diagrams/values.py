@@ -46,6 +46,7 @@ def _written(node: fx.Node) -> list[fx.Node]:
     """Return what a node writes to: its `out`, one tensor or several, or its first operand."""
     out = node.kwargs.get("out")
     operands = (*node.args, *node.kwargs.values())
-    given = out if out is not None else next(iter(operands), None)
+    tensors = (value for value in operands if isinstance(value, fx.Node | tuple | list))
+    given = out if out is not None else next(tensors, None)
     several = given if isinstance(given, tuple | list) else (given,)
     return [n for n in several if isinstance(n, fx.Node)]

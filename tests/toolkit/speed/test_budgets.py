@@ -107,6 +107,22 @@ def test_a_file_for_another_batch_is_missed_only_where_it_is_named() -> None:
     assert judge_first([ROW, other], 0.05, [fixed])
 
 
+def test_the_first_target_need_not_run_at_the_first_batch() -> None:
+    alone = replace(ROW, target="b", ratio_to_first=None, ratio_low=None, ratio_high=None)
+    first = replace(ROW, target="a", batch=4)
+    slower = replace(
+        ROW,
+        target="b",
+        batch=4,
+        ratio_to_first=3.0,
+        ratio_low=2.9,
+        ratio_high=3.1,
+        verdict="slower",
+    )
+    (found,) = judge_first([alone, first, slower], 0.05)
+    assert (found.target, found.batch, found.status) == ("b", 4, "broken")
+
+
 def test_engines_of_a_budget_have_their_short_names() -> None:
     basic = replace(ROW, engine="ONNX Runtime, basic", p50_ms=11.0, p50_high=11.0)
     for name, value in (("onnxruntime", 10.0), ("onnxruntime-basic", 11.0)):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from netloft.errors import UsageError
+from netloft.errors import CheckError, UsageError
 from netloft.speed import bench
 from netloft.speed.command import command_contestant
 from netloft.speed.measure import Plan
@@ -59,8 +59,19 @@ def test_beside_a_file(tmp_path: Path) -> None:
     assert second.p50_ms >= 2
     assert second.cpu_ms is None
     assert first.cpu_ms is not None
-    assert second.verdict == "slower"
-    assert ("false at batch 2", "RuntimeError: the command ended with code 1") in result.not_run
+    assert second.ratio_to_first is not None
+    assert any(
+        what == "false at batch 2" and "'false'" in reason for what, reason in result.not_run
+    )
+
+
+def test_a_command_that_ends_early_is_told() -> None:
+    code = "print(input(), flush=True)"
+    contestant = command_contestant(python(code), Setup("cpu", 1, 1))
+    contestant.run()
+    for _ in range(2):
+        with pytest.raises(CheckError, match=r"the command .* (ended with code 0|failed)"):
+            contestant.run()
 
 
 @pytest.mark.parametrize("command", ["", "no-such-program-here", "'open quote"])

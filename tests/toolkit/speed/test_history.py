@@ -52,7 +52,16 @@ def test_a_line_that_was_cut_off_is_told_and_the_next_begins_anew(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", "{}", "[" * 100_000, '{"speed": [{}], "time": "", "environment": {"cpu": ""}}']
+    "line",
+    [
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"time": "", "environment": {"cpu": ""}, "speed": [{"p50_ms": 1, "p50_low": 1, '
+        '"p50_high": 1, "batch": Infinity, "threads": 1, "target": "", "engine": "", '
+        '"provider": ""}]}',
+        '{"speed": [{}], "time": "", "environment": {"cpu": ""}}',
+    ],
 )
 def test_what_is_no_history(tmp_path: Path, line: str) -> None:
     path = tmp_path / "speed.jsonl"

@@ -51,6 +51,18 @@ QUANTISED = facts([{"uint8": [1, 3, 8, 8]}], [{"uint8": [1, 4, 8, 8]}], (192, 10
         ("MatMul", WHOLE, Work(2 * 4 * 8, 64 + 128 + 32)),
         ("Gemm", TURNED, Work(8 * 4 * 512, 16384 + 8192 + 128)),
         ("MatMul", BATCHES, Work(3 * 5 * 2 * 7, 420 + 168 + 120)),
+        (
+            "MatMul",
+            facts(
+                [{"float": [6, 6]}, {"float": [3, 6, 2]}], [{"float": [3, 6, 2]}], (144, 144, 144)
+            ),
+            Work(None, 432),
+        ),  # repeated
+        (
+            "Gemm",
+            facts([{"float": [2, 512]}, {"float": [1, 9]}], [{"float": [2, 9]}], (4096, 36, 72)),
+            Work(None, 4204),
+        ),  # a bias
         ("MatMul", HALF, Work(None, 32 + 64 + 16)),  # its peak is another one
         ("ConvTranspose", CONVOLUTION, Work(None, 1204224 + 37888 + 6422528)),
         ("LSTM", WHOLE, Work(None, 64 + 128 + 32)),

@@ -102,6 +102,12 @@ def test_the_interval_of_a_median_holds_the_truth() -> None:
     assert held >= 96
 
 
+def test_the_interval_of_a_median_is_above_zero() -> None:
+    for samples in ([100, 40, 110, 45, 105], [40, 41, 42, 100, 101, 99, 98, 97]):
+        found = median_interval(samples)
+        assert 0 < found.low <= found.value <= found.high
+
+
 def test_the_same_samples_give_the_same_interval() -> None:
     a, b = latencies(10, 20, 1), latencies(11, 20, 2)
     assert paired_ratio(a, b) == paired_ratio(a, b)

@@ -142,6 +142,8 @@ def bench(
 
     if plot is not None and history is None:
         raise UsageError("--plot draws a history", remedy="add --history FILE")
+    if plot is not None and plot.suffix not in (".svg", ".png"):
+        raise UsageError("--plot draws SVG or PNG", remedy="name a .svg or .png file")
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -166,14 +168,12 @@ def bench(
         profiled=profiled,
         progress=tell,
     )
-    if history is not None:
-        _keep(result, history, plot)
     try:
         result = limits.judged(result)
-    except UsageError:  # what was measured is not lost
+    finally:  # what was measured is not lost
         _tell(result, as_json, quiet)
-        raise
-    _tell(result, as_json, quiet)
+        if history is not None:
+            _keep(result, history, plot)
     require_kept(result)
 
 

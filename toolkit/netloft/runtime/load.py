@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +190,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     try:
         manifest = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"manifest.json cannot be read: {error}", remedy=_AGAIN) from error
     problem = _manifest_problem(manifest)
     if problem:
@@ -275,7 +274,7 @@ def _is_tensor(value: object) -> bool:
 def _is_tolerance(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return math.isfinite(value) and 0 <= value <= _LARGEST_TOLERANCE
+    return 0 <= value <= _LARGEST_TOLERANCE  # which NaN is not
 
 
 def _is_file(name: str, facts: object) -> bool:

@@ -21,6 +21,7 @@ from netloft.speed.stats import PLACE, fewest_for
 
 __all__ = [
     "BROKEN",
+    "UNREADABLE",
     "Budget",
     "Judgement",
     "Place",
@@ -36,9 +37,10 @@ BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
 _ENGINES = {engine.label: engine.name for engine in ENGINES.values()}
 _METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", "load_ms", "memory_mb")
 _WHERE = ("target", "engine", "provider", "batch", "threads")
-_UNREADABLE = (
+UNREADABLE = (
     OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
 )  # fmt: skip
+"""What reading JSON that somebody made up may raise."""
 _COUNT = re.compile("[1-9][0-9]{0,8}")
 _LARGEST = 1 << 28
 """Bytes of a report that are read at most."""
@@ -247,7 +249,7 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
         facts = json.loads(Path(path).read_bytes())
         rows = [_checked(row) for row in facts["speed"]]
         before = str(facts["environment"]["cpu"])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
     if before != cpu:
         raise InputError(
@@ -340,9 +342,11 @@ def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ())
         UsageError: There is one target only, or something did not run.
     """
     _require_all("the limit of a regression", missing)
+    # the first target alone has a ratio to itself, and no verdict; it need not run at every batch
+    first = {row.target for row in rows if row.ratio_to_first is not None and not row.verdict}
     others: dict[tuple[str, str, int], Any] = {}
     for row in rows:
-        if row.target != rows[0].target:
+        if row.target not in first and row.ratio_to_first is not None:
             others.setdefault((row.target, row.provider, row.batch), row)
     limit = f"time over the first target's <= {1 + most:g}"
     found = [
@@ -351,7 +355,6 @@ def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ())
             row.ratio_high, _status(row.ratio_low, row.ratio_high, 1 + most),
         )
         for row in others.values()
-        if row.ratio_to_first is not None
     ]  # fmt: skip
     if not found:
         raise UsageError(

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import weakref
 
-from netloft.errors import UsageError
+from netloft.errors import CheckError, UsageError
 from netloft.speed.contestants import Contestant
 from netloft.speed.setup import Setup
 
@@ -50,6 +50,8 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
         command: Words as in a shell; no shell runs them.
         setup: Its batch and threads; what it runs on is its own affair.
 
+    Raises:
+        CheckError: When it runs: it ended, or gave no line.
     """
     told = {"NETLOFT_BATCH": str(setup.batch), "NETLOFT_THREADS": str(setup.threads)}
     process = subprocess.Popen(
@@ -63,10 +65,14 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
     def run() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("run\n")
-        process.stdin.flush()
-        if not process.stdout.readline():
-            raise RuntimeError(f"the command ended with code {process.wait()}")
+        try:
+            process.stdin.write("run\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckError(f"the command '{command}' failed: {error}") from error
+        if not answer:
+            raise CheckError(f"the command '{command}' ended with code {process.wait()}")
 
     weakref.finalize(run, _end, process)  # when nothing will run it any more
     return Contestant(COMMAND, setup.provider, setup.batch, setup.threads, run, command, own=False)

@@ -74,10 +74,13 @@ def footprint(
         raise CheckError(
             f"the file does not run in a process of its own: it ended with code {ended.returncode}"
         )
-    found = json.loads(ended.stdout.splitlines()[-1])
-    if "error" in found:
-        raise CheckError(f"the file does not run in a process of its own: {found['error']}")
-    return Footprint(**found)
+    try:
+        found = json.loads(ended.stdout.splitlines()[-1])
+        if "error" not in found:
+            return Footprint(**found)
+    except (LookupError, ValueError, TypeError) as error:
+        raise CheckError("the process that loads the file gave no answer") from error
+    raise CheckError(f"the file does not run in a process of its own: {found['error']}")
 
 
 def _measured(asked: Mapping[str, object]) -> Footprint:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from netloft.errors import InputError, OutputError
+from netloft.speed.budgets import UNREADABLE
 from netloft.speed.rows import TargetResult
 
 __all__ = ["Point", "Series", "append", "read_series"]
@@ -85,6 +86,8 @@ def read_series(path: Path) -> list[Series]:
     """
     remedy = "name a file that netloft bench --history wrote"
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file", remedy=remedy)
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is larger than {_LARGEST >> 20} MiB", remedy=remedy)
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -97,7 +100,7 @@ def read_series(path: Path) -> list[Series]:
         try:
             for name, point in _points(json.loads(line)):
                 found.setdefault(name, []).append(point)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"line {number} of {path} is none of the bench's: {error!r}", remedy=remedy
             ) from error

@@ -80,8 +80,11 @@ def _product(operands: Sequence[Shape], out: Shape, moved: int) -> Work:
     if not rows or not columns or len(first) < 2:
         return Work(None, moved)
     # turned or not: the size of an operand, without the axis that the result has of it
+    if second is not None and len(second) > 2 and math.prod(first[:-2]) != math.prod(out[:-2]):
+        return Work(None, moved)  # one of them is repeated
     if second is not None and len(second) == 2:
         depth, rest = divmod(math.prod(second), columns)
+        rest = rest or int(depth not in first)  # a bias, and not the matrix
     else:
         depth, rest = divmod(math.prod(first), rows)
     packed = 0 if second is not None else depth * columns * _FLOAT_BYTES

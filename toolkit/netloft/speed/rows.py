@@ -219,7 +219,7 @@ def baseline_of(
 
 def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
     wall = samples.wall_ns
-    middle = median_interval(wall)
+    middle = median_interval([max(each, 1) for each in wall])  # of a clock that stood still
     tails = {percent: percentile(wall, percent) for percent in (95, 99)}
     return {
         "engine": contestant.engine,
@@ -260,4 +260,4 @@ def _verdict(low: float | None, high: float | None) -> str:
 
 
 def _ms(nanoseconds: float) -> float:
-    return round(nanoseconds / 1e6, 4)
+    return round(max(nanoseconds, 1.0) / 1e6, 6)  # to the clock's own step, and never zero

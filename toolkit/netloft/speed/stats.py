@@ -79,12 +79,13 @@ def median_interval(samples: Sequence[float], *, seed: int = 0) -> Interval:
     """Return the median with a bootstrap interval.
 
     Args:
-        samples: In the order in which they were taken.
+        samples: In the order in which they were taken; all above zero.
         seed: Of the draws; the same samples give the same interval.
     """
-    given = np.asarray(samples, float)
-    low, high = _ends(given, seed)
-    return Interval(median(samples), low, high)
+    logs: Floats = np.log(np.asarray(samples, float))
+    low, high = _ends(logs, seed)
+    value = median(samples)  # of an even number it is not quite that of the logarithms
+    return Interval(value, min(math.exp(low), value), max(math.exp(high), value))
 
 
 def tail_interval(samples: Sequence[float], percent: float) -> Interval | None:

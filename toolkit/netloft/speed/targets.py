@@ -89,6 +89,7 @@ def bench(
                 loads = {} if quick else _footprints(sources, entries)
                 rows += _measured(entries, plan, loads)
                 not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
+                entries.clear()  # commands end, and their CPU time is known to be ours
     facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
     result = TargetResult(tuple(rows), tuple(not_run), facts, missing=tuple(absent))
     return _with_nodes(result, sources, threads, plan, tell) if profiled else result
