@@ -14,7 +14,7 @@ from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import FONT, HEADING, INK, MARGIN, PAGE_WIDTH, QUIET, SMALL, family
 
-__all__ = ["plot_history", "render_history"]
+__all__ = ["check_plot", "plot_history", "render_history"]
 
 LEFT, RIGHT, TOP = 64.0, 78.0, 46.0
 HIGH, GAP = 78.0, 34.0
@@ -22,6 +22,19 @@ HIGH, GAP = 78.0, 34.0
 
 _LEAST = 0.2
 """What a panel spans at the least, as a share of its times: jitter is not to look like change."""
+
+
+def check_plot(path: Path) -> None:
+    """Check that a history can be drawn into a file, before anything is measured for it.
+
+    Raises:
+        UsageError: Its suffix is not `.svg` or `.png`.
+        OutputError: It cannot be written.
+    """
+    if path.suffix not in (".svg", ".png"):
+        raise UsageError(f"a history is drawn as SVG or PNG, not as '{path.suffix}'",
+                         remedy="name a .svg or .png file")  # fmt: skip
+    check_writable(path)
 
 
 def plot_history(series: Sequence[Series], path: Path) -> None:
@@ -32,12 +45,9 @@ def plot_history(series: Sequence[Series], path: Path) -> None:
         OutputError: The file cannot be written.
         MissingError: PNG is asked for, and resvg-py is not installed.
     """
-    if path.suffix not in (".svg", ".png"):
-        raise UsageError(f"a history is drawn as SVG or PNG, not as '{path.suffix}'",
-                         remedy="name a .svg or .png file")  # fmt: skip
+    check_plot(path)
     if not series:
         raise UsageError("the history is empty", remedy="measure something with --history first")
-    check_writable(path)
     drawn, height = render_history(series)
     data = png(drawn, PAGE_WIDTH, height) if path.suffix == ".png" else drawn.encode("utf-8")
     write_all({path: data})

@@ -142,8 +142,10 @@ def bench(
 
     if plot is not None and history is None:
         raise UsageError("--plot draws a history", remedy="add --history FILE")
-    if plot is not None and plot.suffix not in (".svg", ".png"):
-        raise UsageError("--plot draws SVG or PNG", remedy="name a .svg or .png file")
+    if plot is not None:
+        from netloft_diagrams.history import check_plot
+
+        check_plot(plot)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()

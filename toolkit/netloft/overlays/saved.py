@@ -17,11 +17,9 @@ from netloft.overlays.changes import changes_overlay
 from netloft.overlays.error import error_overlay
 from netloft.overlays.overlay import Overlay, threads_told
 from netloft.speed.adding_up import SHARE
+from netloft.speed.saved import LARGEST
 
 __all__ = ["SAVED", "overlay_from"]
-
-_LARGEST = 1 << 28
-"""Bytes of a report that are read at most."""
 
 
 def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Overlay:
@@ -58,7 +56,7 @@ def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Ove
 def _read(path: Path) -> Mapping[str, Any]:
     remedy = "name the JSON of netloft verify or bench, or a bundle's report.json"
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > LARGEST:
             raise InputError(f"{path} is too large for a report", remedy=remedy)
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -12,16 +12,15 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from netloft.errors import InputError, UsageError
 from netloft.speed.engines import ENGINES
+from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
 from netloft.speed.stats import PLACE, fewest_for
 
 __all__ = [
     "BROKEN",
-    "UNREADABLE",
     "Budget",
     "Judgement",
     "Place",
@@ -37,13 +36,7 @@ BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
 _ENGINES = {engine.label: engine.name for engine in ENGINES.values()}
 _METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", "load_ms", "memory_mb")
 _WHERE = ("target", "engine", "provider", "batch", "threads")
-UNREADABLE = (
-    OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
-)  # fmt: skip
-"""What reading JSON that somebody made up may raise."""
 _COUNT = re.compile("[1-9][0-9]{0,8}")
-_LARGEST = 1 << 28
-"""Bytes of a report that are read at most."""
 
 
 @dataclass(frozen=True)
@@ -241,13 +234,8 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
     """
     remedy = "name the JSON of netloft bench, or a bundle's report.json"
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST:
-            raise InputError(
-                f"{path} is no file of {_LARGEST >> 20} MiB at most, and holds no rows of speed",
-                remedy=remedy,
-            )
-        facts = json.loads(Path(path).read_bytes())
-        rows = [_checked(row) for row in facts["speed"]]
+        facts = json.loads(bounded_bytes(path))
+        rows = [checked_row(row) for row in facts["speed"]]
         before = str(facts["environment"]["cpu"])
     except UNREADABLE as error:
         raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
@@ -257,16 +245,6 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
             remedy="measure the baseline on this kind of machine",
         )
     return rows
-
-
-def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is needed of an earlier row, as numbers."""
-    words = {key: str(row.get(key, "")) for key in ("target", "engine", "provider")}
-    counts = {key: int(row[key]) for key in ("batch", "threads")}
-    times = {key: float(row[key]) for key in ("p50_ms", "p50_low", "p50_high")}
-    if not 0 < times["p50_low"] <= times["p50_ms"] <= times["p50_high"] < math.inf:
-        raise ValueError("an interval that is none")
-    return {**words, **counts, **times}
 
 
 def judge_baseline(

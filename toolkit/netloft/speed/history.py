@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netloft.errors import InputError, OutputError
-from netloft.speed.budgets import UNREADABLE
 from netloft.speed.rows import TargetResult
+from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
 
 __all__ = ["Point", "Series", "append", "read_series"]
-
-_LARGEST = 1 << 28
-"""Bytes of a history that are read at most."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +82,7 @@ def read_series(path: Path) -> list[Series]:
     """
     remedy = "name a file that netloft bench --history wrote"
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no file", remedy=remedy)
-        if path.stat().st_size > _LARGEST:
-            raise InputError(f"{path} is larger than {_LARGEST >> 20} MiB", remedy=remedy)
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = bounded_bytes(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", remedy=remedy) from error
     found: dict[str, list[Point]] = {}
@@ -108,20 +100,15 @@ def read_series(path: Path) -> list[Series]:
 
 
 def _points(run: Mapping[str, Any]) -> list[tuple[str, Point]]:
-    rows: Sequence[Mapping[str, Any]] = run["speed"]
     time, cpu = str(run["time"]), str(run["environment"]["cpu"])
-    return [(_name(row), Point(time, *_times(row), cpu)) for row in rows]
-
-
-def _times(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    p50, low, high = (float(row[key]) for key in ("p50_ms", "p50_low", "p50_high"))
-    if not 0 < low <= p50 <= high < math.inf:
-        raise ValueError("an interval that is none")
-    return p50, low, high
+    rows = [checked_row(row) for row in run["speed"]]
+    return [
+        (_name(row), Point(time, row["p50_ms"], row["p50_low"], row["p50_high"], cpu))
+        for row in rows
+    ]
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    threads = int(row["threads"])
-    plural = "s" * (threads != 1)
-    where = f"{row['provider']}, batch {int(row['batch'])}, {threads} thread{plural}"
+    threads = row["threads"]
+    where = f"{row['provider']}, batch {row['batch']}, {threads} thread{'s' * (threads != 1)}"
     return f"{row['target']} in {row['engine']}: {where}"

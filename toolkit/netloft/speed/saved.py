@@ -1,0 +1,45 @@
+"""What the bench wrote earlier, read as a file that anybody may have changed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LARGEST", "UNREADABLE", "bounded_bytes", "checked_row"]
+
+LARGEST = 1 << 28
+"""Bytes of a report that are read at most."""
+
+UNREADABLE = (
+    OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+)  # fmt: skip
+"""What reading JSON that somebody made up may raise."""
+
+
+def bounded_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no file, or is larger than `LARGEST`.
+    """
+    if not os.path.isfile(path) or os.path.getsize(path) > LARGEST:
+        raise ValueError(f"it is no file of {LARGEST >> 20} MiB at most")
+    return Path(path).read_bytes()
+
+
+def checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of a row of speed, as words and numbers.
+
+    Raises:
+        ValueError: Its interval is none; whatever else is wrong raises one of `UNREADABLE`.
+    """
+    words = {key: str(row.get(key, "")) for key in ("target", "engine", "provider")}
+    counts = {key: int(row[key]) for key in ("batch", "threads")}
+    times = {key: float(row[key]) for key in ("p50_ms", "p50_low", "p50_high")}
+    if not 0 < times["p50_low"] <= times["p50_ms"] <= times["p50_high"] < math.inf:
+        raise ValueError("an interval that is none")
+    return {**words, **counts, **times}
