@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,11 @@ def test_table_and_what_did_not_run(file: str) -> None:
     result = CliRunner().invoke(main, ["bench", file, "--quick", "--batch-size", "4"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split()[:4] == ["target", "engine", "provider", "batch"]
-    assert lines[1].startswith(file)
+    assert lines[0].startswith(f"target {file}, engine ONNX Runtime")  # what every row shares
+    assert lines[0].endswith(f", batch 4, threads {os.cpu_count()}")
+    assert lines[1].split()[:3] == ["n", "p50", "ms"]
+    assert lines[2].split()[0].isdigit()
+    assert len(lines) > 3
     cuda = probe("cuda")
     assert cuda.starts or f"not run: provider cuda: {cuda.reason}" in lines
     assert lines[-1].startswith("load average before the first sample: ")

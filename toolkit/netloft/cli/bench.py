@@ -24,22 +24,11 @@ from netloft.errors import UsageError
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
-    from netloft.speed import TargetResult, TargetRow
-    from netloft.speed.profile import ProfileRow
+    from netloft.speed import TargetResult
 
 __all__ = ["bench"]
 
-COLUMNS = (
-    "target", "engine", "provider", "batch", "threads", "n", "p50 ms", "p95 ms", "p99 ms",
-    "items/s", "ratio", "99 % interval", "verdict", "cpu ms", "load ms", "memory MB",
-)  # fmt: skip
-
 _COUNT = re.compile("[1-9][0-9]{0,8}")
-
-NODE_COLUMNS = (
-    "target", "provider", "batch", "node", "operator", "module", "ms", "share", "GFLOP/s", "GB/s",
-    "limit ms", "of limit",
-)  # fmt: skip
 
 
 def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -140,15 +129,11 @@ def bench(
     from netloft.speed import bench as run
     from netloft.speed.limits import Limits, require_kept
 
-    if plot is not None and history is None:
-        raise UsageError("--plot draws a history", remedy="add --history FILE")
-    if plot is not None:
-        from netloft_diagrams.history import check_plot
-
-        check_plot(plot)
+    _check_plot(plot, history)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
+    asked = (*one, *sizes, *batches)
     tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
     if tuned:
         if limits != Limits() or engines or commands or rounds or profiled or threads or history:
@@ -156,11 +141,11 @@ def bench(
                 "--tune goes with --batches, --provider and --quick alone",
                 remedy="tune first, and measure in a second run",
             )
-        _tune(targets, (*one, *sizes, *batches) or (1, 8), providers, quick, tell, as_json, quiet)
+        _tune(targets, asked or (1, 8), providers, quick, tell, as_json, quiet)
         return
     result = run(
         *(_loaded(target, request) for target in targets),
-        batches=tuple(dict.fromkeys((*one, *sizes, *batches, *limits.batches))) or (1, 8),
+        batches=tuple(dict.fromkeys((*asked, *limits.batches))) or (1, 8),
         providers=providers,
         threads=threads,
         engines=engines,
@@ -179,11 +164,24 @@ def bench(
     require_kept(result)
 
 
+def _check_plot(plot: Path | None, history: Path | None) -> None:
+    """Refuse a plot that could not be drawn, before anything is measured."""
+    if plot is None:
+        return
+    if history is None:
+        raise UsageError("--plot draws a history", remedy="add --history FILE")
+    from netloft_diagrams.history import check_plot
+
+    check_plot(plot)
+
+
 def _tell(result: TargetResult, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
-        _print(result)
+        from netloft.report.speed import print_speed
+
+        print_speed(result)
 
 
 def _keep(result: TargetResult, history: Path, plot: Path | None) -> None:
@@ -206,7 +204,6 @@ def _tune(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from netloft.report.table import print_table
     from netloft.speed.tune import tune
 
     if len(targets) != 1 or not os.path.isdir(targets[0]):
@@ -225,14 +222,9 @@ def _tune(
         }
         click.echo(json.dumps(facts, indent=2))
     elif not quiet:
-        columns = ("provider", "batch", "options", "p50 ms", "ratio", "99 % interval", "")
-        rows = [
-            (row.provider, row.batch, str(row.setting), f"{row.p50_ms:.3f}", f"{row.ratio:.3f}",
-             f"{row.low:.3f} to {row.high:.3f}", "kept" if row.chosen else "")
-            for row in found.rows
-        ]  # fmt: skip
-        title = "ratio = time over ONNX Runtime's own choice; kept only where it is surely below 1"
-        print_table(title, columns, rows)
+        from netloft.report.speed import print_tuning
+
+        print_tuning(found)
 
 
 def _loaded(target: str, request: ModelRequest) -> str | LoadedModel:
@@ -240,70 +232,3 @@ def _loaded(target: str, request: ModelRequest) -> str | LoadedModel:
     if os.path.isdir(target) or target.endswith(".onnx"):
         return target
     return dataclasses.replace(request, spec=target).load()
-
-
-def _print(result: TargetResult) -> None:
-    from netloft.report.table import print_table
-
-    print_table("", COLUMNS, [_cells(row) for row in result.rows])
-    if result.nodes:
-        title = "\nnodes: median time of each in ONNX Runtime, the slowest first"
-        slowest = sorted(result.nodes, key=lambda row: (row.target, row.batch, -row.ms))
-        print_table(title, NODE_COLUMNS, [_node_cells(row) for row in slowest])
-    for judgement in result.budgets:
-        click.echo(str(judgement))
-    for what, reason in result.not_run:
-        click.echo(f"not run: {what}: {reason}")
-    facts = result.environment
-    where = [facts["cpu"], *list(facts["gpu"] or ()), facts["os"]]  # type: ignore[call-overload]
-    versions = [f"torch {facts['torch']}" if facts["torch"] else "", facts["onnxruntime"]]
-    click.echo(", ".join(str(part) for part in (*where, *versions) if part))
-    peak = facts.get("peak")
-    if peak:
-        of = f"{peak['gflops']} GFLOP/s in float32, {peak['gbs']} GB/s"  # type: ignore[index]
-        click.echo(f"this machine can do, with {peak['threads']} threads: {of}")  # type: ignore[index]
-    for complaint in facts["conditions"]["complaints"]:  # type: ignore[index]
-        click.echo(f"the machine was not quiet: {complaint}")
-    click.echo(f"load average before the first sample: {facts['load_average']}")
-
-
-def _cells(row: TargetRow) -> list[object]:
-    known = row.ratio_to_first is not None
-    return [
-        row.target,
-        row.engine,
-        row.provider,
-        row.batch,
-        row.threads,
-        row.n,
-        f"{row.p50_ms:.3f}",
-        _number(row.p95_ms, ".3f"),
-        _number(row.p99_ms, ".3f"),
-        f"{row.items_per_s:.1f}",
-        f"{row.ratio_to_first:.3f}" if known else "",
-        f"{row.ratio_low:.3f} to {row.ratio_high:.3f}" if known and row.verdict else "",
-        row.verdict,
-        _number(row.cpu_ms, ".3f"),
-        _number(row.load_ms, ".1f"),
-        _number(row.memory_mb, ".0f"),
-    ]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _node_cells(row: ProfileRow) -> list[object]:
-    name = row.node or "(added by ONNX Runtime)"
-    op = row.op if row.op == row.kernel else f"{row.kernel} to {row.op}"  # fused
-    known = [row.target, row.provider, row.batch, name, op, row.module]
-    reached = row.limit_ms / row.ms if row.limit_ms is not None and row.ms else None
-    return [
-        *known,
-        f"{row.ms:.3f}",
-        f"{row.share:.1%}",
-        _number(row.gflops or None, ".1f"),
-        f"{row.gbs:.2f}",
-        _number(row.limit_ms, ".3f"),
-        _number(reached, ".0%"),
-    ]
