@@ -17,6 +17,7 @@ from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.load import check_files, read_manifest
 from netloft.runtime.providers import available, start_session
+from netloft.runtime.tuning import rows_of, tuned_files
 from netloft.structure import check_structure
 from netloft.verification_use import check_comparable, check_doubts, check_search, check_use
 
@@ -232,8 +233,20 @@ class _Work:
         check_files(self.path, manifest["files"])
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
         self.rows += replay(self.path, manifest, self.providers, self.threads)
+        self._replay_tuned(manifest)
         self.power = functools.partial(planted_alone, self.path, manifest)
         self.known = functools.partial(known_alone, self.path, manifest)
+
+    def _replay_tuned(self, manifest: Mapping[str, Any]) -> None:
+        """Hold the files that stand in for the model on some machines to the same vectors."""
+        for name, providers in tuned_files(rows_of(manifest)).items():
+            check_structure(self.path / name)
+            running = [provider for provider in providers if provider in self.providers]
+            rows = replay(self.path, manifest, running, self.threads, self.path / name)
+            self.rows += [{**row, "input": f"{name}, {row['input']}"} for row in rows]
+            if not running:
+                reason = f"it is for {', '.join(providers)}"
+                self.not_run.append({"what": name, "reason": reason})
 
     def compare(
         self,

@@ -23,9 +23,12 @@ from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.providers import process_cpus
 from netloft.runtime.tuning import TunedRow, problem_of, row_for
+from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed.measure import Plan, Samples
-from netloft.speed.tune import Setting, settings_here, tune
+from netloft.speed.settings import Setting, settings_here
+from netloft.speed.tune import tune
+from netloft.speed.variants import Variant
 
 
 @pytest.fixture
@@ -36,16 +39,30 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "net"
 
 
-def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
-    """Stand in for measuring: each contestant takes the first one's time, times a factor."""
+@pytest.fixture(autouse=True)
+def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "variant_of", lambda *_: Variant(b"", ()))
 
-    def measured(runs: Sequence[Callable[[], object]], plan: Plan) -> list[Samples]:
+
+def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
+    """Stand in for measuring: each session takes the first one's time, times a factor.
+
+    A session keeps its factor when those that are surely slower are left out later.
+    """
+    known: dict[int, float] = {}
+    held = []  # or another session could come to have the identity of one that has gone
+
+    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        sessions = [run.func.__self__ for run in runs]
+        held.extend(sessions)
+        for session, factor in zip(sessions, (1.0, *factors, *[1.3] * len(runs)), strict=False):
+            known.setdefault(id(session), factor)
         for run in runs:
             run()
         jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
         return [
-            Samples(tuple(int(1e6 * f * j) for j in row), (1,) * 40)
-            for f, row in zip((1.0, *factors, *[1.3] * len(runs)), jitter, strict=False)
+            Samples(tuple(int(1e6 * known[id(session)] * j) for j in row), (1,) * 40)
+            for session, row in zip(sessions, jitter, strict=True)
         ]
 
     return measured
@@ -72,7 +89,7 @@ def test_settings_to_try(cpus: int, expected: list[tuple[int | None, bool]]) -> 
 def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     monkeypatch.setattr(tuning, "process_cpus", lambda: 2)
-    monkeypatch.setattr(tune_module, "measure", times(0.8, 0.9))
+    monkeypatch.setattr(settings_module, "measure", times(0.8, 0.9))
     before = contents(bundle)
     found = tune(bundle, batches=[1, 8], providers=["cpu"])
     assert [row.chosen for row in found.rows] == [False, True, False, False] * 2
@@ -105,7 +122,7 @@ def test_what_is_not_surely_better_is_not_kept(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
-    monkeypatch.setattr(tune_module, "measure", times(0.9995, 1.2))
+    monkeypatch.setattr(settings_module, "measure", times(0.9995, 1.2))
     found = tune(bundle, batches=[1], providers=["cpu"])
     assert [row.chosen for row in found.rows] == [True, False, False, False]
     assert str(found.rows[0].setting) == "ONNX Runtime's own choice"
@@ -116,7 +133,7 @@ def test_what_is_not_surely_better_is_not_kept(
 def test_tuning_again_keeps_what_others_found(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
     tune(bundle, batches=[1], providers=["cpu"])
     monkeypatch.setattr(tune_module, "cpu_model", lambda: "Abacus")
     tune(bundle, batches=[1, 2], providers=["cpu"])
@@ -131,9 +148,9 @@ def test_tuning_again_keeps_what_others_found(
 def test_what_turns_out_no_better_is_forgotten(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
     tune(bundle, batches=[1, 2], providers=["cpu"])
-    monkeypatch.setattr(tune_module, "measure", times(1.5))
+    monkeypatch.setattr(settings_module, "measure", times(1.5))
     tune(bundle, batches=[2], providers=["cpu"])
     rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
     assert [row["batch"] for row in rows] == [1]
@@ -163,18 +180,20 @@ def test_a_bundle_that_was_changed_is_not_tuned(bundle: Path) -> None:
     assert (bundle / "manifest.json").read_bytes() == before
 
 
-ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, 1.0, 0.9, 0.8, 1.0)
+ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, "model.onnx", 1.0, 0.9, 0.8, 1.0)
 
 
 @pytest.mark.parametrize(
     "change",
     [{"threads": 0}, {"threads": 3}, {"threads": True}, {"threads": "2"}, {"batch": 0},
-     {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}],
+     {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}, {"file": "other.onnx"},
+     {"file": "../model.onnx"}, {"file": None}],
 )  # fmt: skip
 def test_rows_that_are_none(change: dict[str, object]) -> None:
-    assert problem_of([ROW.to_dict()]) == ""
-    assert problem_of([{**ROW.to_dict(), **change}]) != ""
-    assert problem_of({}) != ""
+    files = ["model.onnx"]
+    assert problem_of([ROW.to_dict()], files) == ""
+    assert problem_of([{**ROW.to_dict(), **change}], files) != ""
+    assert problem_of({}, files) != ""
 
 
 def test_a_bundle_with_such_rows_is_refused(bundle: Path) -> None:
@@ -200,7 +219,7 @@ def test_the_row_of_the_nearest_batch_of_this_machine(monkeypatch: pytest.Monkey
 
 
 def test_on_the_command_line(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_module, "measure", times(0.5))
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
     args = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 0, result.output

@@ -60,8 +60,8 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
               help="Run each TARGET in this, where it can: onnxruntime[-extended|-basic|-none|"
-                   "-saved], onnxslim, openvino[-default]; for a MODEL eager, channels-last, "
-                   "compile, torch-onnx; or all. Repeat for more.")  # fmt: skip
+                   "-saved|-tuned], onnxslim, openvino[-default]; for a MODEL eager, "
+                   "channels-last, compile, torch-onnx; or all. Repeat for more.")  # fmt: skip
 @click.option("--command", "commands", multiple=True, metavar="CMD",
               help="Another contestant: for each run it reads a line and writes one."
               )  # fmt: skip
@@ -79,7 +79,7 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
               help="Draw the history, as SVG or PNG.")  # fmt: skip
 @click.option("--tune", "tuned", is_flag=True,
-              help="Find the session options that are best for a bundle here, and keep them in it."
+              help="Find the file and options that are best for a bundle here, and keep them in it."
               )  # fmt: skip
 @click.option("--profile", "profiled", is_flag=True,
               help="Tell where the time of each file goes, node by node.")  # fmt: skip
@@ -219,6 +219,8 @@ def _tune(
         facts = {
             "tried": [dataclasses.asdict(row) for row in found.rows],
             "kept": [row.to_dict() for row in found.kept],
+            "convolutions": [dataclasses.asdict(row) for row in found.kinds],
+            "refused": [row._asdict() for row in found.refused],
         }
         click.echo(json.dumps(facts, indent=2))
     elif not quiet:

@@ -20,6 +20,7 @@ from netloft.parity.rerun.known import Known, known_vectors
 from netloft.parity.task_level import task_row
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
+from netloft.runtime.tuning import MODEL
 
 __all__ = ["known_alone", "planted_alone", "replay"]
 
@@ -28,15 +29,20 @@ _AGAIN = "export the model again, or fetch the bundle again"
 
 
 def replay(
-    folder: Path, manifest: Mapping[str, Any], providers: Sequence[str], threads: int | None
+    folder: Path,
+    manifest: Mapping[str, Any],
+    providers: Sequence[str],
+    threads: int | None,
+    model: Path | bytes | None = None,
 ) -> list[dict[str, Any]]:
-    """Run a bundle's file on its vectors.
+    """Run a file on a bundle's vectors.
 
     Args:
         folder: The bundle.
         manifest: Its contents.
         providers: That start on this machine.
         threads: For one operation; None for the runtime's own choice.
+        model: What is to give the same as the bundle's model; None for that itself.
 
     Returns:
         A row for each provider and output, as in `report.json`.
@@ -50,7 +56,7 @@ def replay(
     _check_names(manifest, inputs, outputs)
     rows = list[dict[str, Any]]()
     for provider in providers:
-        session = start_session(folder / "model.onnx", provider, threads=threads)
+        session = start_session(model or folder / MODEL, provider, threads=threads)
         try:
             given = session.run(list(outputs), inputs)
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
@@ -79,7 +85,7 @@ def known_alone(folder: Path, manifest: Mapping[str, Any]) -> Known:
     """
     inputs, outputs, row = _held(folder, manifest)
     is_open = manifest.get("batch") == "dynamic"
-    return known_vectors(folder / "model.onnx", inputs, list(outputs), row, is_batch_open=is_open)
+    return known_vectors(folder / MODEL, inputs, list(outputs), row, is_batch_open=is_open)
 
 
 def planted_alone(
@@ -97,7 +103,7 @@ def planted_alone(
     inputs, outputs, row = _held(folder, manifest)
     run = vectors_run(inputs, list(outputs), folder, provider, threads)
     check = vectors_check(functools.partial(row, provider))
-    return mutate(folder / "model.onnx", {"test vectors": check}, run, **how)
+    return mutate(folder / MODEL, {"test vectors": check}, run, **how)
 
 
 _Named = dict[str, npt.NDArray[Any]]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from netloft.errors import InputError, IntegrityError, ProviderError
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import TunedRow, problem_of, row_for, rows_of
+from netloft.runtime.tuning import MODEL, TunedRow, problem_of, row_for, rows_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -62,7 +62,8 @@ class Net:
         outputs: What `run` returns, in order.
         labels: Names of the classes in order; empty where they are not known.
         manifest: The contents of `manifest.json`.
-        tuned: The session options that were measured to be best here; None where none were.
+        tuned: The file and session options that were measured to be best here; None where none
+            were.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ def load(
         path: The bundle's folder.
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`; it runs or the call fails.
         threads: For one operation; by default what was found to be best on this kind of machine
-            (`netloft bench --tune`), and else ONNX Runtime's own choice.
+            (`netloft bench --tune`), with the file that was, and else ONNX Runtime's own choice.
         batch: Items that most runs will have: which of the rows that were found is taken.
         verify: Compare every file with its SHA-256 in the manifest.
 
@@ -164,7 +165,7 @@ def load(
         check_files(folder, manifest["files"])
     tuned = row_for(rows_of(manifest), provider, batch) if threads is None else None
     session = start_session(
-        folder / "model.onnx",
+        folder / (tuned.file if tuned else MODEL),
         provider,
         threads=tuned.threads if tuned else threads,
         spinning=tuned is None or tuned.spinning,
@@ -256,9 +257,9 @@ def _manifest_problem(manifest: object) -> str:
             return f"has the tolerance {tolerance!r} for '{name}', which is none"
     if not all(_is_file(name, facts) for name, facts in manifest["files"].items()):
         return "lists a file in an unknown way, or outside of the bundle"
-    if "model.onnx" not in manifest["files"]:
-        return "does not list model.onnx"
-    return problem_of(manifest.get("tuning", []))
+    if MODEL not in manifest["files"]:
+        return f"does not list {MODEL}"
+    return problem_of(manifest.get("tuning", []), manifest["files"])
 
 
 def _is_tensor(value: object) -> bool:

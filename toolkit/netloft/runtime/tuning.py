@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.providers import process_cpus
 
-__all__ = ["TunedRow", "problem_of", "row_for", "rows_of"]
+__all__ = ["MODEL", "TunedRow", "problem_of", "row_for", "rows_of", "tuned_files"]
+
+MODEL = "model.onnx"
+"""The file that every bundle has."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class TunedRow:
         batch: Items in a run.
         threads: For one operation.
         spinning: Whether idle threads wait in a loop within a run; between runs they sleep.
+        file: What runs: the bundle's model, or another file of it that gives the same.
         p50_ms: Median time of a run with these.
         ratio: Its time over that with ONNX Runtime's own choice, round by round.
         ratio_low: Lower end of its interval.
@@ -37,6 +41,7 @@ class TunedRow:
     batch: int
     threads: int
     spinning: bool
+    file: str
     p50_ms: float
     ratio: float
     ratio_low: float
@@ -54,15 +59,22 @@ class TunedRow:
 
 _KINDS = {
     "cpu": str, "cpus": int, "onnxruntime": str, "provider": str, "batch": int, "threads": int,
-    "spinning": bool, "p50_ms": float, "ratio": float, "ratio_low": float, "ratio_high": float,
+    "spinning": bool, "file": str, "p50_ms": float, "ratio": float, "ratio_low": float,
+    "ratio_high": float,
 }  # fmt: skip
 
 
-def problem_of(tuning: object) -> str:
-    """Return what is wrong with the rows of a manifest; empty where nothing is."""
+def problem_of(tuning: object, files: Collection[str]) -> str:
+    """Return what is wrong with the rows of a manifest; empty where nothing is.
+
+    Args:
+        tuning: The rows.
+        files: Names that the manifest lists.
+    """
     if not isinstance(tuning, list) or not all(map(_is_row, tuning)):
         return "has tuned options that are none"
-    return ""
+    missing = [row["file"] for row in tuning if row["file"] not in files]
+    return f"has tuned options of {missing[0]!r}, which it does not list" if missing else ""
 
 
 def _is_row(row: object) -> bool:
@@ -80,6 +92,15 @@ def _is_row(row: object) -> bool:
 def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
     """Return the rows of a manifest that was checked."""
     return [TunedRow(**row) for row in manifest.get("tuning", ())]
+
+
+def tuned_files(rows: Sequence[TunedRow]) -> dict[str, tuple[str, ...]]:
+    """Return the files that stand in for the model, each with the providers that run it."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if row.file != MODEL:
+            found.setdefault(row.file, set()).add(row.provider)
+    return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
 
 def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | None:

@@ -1,7 +1,9 @@
-"""Find the session options that are best on this machine, and keep them in the bundle."""
+"""Find the file and session options that are best on this machine, and keep them in the bundle."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,69 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle import staged_bundle
+from netloft.bundle.manifest import FileFacts
 from netloft.errors import InputError, IntegrityError, UsageError
+from netloft.parity.vectors import replay
 from netloft.runtime.devices import cpu_model
-from netloft.runtime.load import check_files, read_manifest
-from netloft.runtime.providers import available, process_cpus, start_session
+from netloft.runtime.load import check_files, read_manifest, sha256_of
+from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import TunedRow, rows_of
-from netloft.speed.measure import Plan, measure
+from netloft.runtime.tuning import MODEL, TunedRow, rows_of, tuned_files
+from netloft.speed.measure import Plan
+from netloft.speed.settings import OWN, Setting, TriedRow, session_of, settings_here, try_all
 from netloft.speed.sources import random_feeds
-from netloft.speed.stats import median, paired_ratio
 from netloft.speed.targets import plan_of
+from netloft.speed.variants import KindRow, variant_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Setting", "TuneResult", "settings_here", "tune"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Options of a session.
-
-    Attributes:
-        threads: For one operation; None for ONNX Runtime's own choice.
-        spinning: Whether idle threads wait in a loop within a run. With its own choice of threads
-            they wait so between runs too, as is its habit; else they sleep there.
-    """
-
-    threads: int | None
-    spinning: bool
-
-    def __str__(self) -> str:
-        if self.threads is None:
-            return "ONNX Runtime's own choice"
-        waiting = "waiting in a loop" if self.spinning else "sleeping"
-        return f"{self.threads} thread{'s' * (self.threads > 1)}, {waiting}"
-
-
-OWN = Setting(None, True)
-
-
-@dataclass(frozen=True)
-class TriedRow:
-    """One setting at one batch; the first of each batch is ONNX Runtime's own choice.
-
-    Attributes:
-        provider: Where it ran.
-        batch: Items in a run.
-        setting: The options.
-        p50_ms: Median time of a run.
-        ratio: Its time over that with ONNX Runtime's own choice.
-        low: Lower end of its interval.
-        high: Upper end.
-        chosen: Whether it is the one that was kept.
-    """
-
-    provider: str
-    batch: int
-    setting: Setting
-    p50_ms: float
-    ratio: float
-    low: float
-    high: float
-    chosen: bool
+__all__ = ["TuneResult", "tune"]
 
 
 @dataclass(frozen=True)
@@ -83,17 +40,14 @@ class TuneResult:
         rows: Every setting, by provider and batch.
         kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
             best there is none.
+        kinds: What each kind of convolution takes when it is rewritten.
+        refused: Variants that are outside of what the bundle's certificate allows, with the reason.
     """
 
     rows: tuple[TriedRow, ...]
     kept: tuple[TunedRow, ...]
-
-
-def settings_here(cpus: int) -> list[Setting]:
-    """Return the settings to try, ONNX Runtime's own choice first; threads are powers of two."""
-    counts = {cpus, *(1 << n for n in range(cpus.bit_length()) if 1 << n <= cpus)}
-    several = [Setting(n, spins) for n in sorted(counts - {1}) for spins in (True, False)]
-    return [OWN, Setting(1, False), *several]
+    kinds: tuple[KindRow, ...] = ()
+    refused: tuple[NotRun, ...] = ()
 
 
 def tune(
@@ -129,49 +83,90 @@ def tune(
     if not sizes or min(sizes) < 1:
         raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
     running, _ = available(providers)
-    rows, kept, places = list[TriedRow](), list[TunedRow](), set[tuple[object, ...]]()
+    work = _Tuning(bundle, manifest, plan_of(quick), progress)
     for provider in running:
+        work.run(provider, sizes)
+    _write(bundle, work)
+    found = TuneResult(tuple(work.rows), tuple(work.kept), tuple(work.kinds), tuple(work.refused))
+    return found
+
+
+class _Tuning:
+    """What was found so far.
+
+    Attributes:
+        rows: What was tried.
+        kept: Rows for the manifest.
+        kinds: Convolutions that were measured.
+        refused: Variants that were not certified.
+        places: Where something was tried; what the bundle had for those goes.
+        files: Bytes of the variants that are kept, by name in the bundle.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        manifest: Mapping[str, Any],
+        plan: Plan,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._bundle, self._manifest, self._plan = bundle, manifest, plan
+        self._tell = progress
+        self.rows: list[TriedRow] = []
+        self.kept: list[TunedRow] = []
+        self.kinds: list[KindRow] = []
+        self.refused: list[NotRun] = []
+        self.places: set[tuple[object, ...]] = set()
+        self.files: dict[str, bytes] = {}
+
+    def run(self, provider: str, batches: Sequence[int]) -> None:
+        """Try everything on one provider."""
         settings = settings_here(process_cpus()) if provider == "cpu" else [OWN]
-        sessions = [_session(bundle / "model.onnx", provider, s) for s in settings]
-        for batch in sizes:
-            progress(f"{len(settings)} settings at batch {batch} on {provider}")
-            tried = _tried(sessions, settings, provider, batch, plan_of(quick))
-            rows += tried
-            kept += [_kept(row) for row in tried[1:] if row.chosen]
-            places.add(_place(provider, batch))
-    _write(bundle, kept, places)
-    return TuneResult(tuple(rows), tuple(kept))
+        model = self._bundle / MODEL
+        sessions = {setting: session_of(model, provider, setting) for setting in settings}
+        for batch in batches:
+            feeds = _feeds(sessions[OWN], provider, batch)
+            variant = self._variant(provider, batch)
+            rewritten = {
+                setting: session_of(variant, provider, setting)
+                for setting in _rewritten(settings if variant else [])
+            }
+            every = {**sessions, **rewritten}
+            self._tell(f"{len(every)} settings at batch {batch} on {provider}")
+            tried = try_all(every, feeds, provider, batch, self._plan)
+            self.rows += tried
+            self.places.add(_place(provider, batch))
+            for row in tried[1:]:
+                if row.chosen:
+                    self._keep(row, variant)
+
+    def _variant(self, provider: str, batch: int) -> bytes:
+        """Return a file that is faster in parts and gives the same; empty where there is none."""
+        if provider != "cpu":
+            return b""
+        variant = variant_of(self._bundle / MODEL, batch, self._tell)
+        self.kinds += variant.rows
+        if variant.model:
+            rows = replay(self._bundle, self._manifest, [provider], None, variant.model)
+            failed = [row["output"] for row in rows if row["status"] != "pass"]
+            if failed:
+                reason = f"output '{failed[0]}' is not what the test vectors say"
+                self.refused.append(NotRun(f"the rewritten file at batch {batch}", reason))
+                return b""
+        return variant.model
+
+    def _keep(self, row: TriedRow, variant: bytes) -> None:
+        name = MODEL
+        if row.setting.rewritten:
+            digest = hashlib.sha256(variant).hexdigest()[:12]
+            name = f"variants/{digest}.onnx"  # one for all batches that take the same
+            self.files[name] = variant
+        self.kept.append(_kept(row, name))
 
 
-def _session(path: Path, provider: str, setting: Setting) -> ort.InferenceSession:
-    resting = setting.threads is not None
-    return start_session(
-        path, provider, threads=setting.threads, spinning=setting.spinning, resting=resting
-    )
-
-
-def _tried(
-    sessions: Sequence[ort.InferenceSession],
-    settings: Sequence[Setting],
-    provider: str,
-    batch: int,
-    plan: Plan,
-) -> list[TriedRow]:
-    feeds = _feeds(sessions[0], provider, batch)
-    runs = [lambda s=session: s.run(None, feeds) for session in sessions]
-    samples = [taken.wall_ns for taken in measure(runs, plan)]
-    ratios = [paired_ratio(taken, samples[0]) for taken in samples]
-    sure = [i for i, ratio in enumerate(ratios) if ratio.high < 1]
-    best = min(sure, key=lambda i: ratios[i].value, default=0)
-    return [
-        TriedRow(
-            provider, batch, setting, round(median(taken) / 1e6, 4), round(ratio.value, 4),
-            round(ratio.low, 4), round(ratio.high, 4), number == best,
-        )
-        for number, (setting, taken, ratio) in enumerate(
-            zip(settings, samples, ratios, strict=True)
-        )
-    ]  # fmt: skip
+def _rewritten(settings: Sequence[Setting]) -> list[Setting]:
+    """Return the settings for a variant; ONNX Runtime's own choice of threads is for the model."""
+    return [dataclasses.replace(s, rewritten=True) for s in settings if s.threads is not None]
 
 
 def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str, Any]:
@@ -199,7 +194,7 @@ def _place(provider: str, batch: int) -> tuple[object, ...]:
     return cpu_model(), process_cpus(), str(onnxruntime.__version__), provider, batch
 
 
-def _kept(row: TriedRow) -> TunedRow:
+def _kept(row: TriedRow, file: str) -> TunedRow:
     import onnxruntime
 
     assert row.setting.threads is not None
@@ -211,6 +206,7 @@ def _kept(row: TriedRow) -> TunedRow:
         batch=row.batch,
         threads=row.setting.threads,
         spinning=row.setting.spinning,
+        file=file,
         p50_ms=row.p50_ms,
         ratio=row.ratio,
         ratio_low=row.low,
@@ -218,16 +214,23 @@ def _kept(row: TriedRow) -> TunedRow:
     )
 
 
-def _write(bundle: Path, kept: Sequence[TunedRow], places: set[tuple[object, ...]]) -> None:
-    """Put the bundle in its own place again, with the rows of these places in its manifest."""
+def _write(bundle: Path, found: _Tuning) -> None:
+    """Put the bundle in its own place again, with what was found and without what it replaces."""
     with staged_bundle(bundle) as staging:
         manifest = read_manifest(bundle)
-        for name in manifest["files"]:
+        rows = [row for row in rows_of(manifest) if row.place not in found.places] + found.kept
+        stale = set(tuned_files(rows_of(manifest))) - set(tuned_files(rows))
+        files = {name: facts for name, facts in manifest["files"].items() if name not in stale}
+        for name in files:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, staging / name, follow_symlinks=False)
-        check_files(staging, manifest["files"])  # it was not changed since it was measured
-        others = [row for row in rows_of(manifest) if row.place not in places]
-        manifest["tuning"] = [row.to_dict() for row in (*others, *kept)]
+        check_files(staging, files)  # it was not changed since it was measured
+        for name, content in found.files.items():
+            (staging / name).parent.mkdir(exist_ok=True)
+            (staging / name).write_bytes(content)
+            files[name] = dataclasses.asdict(FileFacts(sha256_of(staging / name), len(content)))
+        manifest["files"] = dict(sorted(files.items()))
+        manifest["tuning"] = [row.to_dict() for row in rows]
         (staging / "manifest.json").write_bytes(_written(manifest))
 
 

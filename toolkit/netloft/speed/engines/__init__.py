@@ -16,6 +16,7 @@ from netloft.speed.engines import (
     pytorch,
     saved,
     torch_onnx,
+    tuned,
 )
 from netloft.speed.engines.engine import Engine
 from netloft.speed.sources import FileSource, Source
@@ -25,6 +26,7 @@ __all__ = ["DEFAULT", "ENGINES", "Engine", "chosen", "engines_for"]
 ENGINES: Mapping[str, Engine] = {
     **onnxruntime_levels.ENGINES,
     **saved.ENGINES,
+    **tuned.ENGINES,
     **onnxslim.ENGINES,
     **openvino.ENGINES,
     **pytorch.ENGINES,

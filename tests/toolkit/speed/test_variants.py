@@ -1,0 +1,204 @@
+"""A rewritten file is made where it is surely faster, held to the bundle's vectors, and run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import netloft
+from netloft.cli import main
+from netloft.errors import IntegrityError
+from netloft.rewrites import winograd
+from netloft.runtime import load
+from netloft.speed import settings as settings_module
+from netloft.speed import variants as variants_module
+from netloft.speed.measure import Plan, Samples
+from netloft.speed.tune import tune
+from netloft.speed.variants import variant_of
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.ReLU(),
+        nn.Conv2d(4, 5, 5, padding=2), nn.Flatten(), nn.Linear(5 * 16, 5),
+    ).eval()  # fmt: skip
+    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
+    return tmp_path / "net"
+
+
+def taking(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
+    """Stand in for measuring: the time of each, over the first; the last one is for all others."""
+
+    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        for run in runs:
+            run()
+        jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
+        each = (1.0, *factors, *[factors[-1]] * len(runs))
+        rows = [(f * j).tolist() for f, j in zip(each, jitter, strict=False)]
+        return [Samples(tuple(int(1e6 * t) for t in row), (1,) * 40) for row in rows]
+
+    return measured
+
+
+def the_last_is_best(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    """Stand in for measuring files: the last of the rewritten ones is twice as fast."""
+    return taking(*[1.0] * (len(runs) - 2), 0.5)(runs, plan)
+
+
+@pytest.fixture
+def tuned(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    found = tune(bundle, batches=[1, 4], providers=["cpu"])
+    assert [(row.pays, row.sites) for row in found.kinds] == [(True, 1)] * 4
+    assert {str(row.kind) for row in found.kinds} == {
+        "3x3, 3 to 4 at 9x9", "5x5, 4 to 5 at 4x4",
+    }  # fmt: skip
+    assert [row.setting.rewritten for row in found.rows if row.chosen] == [True, True]
+    assert found.refused == ()
+    return bundle
+
+
+def rows(bundle: Path) -> list[dict[str, Any]]:
+    """Return what was tuned."""
+    found: list[dict[str, Any]] = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+    return found
+
+
+def test_it_is_kept_once_and_run(tuned: Path) -> None:
+    (file,) = {row["file"] for row in rows(tuned)}
+    assert [path.name for path in (tuned / "variants").iterdir()] == [Path(file).name]
+    made = onnx.load(tuned / file)
+    groups = [a.i for n in made.graph.node for a in n.attribute if a.name == "group"]
+    assert 6 in groups
+    net, plain = load(tuned), load(tuned, threads=1)
+    assert net.tuned is not None
+    assert net.tuned.file == file
+    assert plain.tuned is None
+    x = {net.inputs[0].name: np.random.default_rng(0).standard_normal((3, 3, 9, 9), np.float32)}
+    (given,), (expected,) = net.run(x).values(), plain.run(x).values()
+    assert (given != expected).any()  # another order of sums
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_it_is_verified_like_the_model(tuned: Path) -> None:
+    found = netloft.verify(tuned)
+    assert found.status == "pass"
+    inputs = [row["input"] for row in found.parity if row["provider"] == "cpu"]
+    assert inputs == ["test vectors", f"{rows(tuned)[0]['file']}, test vectors"]
+
+
+def test_a_variant_that_was_changed_is_refused(tuned: Path) -> None:
+    path = tuned / rows(tuned)[0]["file"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"variants/\w+\.onnx was changed"):
+        load(tuned)
+
+
+def test_a_wrong_one_in_the_manifest_fails(tuned: Path) -> None:
+    """Its bytes are what the manifest says, and what it computes is not."""
+    from netloft.runtime.load import sha256_of
+
+    name = rows(tuned)[0]["file"]
+    model = onnx.load(tuned / name)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("winograd/weights"):
+            array = onnx.numpy_helper.to_array(tensor) * np.float32(1.01)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, tuned / name)
+    manifest = json.loads((tuned / "manifest.json").read_bytes())
+    facts = {"sha256": sha256_of(tuned / name), "bytes": (tuned / name).stat().st_size}
+    manifest["files"][name] = facts
+    (tuned / "manifest.json").write_text(json.dumps(manifest))
+    found = netloft.verify(tuned)
+    assert found.status == "fail"
+    assert [row["status"] for row in found.parity] == ["pass", "fail"]
+
+
+def test_one_that_is_outside_of_the_certificate_is_not_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(model: ir.Model, kinds: Any = None) -> int:
+        number = winograd(model, kinds)
+        for value in model.graph.initializers.values():
+            if str(value.name).endswith("winograd/weights"):
+                assert value.const_value is not None
+                value.const_value = ir.tensor(value.const_value.numpy() * 1.01, name=value.name)
+        return number
+
+    monkeypatch.setattr(variants_module, "winograd", wrong)
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert [what for what, _ in found.refused] == ["the rewritten file at batch 1"]
+    assert not any(row.setting.rewritten for row in found.rows)
+    assert not (bundle / "variants").exists()
+
+
+def test_it_goes_when_something_else_is_better(
+    tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants_module, "measure", taking(1.2))
+    monkeypatch.setattr(settings_module, "measure", taking(0.5))
+    tune(tuned, batches=[1], providers=["cpu"])
+    assert [row["file"] for row in rows(tuned)] == [rows(tuned)[0]["file"], "model.onnx"]
+    assert (tuned / "variants").exists()  # batch 4 has it still
+    tune(tuned, batches=[4], providers=["cpu"])
+    assert not (tuned / "variants").exists()
+    assert netloft.verify(tuned).status == "pass"
+
+
+def test_nothing_is_rewritten_that_does_not_pay(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants_module, "measure", taking(0.995))
+    variant = variant_of(bundle / "model.onnx", 1, lambda _: None)
+    assert variant.model == b""
+    assert [row.pays for row in variant.rows] == [False, False]
+
+
+def test_a_file_with_weights_outside_has_none(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "outside.onnx"
+    model = onnx.load(bundle / "model.onnx")
+    onnx.save(model, path, save_as_external_data=True, size_threshold=0)
+    assert variant_of(path, 1, lambda _: None) == variants_module.Variant(b"", ())
+
+
+def test_the_bench_runs_it_as_an_engine(tuned: Path) -> None:
+    arguments = [str(tuned), "--quick", "--provider", "cpu", "--batches", "1,2", "--json"]
+    engines = ["--engine", "onnxruntime", "--engine", "onnxruntime-tuned"]
+    result = CliRunner().invoke(main, ["bench", *arguments, *engines])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [(row["engine"], row["batch"]) for row in found["speed"]] == [
+        ("ONNX Runtime", 1), ("ONNX Runtime, tuned", 1), ("ONNX Runtime", 2),
+    ]  # fmt: skip
+    (missing,) = found["not_run"]
+    assert "nothing is known to be better here" in missing["reason"]
+
+
+def test_tables_tell_of_convolutions(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    arguments = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("  rewritten\n") == 2
+    assert "rewritten  " in result.stdout
+    found = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert [row["kind"]["kernel"] for row in found["convolutions"]] == [[3, 3], [5, 5]]
+    assert found["refused"] == []

@@ -1,0 +1,41 @@
+"""A bundle with the file and the session options that `netloft bench --tune` found best here."""
+
+from __future__ import annotations
+
+from netloft.errors import CheckError
+from netloft.runtime.load import read_manifest
+from netloft.runtime.providers import process_cpus, start_session
+from netloft.runtime.tuning import MODEL, row_for, rows_of
+from netloft.speed.contestants import ONNXRUNTIME, Contestant
+from netloft.speed.engines.engine import Engine, in_onnxruntime
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource
+
+__all__ = ["ENGINES"]
+
+_LABEL = f"{ONNXRUNTIME}, tuned"
+
+
+def _tuned(source: FileSource, setup: Setup) -> Contestant:
+    folder = source.path.parent
+    if source.path.name != MODEL or not (folder / "manifest.json").is_file():
+        raise CheckError("only a bundle is tuned", remedy="name the folder of one")
+    row = row_for(rows_of(read_manifest(folder)), setup.provider, setup.batch)
+    if row is None or row.batch != setup.batch:
+        raise CheckError(
+            "nothing is known to be better here than ONNX Runtime's own choice",
+            remedy=f"netloft bench {source.name} --tune --batches {setup.batch}",
+        )
+    if setup.threads != process_cpus():
+        raise CheckError(
+            f"it was tuned for {process_cpus()} threads, and {setup.threads} are asked for",
+            remedy="leave out --threads",
+        )
+    session = start_session(
+        folder / row.file, setup.provider, threads=row.threads, spinning=row.spinning, resting=True
+    )
+    feeds = source.feeds(setup.provider, setup.batch)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+
+
+ENGINES = {"onnxruntime-tuned": Engine("onnxruntime-tuned", _LABEL, True, _tuned)}

@@ -1,0 +1,110 @@
+"""Files that compute the same in another way, as far as that is surely faster on this machine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from netloft.rewrites import Kind, Site, alone, sites_of, winograd
+from netloft.runtime.providers import process_cpus
+from netloft.speed.contestants import timed_session
+from netloft.speed.measure import Plan, measure
+from netloft.speed.stats import Interval, paired_ratio
+
+__all__ = ["KindRow", "Variant", "variant_of"]
+
+_PLAN = Plan(budget_s=0.6, rounds=20, warmup_s=0.1, width=0.02, patience=4.0)
+"""Of one convolution: a network has up to twenty kinds of them."""
+
+
+@dataclass(frozen=True)
+class KindRow:
+    """What one kind of convolution takes in the other way.
+
+    Attributes:
+        batch: Items in a run.
+        kind: The convolution.
+        sites: How many of it the file has.
+        ratio: Its time over the plain one's.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    batch: int
+    kind: Kind
+    sites: int
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether it is surely faster."""
+        return self.high < 1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A file that gives the same.
+
+    Attributes:
+        model: Its bytes; empty where no convolution is surely faster in another way.
+        rows: What was measured.
+    """
+
+    model: bytes
+    rows: tuple[KindRow, ...]
+
+
+def variant_of(model: Path, batch: int, progress: Callable[[str], None]) -> Variant:
+    """Return a file whose convolutions take fewer multiplications, where that is faster here.
+
+    Each kind of convolution that the file has is measured alone, plain and rewritten, on the CPU
+    with as many threads as the process has CPUs; those are rewritten whose whole interval lies
+    below 1.
+
+    Args:
+        model: An `.onnx` file. One that keeps weights in files beside it has no variant.
+        batch: Items in a run.
+        progress: Told what is measured next.
+    """
+    proto = onnx.load(model, load_external_data=False)
+    if any(onnx.external_data_helper.uses_external_data(t) for t in proto.graph.initializer):
+        return Variant(b"", ())
+    shaped = ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
+    by_kind: dict[Kind, list[Site]] = {}
+    for site in sites_of(shaped):
+        by_kind.setdefault(site.kind, []).append(site)
+    rows = list[KindRow]()
+    for kind, sites in sorted(by_kind.items()):
+        progress(f"{kind} at batch {batch}, plain and rewritten")
+        ratio = _ratio(sites[0], batch)
+        rows.append(KindRow(batch, kind, len(sites), ratio.value, ratio.low, ratio.high))
+    chosen = {row.kind for row in rows if row.pays}
+    if not chosen:
+        return Variant(b"", tuple(rows))
+    winograd(shaped, chosen)
+    return Variant(_bytes(shaped), tuple(rows))
+
+
+def _ratio(site: Site, batch: int) -> Interval:
+    """Return the time of a rewritten convolution over that of the plain one."""
+    plain, rewritten = alone(site, batch), alone(site, batch)
+    winograd(rewritten)
+    sessions = [timed_session(_bytes(m), "cpu", process_cpus()) for m in (plain, rewritten)]
+    kind = site.kind
+    shape = batch, kind.channels, kind.height, kind.width
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    runs = [functools.partial(session.run, None, {"x": x}) for session in sessions]
+    first, second = measure(runs, _PLAN)
+    return paired_ratio(second.wall_ns, first.wall_ns)
+
+
+def _bytes(model: ir.Model) -> bytes:
+    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
