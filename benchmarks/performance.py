@@ -1,0 +1,217 @@
+"""netloft's files beside everything else that runs the same network, on this machine's processors.
+
+    python benchmarks/performance.py run benchmarks/performance.jsonl [NAME …]
+    python benchmarks/performance_report.py benchmarks/performance.jsonl > docs/performance.md
+
+Each network is exported in float32 and int8, tuned with `netloft bench --tune`, and measured with a
+process of its own for each number of threads, which has as many processors. All contestants of a
+batch take turns in one run. `run` measures what the file does not hold yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from netloft.errors import CheckError, NetloftError
+from netloft.exporting import ExportOptions, export_model
+from netloft.models import load_model
+from netloft.models.domain import domain_inputs
+from netloft.models.loaded import LoadedModel
+from netloft.runtime.providers import NotRun
+from netloft.speed.contestants import Contestant, start
+from netloft.speed.engines import ENGINES, engines_for
+from netloft.speed.environment import describe_environment
+from netloft.speed.measure import Plan, measure
+from netloft.speed.peak import measure_peak
+from netloft.speed.setup import Setup
+from netloft.speed.sources import FileSource, Source, source_of
+from netloft.speed.stats import median, paired_ratio, verdict
+from netloft.speed.torch_contestants import forget_compiled, torch_settings
+from netloft.speed.tune import tune
+
+BUILT_IN = ("mnist", "acoustic", "myresnet", "alphago", "resnet18")
+TORCHVISION = (
+    "alexnet", "googlenet", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0",
+    "shufflenet_v2_x1_0", "regnet_y_400mf", "convnext_tiny", "vit_b_16",
+)  # fmt: skip
+THREADS, BATCHES = (1, 2), (1, 8)
+TUNED, PLAIN = "netloft", "netloft, as exported"
+PLAN = Plan(width=0.02, patience=15.0)
+INT8 = ("onnxruntime", "openvino", "openvino-default")
+"""Engines for int8 files; levels of optimisation and slimmers are told of float32."""
+
+Row = dict[str, Any]
+
+
+def run(file: Path, names: list[str]) -> None:
+    """Measure what is missing, each network and number of threads in a process of its own."""
+    done = {(row["net"], row["threads"]) for row in rows_of(file)}
+    for name in names or [*BUILT_IN, *TORCHVISION]:
+        for threads in THREADS:
+            if (name, threads) in done:
+                continue
+            command = [sys.executable, __file__, "one", name, str(threads)]
+            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+            print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
+            if ended.returncode == 0:
+                with file.open("a", encoding="utf-8") as log:
+                    log.writelines(f"{line}\n" for line in lines)
+
+
+def rows_of(file: Path) -> list[Row]:
+    """Return what was measured so far."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def one(name: str, threads: int) -> Iterator[Row]:
+    """Measure one network with some threads."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    warnings.simplefilter("ignore")
+    model = load_model(name)
+    peak = measure_peak(threads).gflops
+    facts = describe_environment(threads).to_dict()
+    known = {"net": name, "threads": threads, "cpu": facts["cpu"], "peak": peak}
+    with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
+        bundles, failed = _bundles(model, Path(folder))
+        yield from ({**known, "not_run": row.what, "reason": row.reason} for row in failed)
+        macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
+        for batch in BATCHES:
+            for row in _measured(model, bundles, batch, threads):
+                yield {**known, "batch": batch, "macs": macs, **row}
+
+
+def _bundles(model: LoadedModel, folder: Path) -> tuple[dict[str, Path], list[NotRun]]:
+    """Export and tune; a network that int8 is refused for runs without it."""
+    made, failed = dict[str, Path](), list[NotRun]()
+    for precision in ("fp32", "int8"):
+        options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
+        try:
+            export_model(model, folder / precision, options)
+            tune(folder / precision, batches=BATCHES, providers=["cpu"])
+            made[precision] = folder / precision
+        except NetloftError as error:
+            failed.append(NotRun(f"netloft, {precision}", error.problem))
+    return made, failed
+
+
+def _measured(
+    model: LoadedModel, bundles: Mapping[str, Path], batch: int, threads: int
+) -> Iterator[Row]:
+    entries = list(_entries(model, bundles, Setup("cpu", batch, threads)))
+    missing = [(precision, e) for precision, e in entries if isinstance(e, NotRun)]
+    running = [(precision, e) for precision, e in entries if isinstance(e, Contestant)]
+    samples = [taken.wall_ns for taken in measure([c.run for _, c in running], PLAN)]
+    forget_compiled()
+    first = {precision: i for i, (precision, _) in reversed(list(enumerate(running)))}
+    for (precision, entry), taken in zip(running, samples, strict=True):
+        ratio = paired_ratio(taken, samples[first[precision]])
+        yield {
+            "precision": precision,
+            "contestant": entry.engine,
+            "computes_in": entry.precision,
+            "n": len(taken),
+            "p50_ms": round(median(taken) / 1e6, 4),
+            "ratio": round(ratio.value, 4),
+            "low": round(ratio.low, 4),
+            "high": round(ratio.high, 4),
+            "verdict": verdict(ratio.low, ratio.high),
+        }
+    yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
+
+
+def _entries(
+    model: LoadedModel, bundles: Mapping[str, Path], setup: Setup
+) -> Iterator[tuple[str, Contestant | NotRun]]:
+    """Start everything; netloft's own file as a pipeline loads it comes first."""
+    for precision, bundle in bundles.items():
+        source = source_of(bundle, ["cpu"], setup.threads)
+        yield precision, _deployed(source, setup)
+        for engine in engines_for(source, list(ENGINES.values())):
+            label = PLAIN if engine.name == "onnxruntime" else engine.label
+            if precision == "int8" and engine.name not in INT8:
+                continue
+            if engine.name != "onnxruntime-tuned":
+                yield precision, _started(engine.name, label, source, setup)
+    if "int8" in bundles:
+        yield "int8", start("quantize_static", lambda: _quantized(model, bundles["fp32"], setup))
+    module = source_of(model, ["cpu"], setup.threads)
+    for engine in engines_for(module, list(ENGINES.values())):
+        yield "fp32", _started(engine.name, engine.label, module, setup)
+
+
+def _deployed(source: Source, setup: Setup) -> Contestant | NotRun:
+    """Return what `netloft.runtime.load` runs: what was tuned, or else the file as it stands."""
+    tuned = _started("onnxruntime-tuned", TUNED, source, setup)
+    return tuned if isinstance(tuned, Contestant) else _started("onnxruntime", TUNED, source, setup)
+
+
+def _started(name: str, label: str, source: Source, setup: Setup) -> Contestant | NotRun:
+    made = start(label, lambda: ENGINES[name].make(source, setup))
+    return made if isinstance(made, NotRun) else dataclasses.replace(made, engine=label)
+
+
+def _quantized(model: LoadedModel, bundle: Path, setup: Setup) -> Contestant:
+    """Return ONNX Runtime's own quantiser with its habits, calibrated on what the bundle was."""
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    from netloft.speed.contestants import onnxruntime_contestant, timed_session
+
+    path = bundle / "model.onnx"
+    name = onnx.load(path).graph.input[0].name
+    given = domain_inputs(model, 8, 0)
+    inputs = given[0] if given else model.example(8)
+    (array,) = (value.numpy() for value in inputs.values())
+
+    left = [{name: array}]
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> Any:
+            return left.pop() if left else None
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "int8.onnx")
+        quantize_static(path, made, Reader())
+        session = timed_session(made, "cpu", setup.threads)
+    source = source_of(bundle, ["cpu"], setup.threads)
+    if not isinstance(source, FileSource):
+        raise CheckError("a bundle is a file")
+    return onnxruntime_contestant(
+        session,
+        source.feeds("cpu", setup.batch),
+        provider="cpu",
+        batch=setup.batch,
+        threads=setup.threads,
+        engine="quantize_static, default",
+    )
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=["run", "one"])
+    parser.add_argument("file")
+    parser.add_argument("names", nargs="*")
+    asked = parser.parse_args()
+    if asked.what == "run":
+        run(Path(asked.file), asked.names)
+    else:
+        for row in one(asked.file, int(asked.names[0])):
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
