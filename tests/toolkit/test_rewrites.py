@@ -90,7 +90,7 @@ def test_few_products_give_the_convolution(taps: int) -> None:
     taps=st.sampled_from([3, 5]),
     across=st.integers(1, 5),
     pads=st.tuples(*[st.integers(0, 3)] * 4),
-    batch=st.integers(1, 3),
+    batch=st.integers(0, 3),
     has_bias=st.booleans(),
     seed=st.integers(0, 1000),
 )
@@ -121,8 +121,11 @@ def test_any_convolution_of_step_one(
     expected = F.conv2d(padded, wide[1], wide[2]).numpy()  # type: ignore[arg-type]
     found = run(made, x)
     assert found.shape == expected.shape
-    size = max(np.abs(expected).max(), channels**0.5)
-    assert np.abs(found - expected).max() <= 8 * 2**-24 * size * (channels * taps * across) ** 0.5
+    size = max(np.abs(expected).max(initial=0), channels**0.5)
+    assert (
+        np.abs(found - expected).max(initial=0)
+        <= 8 * 2**-24 * size * (channels * taps * across) ** 0.5
+    )
 
 
 WEIGHTS = np.random.default_rng(0).standard_normal((8, 4, 3, 3)).astype(np.float32)
@@ -197,6 +200,34 @@ def test_names_that_the_file_has_already_stay_its_own() -> None:
     assert number == 1
     x = np.random.default_rng(1).standard_normal((2, 4, 9, 8)).astype(np.float32)
     np.testing.assert_allclose(run(made, x), run(model, x), atol=2e-4)
+
+
+def test_nodes_without_names() -> None:
+    more = [helper.make_node("Conv", ["x", "w"], ["z"]), helper.make_node("Add", ["y", "z"], ["s"])]
+    model = conv(WEIGHTS, more=more, result="s")
+    model.graph.node[0].name = ""
+    number, made = rewritten(model)
+    assert number == 2
+    names = [node.name for node in made.graph.node if node.name]
+    assert len(names) == len(set(names))
+    x = np.random.default_rng(1).standard_normal((2, 4, 9, 8)).astype(np.float32)
+    np.testing.assert_allclose(run(made, x), run(model, x), atol=2e-5)
+
+
+def test_old_operator_sets_are_left_alone() -> None:
+    model = conv(WEIGHTS)
+    model.opset_import[0].version = 11
+    assert rewritten(model)[0] == 0
+
+
+def test_what_is_not_finite_reaches_further_and_no_further_than_its_tiles() -> None:
+    model = conv(WEIGHTS)
+    _, made = rewritten(model)
+    x = np.zeros((1, 4, 9, 8), np.float32)
+    x[0, 0, 4, 4] = np.nan
+    plain, few = (set(np.argwhere(np.isnan(run(m, x)))[:, 2].tolist()) for m in (model, made))
+    assert plain == {2, 3, 4}
+    assert few == {0, 1, 2, 3, 4, 5, 6}  # the tiles of rows 0 to 3 and 4 to 6
 
 
 def test_only_the_kinds_that_are_chosen() -> None:

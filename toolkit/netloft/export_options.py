@@ -22,7 +22,7 @@ class ExportOptions:
             starts.
         seed: Of the inputs.
         threads: For one operation; None for the machine's cores.
-        quick: Fewer repetitions, and no `torch.compile`.
+        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`.
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
         dynamic: Axes beside the batch that stay open, by input, with names for their lengths.
@@ -43,6 +43,13 @@ class ExportOptions:
     functions: bool = False
     precision: str = "fp32"
     criteria: Criteria = DEFAULT_CRITERIA
+
+    @property
+    def timed_batches(self) -> tuple[int, ...]:
+        """The batch sizes whose time is measured."""
+        if isinstance(self.batch, int):
+            return (self.batch,)
+        return (1,) if self.quick else (1, 8)
 
 
 DEFAULT_OPTIONS = ExportOptions()

@@ -95,7 +95,7 @@ def export(
         providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
         seed: Of the inputs that the file is checked on.
         threads: For one operation; None for the machine's cores.
-        quick: Measure with fewer repetitions and without `torch.compile`.
+        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`.
         passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
             the default ones.
         without: Names of passes to leave out.
@@ -342,7 +342,7 @@ def _measure(job: _Job) -> None:
             make_inputs,
             input_names=[value.name for value in job.graph.inputs],
             providers=job.running,
-            batches=(options.batch,) if isinstance(options.batch, int) else (1, 8),
+            batches=options.timed_batches,
             threads=options.threads,
             quick=options.quick,
             compile=not options.quick,
@@ -351,7 +351,8 @@ def _measure(job: _Job) -> None:
     report.speed = [dataclasses.asdict(row) for row in result.rows]
     report.not_run += result.not_run
     if options.quick:
-        report.not_run.append(NotRun("torch.compile", "--quick leaves it out"))
+        left_out = ("torch.compile", *(() if isinstance(options.batch, int) else ("batch 8",)))
+        report.not_run += [NotRun(what, "--quick leaves it out") for what in left_out]
     report.environment = dict(result.environment)
 
 

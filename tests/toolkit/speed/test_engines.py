@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import netloft
-from netloft.errors import MissingError, UsageError
+from netloft.errors import CheckError, MissingError, UsageError
 from netloft.speed import bench
 from netloft.speed.engines import DEFAULT, ENGINES, chosen, engines_for
 from netloft.speed.measure import Plan
@@ -50,7 +50,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", [name for name in ENGINES if name != "onnxruntime-tuned"])
 def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"not run: the package {NEEDS[name]} is not installed")
@@ -67,6 +67,11 @@ def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path
     if isinstance(source, FileSource) and isinstance(given, list):
         x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
         torch.testing.assert_close(torch.from_numpy(given[0]), net(x).detach())
+
+
+def test_a_tuned_engine_needs_a_bundle(file: Path) -> None:  # test_variants.py has one
+    with pytest.raises(CheckError, match="only a bundle is tuned"):
+        ENGINES["onnxruntime-tuned"].make(source_of(file, ["cpu"], 1), Setup("cpu", 3, 1))
 
 
 def test_all_of_them_side_by_side(net: nn.Module, file: Path) -> None:

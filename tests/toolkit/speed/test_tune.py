@@ -41,7 +41,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_module, "variant_of", lambda *_: Variant(b"", ()))
+    monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(b""))
 
 
 def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
@@ -187,10 +187,10 @@ ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, "model.onnx", 1.0, 0.9, 0.8, 1.
     "change",
     [{"threads": 0}, {"threads": 3}, {"threads": True}, {"threads": "2"}, {"batch": 0},
      {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}, {"file": "other.onnx"},
-     {"file": "../model.onnx"}, {"file": None}],
+     {"file": "../model.onnx"}, {"file": None}, {"file": "report.json"}],
 )  # fmt: skip
 def test_rows_that_are_none(change: dict[str, object]) -> None:
-    files = ["model.onnx"]
+    files = ["model.onnx", "report.json"]
     assert problem_of([ROW.to_dict()], files) == ""
     assert problem_of([{**ROW.to_dict(), **change}], files) != ""
     assert problem_of({}, files) != ""

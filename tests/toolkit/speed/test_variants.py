@@ -88,6 +88,8 @@ def test_it_is_kept_once_and_run(tuned: Path) -> None:
     assert net.tuned.file == file
     assert plain.tuned is None
     x = {net.inputs[0].name: np.random.default_rng(0).standard_normal((3, 3, 9, 9), np.float32)}
+    empty = {name: array[:0] for name, array in x.items()}
+    assert [array.shape for array in net.run(empty).values()] == [(0, 5)]
     (given,), (expected,) = net.run(x).values(), plain.run(x).values()
     assert (given != expected).any()  # another order of sums
     np.testing.assert_allclose(given, expected, atol=1e-5)
@@ -97,7 +99,9 @@ def test_it_is_verified_like_the_model(tuned: Path) -> None:
     found = netloft.verify(tuned)
     assert found.status == "pass"
     inputs = [row["input"] for row in found.parity if row["provider"] == "cpu"]
-    assert inputs == ["test vectors", f"{rows(tuned)[0]['file']}, test vectors"]
+    name = rows(tuned)[0]["file"]
+    assert inputs == ["test vectors", f"{name}, test vectors"]
+    assert [note.partition(": ")[0] for note in found.notes] == [name]
 
 
 def test_a_variant_that_was_changed_is_refused(tuned: Path) -> None:
@@ -144,7 +148,7 @@ def test_one_that_is_outside_of_the_certificate_is_not_kept(
     monkeypatch.setattr(variants_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", the_last_is_best)
     found = tune(bundle, batches=[1], providers=["cpu"])
-    assert [what for what, _ in found.refused] == ["the rewritten file at batch 1"]
+    assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
     assert not any(row.setting.rewritten for row in found.rows)
     assert not (bundle / "variants").exists()
 
@@ -162,6 +166,62 @@ def test_it_goes_when_something_else_is_better(
     assert netloft.verify(tuned).status == "pass"
 
 
+def test_a_bundle_that_was_replaced_meanwhile_keeps_nothing(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
+
+    def replaced(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        netloft.export(other, (torch.randn(2, 3, 9, 9),), out=bundle, quick=True)
+        return the_last_is_best(runs, plan)
+
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", replaced)
+    with pytest.raises(IntegrityError, match="was replaced while it was measured"):
+        tune(bundle, batches=[1], providers=["cpu"])
+    assert "tuning" not in json.loads((bundle / "manifest.json").read_bytes())
+    assert not (bundle / "variants").exists()
+    assert netloft.verify(bundle).status == "pass"
+
+
+def test_one_that_does_not_run_is_told_and_the_options_are_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants_module, "_bytes", broken(variants_module._bytes))
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", taking(0.5))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
+    assert [row["file"] for row in rows(bundle)] == ["model.onnx"]
+
+
+def broken(write: Callable[[ir.Model], bytes]) -> Callable[[ir.Model], bytes]:
+    """Write whole networks so that nothing can load them."""
+    return lambda model: write(model)[:-100] if model.graph.name != "alone" else write(model)
+
+
+def test_a_file_that_is_no_better_than_the_model_is_not_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alike(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        return taking(*[0.5] * (len(runs) - 2), 0.499)(runs, plan)
+
+    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", alike)
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert any(row.setting.rewritten for row in found.rows)
+    assert [row.file for row in found.kept] == ["model.onnx"]
+
+
+def test_all_engines_with_a_budget_need_no_tuned_row(bundle: Path) -> None:
+    arguments = [str(bundle / "model.onnx"), "--quick", "--provider", "cpu", "--batches", "1"]
+    asked = ["--engine", "all", "--budget", "p50_ms=10000"]
+    result = CliRunner().invoke(main, ["bench", *arguments, *asked])
+    assert result.exit_code == 0, result.output
+    assert "only a bundle is tuned" in result.stdout
+
+
 def test_nothing_is_rewritten_that_does_not_pay(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +235,8 @@ def test_a_file_with_weights_outside_has_none(bundle: Path, tmp_path: Path) -> N
     path = tmp_path / "outside.onnx"
     model = onnx.load(bundle / "model.onnx")
     onnx.save(model, path, save_as_external_data=True, size_threshold=0)
-    assert variant_of(path, 1, lambda _: None) == variants_module.Variant(b"", ())
+    found = variant_of(path, 1, lambda _: None)
+    assert (found.model, found.refused) == (b"", "its weights are in a file beside it")
 
 
 def test_the_bench_runs_it_as_an_engine(tuned: Path) -> None:
@@ -197,7 +258,7 @@ def test_tables_tell_of_convolutions(bundle: Path, monkeypatch: pytest.MonkeyPat
     arguments = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("  rewritten\n") == 2
+    assert result.stdout.count("  faster\n") == 2
     assert "rewritten  " in result.stdout
     found = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert [row["kind"]["kernel"] for row in found["convolutions"]] == [[3, 3], [5, 5]]

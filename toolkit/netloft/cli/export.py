@@ -35,7 +35,7 @@ __all__ = ["export"]
               help="Least share of inputs with the same first class in int8.")  # fmt: skip
 @click.option("--functions", is_flag=True,
               help="Gather the nodes of each module call into an ONNX function.")  # fmt: skip
-@click.option("--quick", is_flag=True, help="Fewer timing repetitions, no torch.compile.")
+@click.option("--quick", is_flag=True, help="Time batch 1 alone, briefly; no torch.compile.")
 @output_options
 def export(
     request: ModelRequest,

@@ -54,7 +54,7 @@ def print_tuning(found: TuneResult) -> None:
             ("batch", "convolution", "sites", "ratio", "99 % interval", ""),
             [
                 (row.batch, str(row.kind), row.sites, f"{row.ratio:.3f}",
-                 f"{row.low:.3f} to {row.high:.3f}", "rewritten" if row.pays else "")
+                 f"{row.low:.3f} to {row.high:.3f}", "faster" if row.pays else "")
                 for row in found.kinds
             ],
         )  # fmt: skip

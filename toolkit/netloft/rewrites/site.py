@@ -13,6 +13,9 @@ __all__ = ["Kind", "Site", "alone", "constant", "sites_of"]
 _TAPS = (3, 5)
 """Heights of filters that few products are known for, with errors that float32 bears."""
 
+_OPSET = 13
+"""The oldest whose operators are what is written in their place."""
+
 
 @dataclass(frozen=True, order=True)
 class Kind:
@@ -70,11 +73,13 @@ def sites_of(model: ir.Model) -> list[Site]:
     """Return the convolutions that few products are known for.
 
     Of any width, with filters three or five high, step 1 and no groups, in float32, over pictures
-    whose size the file says.
+    whose size the file says; of operator set 13 or newer.
 
     Args:
         model: With the shape of every value.
     """
+    if model.opset_imports.get("", 0) < _OPSET:
+        return []
     found = (_site(node) for node in model.graph if (node.domain, node.op_type) == ("", "Conv"))
     return [site for site in found if site is not None]
 

@@ -7,7 +7,7 @@ Result:
     %v0 … %v5 = Conv(%x, B^T[k])              # each channel alone, 6 rows high, every fourth row
     %v = Concat(%v0 … %v5)                    # 6 C channels of H/4 rows
     %z = Conv(%v, G w, group=6)               # 1x3: half of the multiplications of %y
-    %y = A^T %z                               # four rows from six products, put into their order
+    %y = Conv(%z, A^T)                        # four rows from six products, put into their order
 
 Leaves alone:
     What is not a float32 convolution of step 1, without groups, with filters three or five high and
@@ -15,9 +15,14 @@ Leaves alone:
 
 The algorithm works along one axis (`toom_cook.py`). Along both it would take a quarter of the
 multiplications, with ten times the rounding error and transformations that cost what they save; so
-it takes half, the error stays within twice that of the plain convolution, and what is left is a
-convolution that ONNX Runtime has a fast kernel for. The bias goes to the product at the point 1,
-which comes into every row once. All that is added is exact but for G w, rounded once.
+it takes half of them for filters three high and six tenths for five. The error is two to four times
+that of the plain convolution, and what is left is one that ONNX Runtime has a fast kernel for. The
+bias goes to the product at the point 1, which comes into every row once. B^T and A^T are exact in
+float32, and G w is rounded once.
+
+Six rows of the input come into each of four rows of the result, and most of them cancel out; what
+does not cancel, NaN and infinity, comes into all four, and what is near the largest float32 may
+become infinite. For finite input of a usual size it is the same function.
 """
 
 from __future__ import annotations
@@ -44,33 +49,38 @@ def winograd(model: ir.Model, kinds: Collection[Kind] | None = None) -> int:
     Returns:
         How many were rewritten.
     """
-    constants = _Constants(model.graph)
+    names = _Names(model.graph)
     sites = [site for site in sites_of(model) if kinds is None or site.kind in kinds]
     for site in sites:
-        _Rewriting(site, constants).run(model.graph)
-    constants.drop_unread()
+        _Rewriting(site, names).run(model.graph)
+    names.drop_unread()
     return len(sites)
 
 
-class _Constants:
-    """Tensors of the file; what several convolutions need is written once."""
+class _Names:
+    """Values and tensors of the file; what several convolutions need is written once."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
+        values = (value for node in graph.all_nodes() for value in node.outputs)
+        held = (*graph.inputs, *graph.initializers.values(), *values)
+        self._taken = {str(value.name) for value in held}
         self._made: dict[str, ir.Value] = {}
 
-    def new(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
+    def free(self, name: str) -> str:
+        """Return a name that nothing in the file has, and nothing will get."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
         """Return a tensor; one that was made under this name before is taken again."""
         if name not in self._made:
-            self._made[name] = self._added(name, array)
+            value = constant(self.free(name), array)
+            self._graph.register_initializer(value)
+            self._made[name] = value
         return self._made[name]
-
-    def _added(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        while name in self._graph.initializers:  # the file has one of its own
-            name += "_"
-        value = constant(name, array)
-        self._graph.register_initializer(value)
-        return value
 
     def drop_unread(self) -> None:
         """Leave out the weights that nothing reads any more."""
@@ -83,8 +93,9 @@ class _Constants:
 class _Rewriting:
     """One convolution; its nodes carry its name and what it is known of it."""
 
-    def __init__(self, site: Site, constants: _Constants) -> None:
-        self._kind, self._node, self._constants = site.kind, site.node, constants
+    def __init__(self, site: Site, names: _Names) -> None:
+        self._kind, self._node, self._names = site.kind, site.node, names
+        self._result = str(site.node.outputs[0].name)
         self._weights = np.asarray(site.weights.numpy(), np.float64)
         self._bias = None if site.bias is None else np.asarray(site.bias.numpy(), np.float32)
         self._how = toom_cook(site.kind.kernel[0])
@@ -124,7 +135,7 @@ class _Rewriting:
         channels = self._kind.channels
         filters = np.tile(how.data[row].reshape(1, 1, -1, 1), (channels, 1, 1, 1))
         name = f"netloft.winograd/{how.step}/{row}/{channels}"
-        return self._constants.new(name, filters.astype(np.float32))
+        return self._names.constant(name, filters.astype(np.float32))
 
     def _products(self, data: ir.Value) -> ir.Value:
         """Return (G w) * (B^T x), summed over channels and the width of the filters."""
@@ -143,11 +154,11 @@ class _Rewriting:
         """Return A^T of the products, as a picture."""
         kind, how, tiles = self._kind, self._how, self._tiles
         name = f"netloft.winograd/{how.step}/results"
-        matrix = self._constants.new(name, how.results.astype(np.float32))
+        matrix = self._names.constant(name, how.results[:, :, None].astype(np.float32))
         flat = self._reshaped(
             "flat", products, (0, how.points, kind.filters * tiles * kind.columns)
         )
-        rows = self._make("rows", "MatMul", [matrix, flat], {})
+        rows = self._make("rows", "Conv", [flat, matrix], {})  # MatMul takes no empty batch
         apart = self._reshaped("apart", rows, (0, how.step, kind.filters, tiles, kind.columns))
         ordered = self._make("ordered", "Transpose", [apart], {"perm": [0, 2, 3, 1, 4]})
         shape = 0, kind.filters, how.step * tiles, kind.columns
@@ -156,18 +167,18 @@ class _Rewriting:
             return picture
         ends = [[0], [kind.rows], [2]]
         bounds = [
-            self._constants.new(f"netloft.winograd/int/{end[0]}", np.array(end)) for end in ends
+            self._names.constant(f"netloft.winograd/int/{end[0]}", np.array(end)) for end in ends
         ]
         return self._make("cut", "Slice", [picture, *bounds], {})
 
     def _reshaped(self, step: str, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
         name = "netloft.winograd/shape/" + "x".join(map(str, shape))
         return self._make(
-            step, "Reshape", [value, self._constants.new(name, np.array(shape, np.int64))], {}
+            step, "Reshape", [value, self._names.constant(name, np.array(shape, np.int64))], {}
         )
 
     def _own(self, what: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        return self._constants.new(f"{self._node.outputs[0].name}/winograd/{what}", array)
+        return self._names.constant(f"{self._result}/winograd/{what}", array)
 
     def _make(
         self,
@@ -177,8 +188,8 @@ class _Rewriting:
         attributes: Mapping[str, int | list[int]],
     ) -> ir.Value:
         known = dict(self._node.metadata_props)
-        name = f"{self._node.name}/winograd/{step}"
+        name = f"{self._node.name or self._result}/winograd/{step}"
         node = ir.node(op_type, inputs, attributes, name=name, metadata_props=known)
-        node.outputs[0].name = f"{self._node.outputs[0].name}/winograd/{step}"
+        node.outputs[0].name = self._names.free(f"{self._result}/winograd/{step}")
         self._made.append(node)
         return node.outputs[0]

@@ -78,7 +78,7 @@ class Net:
         self.inputs = _tensors(manifest["inputs"])
         self.outputs = _tensors(manifest["outputs"])
         self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
-        self._session = session
+        self._session, self._file = session, tuned.file if tuned else MODEL
         self._check_session()
 
     def __repr__(self) -> str:
@@ -123,7 +123,7 @@ class Net:
             found = [(value.name, _element_type(value.type)) for value in actual]
             if found != [(tensor.name, tensor.dtype) for tensor in declared]:
                 raise IntegrityError(
-                    f"the {kind}s in manifest.json are not those of model.onnx", remedy=_AGAIN
+                    f"the {kind}s in manifest.json are not those of {self._file}", remedy=_AGAIN
                 )
 
     def _checked(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,8 @@ __all__ = ["MODEL", "TunedRow", "problem_of", "row_for", "rows_of", "tuned_files
 
 MODEL = "model.onnx"
 """The file that every bundle has."""
+
+_FILE = re.compile(r"model\.onnx|variants/[0-9a-f]{12}\.onnx")
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ def problem_of(tuning: object, files: Collection[str]) -> str:
     """
     if not isinstance(tuning, list) or not all(map(_is_row, tuning)):
         return "has tuned options that are none"
-    missing = [row["file"] for row in tuning if row["file"] not in files]
-    return f"has tuned options of {missing[0]!r}, which it does not list" if missing else ""
+    given = [row["file"] for row in tuning]
+    strange = [name for name in given if name not in files or not _FILE.fullmatch(name)]
+    return f"has tuned options of {strange[0]!r}, which is no file of its own" if strange else ""
 
 
 def _is_row(row: object) -> bool:

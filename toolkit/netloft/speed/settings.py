@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,22 @@ from netloft.speed.stats import Interval, median, paired_ratio
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["OWN", "Setting", "TriedRow", "session_of", "settings_here", "try_all"]
+__all__ = [
+    "OWN",
+    "Sessions",
+    "Setting",
+    "TriedRow",
+    "screened",
+    "session_of",
+    "settings_here",
+    "try_all",
+]
 
 _SCREEN = Plan(budget_s=1.0, rounds=12, warmup_s=0.3)
 """For a first look at all; only those that may be the best are measured until it is known."""
 
 Sessions = Mapping["Setting", "ort.InferenceSession"]
+"""Sessions by setting."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,27 @@ def session_of(model: Path | bytes, provider: str, setting: Setting) -> ort.Infe
     )
 
 
+def screened(
+    sessions: Sessions, feeds: Mapping[str, Any], provider: str, batch: int
+) -> list[TriedRow]:
+    """Return a row for each session after a first look; those that may be the best are chosen.
+
+    Args:
+        sessions: By setting; the first is what the others are compared with, and always chosen.
+        feeds: Inputs that they run on.
+        provider: Where they run.
+        batch: Items in a run.
+    """
+    samples = _samples(sessions, feeds, _SCREEN)
+    first, *_ = samples
+    ratios = {s: paired_ratio(taken, samples[first]) for s, taken in samples.items()}
+    bound = min(ratio.high for ratio in ratios.values())
+    return [
+        _row(provider, batch, s, samples[s], ratio, chosen=s == first or ratio.low <= bound)
+        for s, ratio in ratios.items()
+    ]
+
+
 def try_all(
     sessions: Sessions, feeds: Mapping[str, Any], provider: str, batch: int, plan: Plan
 ) -> list[TriedRow]:
@@ -100,34 +131,47 @@ def try_all(
         feeds: Inputs that they run on.
         provider: Where they run.
         batch: Items in a run.
-        plan: For those that may be the best after a first look at all.
+        plan: How long to measure.
 
     Returns:
         A row for each, of which one is chosen: the fastest of those that are surely faster than the
-        first, or else the first.
+        first, or else the first; a rewritten file only where it is surely faster than the best of
+        the others too.
     """
-    found = _measured(sessions, feeds, _SCREEN)
-    bound = min(ratio.high for _, ratio in found.values())
-    left = [s for s, (_, ratio) in found.items() if s == next(iter(found)) or ratio.low <= bound]
-    again = _measured({setting: sessions[setting] for setting in left}, feeds, plan)
-    sure = [setting for setting, (_, ratio) in again.items() if ratio.high < 1]
-    best = min(sure, key=lambda setting: again[setting][1].value, default=left[0])
+    samples = _samples(sessions, feeds, plan)
+    first, *_ = samples
+    ratios = {s: paired_ratio(taken, samples[first]) for s, taken in samples.items()}
+
+    def best(rewritten: bool) -> Setting | None:
+        sure = [s for s, ratio in ratios.items() if ratio.high < 1 and s.rewritten == rewritten]
+        return min(sure, key=lambda s: ratios[s].value, default=None)
+
+    chosen, other = best(False) or first, best(True)
+    if other is not None and paired_ratio(samples[other], samples[chosen]).high < 1:
+        chosen = other
     return [
-        TriedRow(
-            provider, batch, setting, round(p50 / 1e6, 4), round(ratio.value, 4),
-            round(ratio.low, 4), round(ratio.high, 4), setting == best,
-        )
-        for setting, (p50, ratio) in {**found, **again}.items()
-    ]  # fmt: skip
+        _row(provider, batch, s, samples[s], ratio, chosen=s == chosen)
+        for s, ratio in ratios.items()
+    ]
 
 
-def _measured(
+def _samples(
     sessions: Sessions, feeds: Mapping[str, Any], plan: Plan
-) -> dict[Setting, tuple[float, Interval]]:
-    """Return the median time of each, in nanoseconds, and its ratio to the first."""
+) -> dict[Setting, Sequence[int]]:
     runs = [functools.partial(session.run, None, dict(feeds)) for session in sessions.values()]
-    samples = [taken.wall_ns for taken in measure(runs, plan)]
-    return {
-        setting: (median(taken), paired_ratio(taken, samples[0]))
-        for setting, taken in zip(sessions, samples, strict=True)
-    }
+    return {s: taken.wall_ns for s, taken in zip(sessions, measure(runs, plan), strict=True)}
+
+
+def _row(
+    provider: str,
+    batch: int,
+    setting: Setting,
+    samples: Sequence[int],
+    ratio: Interval,
+    *,
+    chosen: bool,
+) -> TriedRow:
+    return TriedRow(
+        provider, batch, setting, round(median(samples) / 1e6, 4), round(ratio.value, 4),
+        round(ratio.low, 4), round(ratio.high, 4), chosen,
+    )  # fmt: skip

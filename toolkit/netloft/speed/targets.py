@@ -14,7 +14,7 @@ from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
 from netloft.speed.conditions import Watch
 from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
-from netloft.speed.engines import DEFAULT, Engine, chosen, engines_for
+from netloft.speed.engines import DEFAULT, ENGINES, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
 from netloft.speed.footprint import Footprint
 from netloft.speed.measure import Plan, measure
@@ -90,6 +90,9 @@ def bench(
                 rows += _measured(entries, plan, loads)
                 not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
                 entries.clear()  # commands end, and their CPU time is known to be ours
+    if "all" in engines:  # an engine that nobody named may be missing
+        usual = {ENGINES[name].label for name in DEFAULT} | {COMMAND, ""}
+        absent = [place for place in absent if place.engine in usual]
     facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
     result = TargetResult(tuple(rows), tuple(not_run), facts, missing=tuple(absent))
     return _with_nodes(result, sources, threads, plan, tell) if profiled else result

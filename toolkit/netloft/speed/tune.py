@@ -6,22 +6,30 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle import staged_bundle
 from netloft.bundle.manifest import FileFacts
-from netloft.errors import InputError, IntegrityError, UsageError
+from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.load import check_files, read_manifest, sha256_of
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, rows_of, tuned_files
-from netloft.speed.measure import Plan
-from netloft.speed.settings import OWN, Setting, TriedRow, session_of, settings_here, try_all
+from netloft.speed.settings import (
+    OWN,
+    Sessions,
+    Setting,
+    TriedRow,
+    screened,
+    session_of,
+    settings_here,
+    try_all,
+)
 from netloft.speed.sources import random_feeds
 from netloft.speed.targets import plan_of
 from netloft.speed.variants import KindRow, variant_of
@@ -83,7 +91,7 @@ def tune(
     if not sizes or min(sizes) < 1:
         raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
     running, _ = available(providers)
-    work = _Tuning(bundle, manifest, plan_of(quick), progress)
+    work = _Tuning(bundle, manifest, quick, progress)
     for provider in running:
         work.run(provider, sizes)
     _write(bundle, work)
@@ -107,11 +115,11 @@ class _Tuning:
         self,
         bundle: Path,
         manifest: Mapping[str, Any],
-        plan: Plan,
+        quick: bool,
         progress: Callable[[str], None],
     ) -> None:
-        self._bundle, self._manifest, self._plan = bundle, manifest, plan
-        self._tell = progress
+        self._bundle, self._manifest, self._quick = bundle, manifest, quick
+        self._plan, self._tell = plan_of(quick), progress
         self.rows: list[TriedRow] = []
         self.kept: list[TunedRow] = []
         self.kinds: list[KindRow] = []
@@ -125,35 +133,58 @@ class _Tuning:
         model = self._bundle / MODEL
         sessions = {setting: session_of(model, provider, setting) for setting in settings}
         for batch in batches:
-            feeds = _feeds(sessions[OWN], provider, batch)
-            variant = self._variant(provider, batch)
-            rewritten = {
-                setting: session_of(variant, provider, setting)
-                for setting in _rewritten(settings if variant else [])
-            }
-            every = {**sessions, **rewritten}
-            self._tell(f"{len(every)} settings at batch {batch} on {provider}")
-            tried = try_all(every, feeds, provider, batch, self._plan)
-            self.rows += tried
-            self.places.add(_place(provider, batch))
-            for row in tried[1:]:
-                if row.chosen:
-                    self._keep(row, variant)
+            self._at(batch, provider, sessions)
+
+    def require_the_same(self, manifest: Mapping[str, Any]) -> None:
+        """Refuse a bundle that another one was put in the place of meanwhile.
+
+        Raises:
+            IntegrityError: What was measured is not there any more.
+        """
+        if _apart_from_tuning(manifest) != _apart_from_tuning(self._manifest):
+            raise IntegrityError(
+                f"{self._bundle} was replaced while it was measured", remedy="tune it again"
+            )
+
+    def _at(self, batch: int, provider: str, sessions: Sessions) -> None:
+        feeds = _feeds(sessions[OWN], provider, batch)
+        variant = self._variant(provider, batch)
+        self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
+        looked = screened(sessions, feeds, provider, batch)
+        left = {row.setting: sessions[row.setting] for row in looked if row.chosen}
+        rewritten = (
+            {s: session_of(variant, provider, s) for s in _rewritten(left)} if variant else {}
+        )
+        self._tell(f"the best of them at batch {batch} on {provider}")
+        tried = try_all({**left, **rewritten}, feeds, provider, batch, self._plan)
+        out = [row for row in looked if not row.chosen]
+        self.rows += [*tried, *out]
+        self.places.add(_place(provider, batch))
+        for row in tried[1:]:
+            if row.chosen:
+                self._keep(row, variant)
 
     def _variant(self, provider: str, batch: int) -> bytes:
         """Return a file that is faster in parts and gives the same; empty where there is none."""
         if provider != "cpu":
             return b""
-        variant = variant_of(self._bundle / MODEL, batch, self._tell)
+        variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
         self.kinds += variant.rows
-        if variant.model:
-            rows = replay(self._bundle, self._manifest, [provider], None, variant.model)
-            failed = [row["output"] for row in rows if row["status"] != "pass"]
-            if failed:
-                reason = f"output '{failed[0]}' is not what the test vectors say"
-                self.refused.append(NotRun(f"the rewritten file at batch {batch}", reason))
-                return b""
-        return variant.model
+        refused = variant.refused or (variant.model and self._problem_of(variant.model, provider))
+        if refused:
+            self.refused.append(NotRun(f"a rewritten file at batch {batch}", str(refused)))
+        return b"" if refused else variant.model
+
+    def _problem_of(self, model: bytes, provider: str) -> str:
+        """Return why a file is not what the bundle is; empty where it is."""
+        try:
+            rows = replay(self._bundle, self._manifest, [provider], None, model)
+        except NetloftError as error:
+            return error.problem
+        failed = [row["output"] for row in rows if row["status"] != "pass"]
+        if not rows:
+            return "the test vectors tell nothing of it"
+        return f"output '{failed[0]}' is not what the test vectors say" if failed else ""
 
     def _keep(self, row: TriedRow, variant: bytes) -> None:
         name = MODEL
@@ -164,9 +195,17 @@ class _Tuning:
         self.kept.append(_kept(row, name))
 
 
-def _rewritten(settings: Sequence[Setting]) -> list[Setting]:
+def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    tuned = tuned_files(rows_of(manifest))
+    files = {name: facts for name, facts in manifest["files"].items() if name not in tuned}
+    rest = {key: value for key, value in manifest.items() if key != "tuning"}
+    return {**rest, "files": files}
+
+
+def _rewritten(settings: Iterable[Setting]) -> list[Setting]:
     """Return the settings for a variant; ONNX Runtime's own choice of threads is for the model."""
-    return [dataclasses.replace(s, rewritten=True) for s in settings if s.threads is not None]
+    own = [s for s in settings if s.threads is not None] or [Setting(process_cpus(), True)]
+    return [dataclasses.replace(setting, rewritten=True) for setting in own]
 
 
 def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str, Any]:
@@ -218,13 +257,14 @@ def _write(bundle: Path, found: _Tuning) -> None:
     """Put the bundle in its own place again, with what was found and without what it replaces."""
     with staged_bundle(bundle) as staging:
         manifest = read_manifest(bundle)
+        found.require_the_same(manifest)
         rows = [row for row in rows_of(manifest) if row.place not in found.places] + found.kept
         stale = set(tuned_files(rows_of(manifest))) - set(tuned_files(rows))
         files = {name: facts for name, facts in manifest["files"].items() if name not in stale}
         for name in files:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, staging / name, follow_symlinks=False)
-        check_files(staging, files)  # it was not changed since it was measured
+        check_files(staging, files)
         for name, content in found.files.items():
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_bytes(content)

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from netloft.rewrites import Kind, Site, alone, sites_of, winograd
 from netloft.runtime.providers import process_cpus
+from netloft.runtime.reasons import first_line
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Plan, measure
 from netloft.speed.stats import Interval, paired_ratio
@@ -20,7 +21,11 @@ from netloft.speed.stats import Interval, paired_ratio
 __all__ = ["KindRow", "Variant", "variant_of"]
 
 _PLAN = Plan(budget_s=0.6, rounds=20, warmup_s=0.1, width=0.02, patience=4.0)
+_QUICK = Plan(budget_s=0.1, rounds=8, warmup_s=0.05)
 """Of one convolution: a network has up to twenty kinds of them."""
+
+_LARGEST = 1_900_000_000
+"""Bytes of a file that keeps its weights inside."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,17 @@ class Variant:
     Attributes:
         model: Its bytes; empty where no convolution is surely faster in another way.
         rows: What was measured.
+        refused: Why there is none although there might be; empty for no reason.
     """
 
     model: bytes
-    rows: tuple[KindRow, ...]
+    rows: tuple[KindRow, ...] = ()
+    refused: str = ""
 
 
-def variant_of(model: Path, batch: int, progress: Callable[[str], None]) -> Variant:
+def variant_of(
+    model: Path, batch: int, progress: Callable[[str], None], *, quick: bool = False
+) -> Variant:
     """Return a file whose convolutions take fewer multiplications, where that is faster here.
 
     Each kind of convolution that the file has is measured alone, plain and rewritten, on the CPU
@@ -73,27 +82,31 @@ def variant_of(model: Path, batch: int, progress: Callable[[str], None]) -> Vari
         model: An `.onnx` file. One that keeps weights in files beside it has no variant.
         batch: Items in a run.
         progress: Told what is measured next.
+        quick: Measure each kind for a tenth of a second, not for six.
     """
     proto = onnx.load(model, load_external_data=False)
     if any(onnx.external_data_helper.uses_external_data(t) for t in proto.graph.initializer):
-        return Variant(b"", ())
-    shaped = ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
+        return Variant(b"", refused="its weights are in a file beside it")
+    try:
+        shaped = ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
+    except onnx.shape_inference.InferenceError as error:
+        return Variant(b"", refused=f"its shapes do not fit: {first_line(error)}")
     by_kind: dict[Kind, list[Site]] = {}
     for site in sites_of(shaped):
         by_kind.setdefault(site.kind, []).append(site)
     rows = list[KindRow]()
     for kind, sites in sorted(by_kind.items()):
         progress(f"{kind} at batch {batch}, plain and rewritten")
-        ratio = _ratio(sites[0], batch)
+        ratio = _ratio(sites[0], batch, _QUICK if quick else _PLAN)
         rows.append(KindRow(batch, kind, len(sites), ratio.value, ratio.low, ratio.high))
     chosen = {row.kind for row in rows if row.pays}
-    if not chosen:
-        return Variant(b"", tuple(rows))
-    winograd(shaped, chosen)
-    return Variant(_bytes(shaped), tuple(rows))
+    more = sum(3 * site.weights.nbytes for kind in chosen for site in by_kind[kind])
+    if proto.ByteSize() + more > _LARGEST:
+        return Variant(b"", tuple(rows), "the file would be larger than 1.9 GB")
+    return Variant(_bytes(shaped) if winograd(shaped, chosen) else b"", tuple(rows))
 
 
-def _ratio(site: Site, batch: int) -> Interval:
+def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     """Return the time of a rewritten convolution over that of the plain one."""
     plain, rewritten = alone(site, batch), alone(site, batch)
     winograd(rewritten)
@@ -102,7 +115,7 @@ def _ratio(site: Site, batch: int) -> Interval:
     shape = batch, kind.channels, kind.height, kind.width
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     runs = [functools.partial(session.run, None, {"x": x}) for session in sessions]
-    first, second = measure(runs, _PLAN)
+    first, second = measure(runs, plan)
     return paired_ratio(second.wall_ns, first.wall_ns)
 
 

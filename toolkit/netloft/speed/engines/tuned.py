@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
 from netloft.errors import CheckError
 from netloft.runtime.load import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
-from netloft.runtime.tuning import MODEL, row_for, rows_of
+from netloft.runtime.tuning import row_for, rows_of
 from netloft.speed.contestants import ONNXRUNTIME, Contestant
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
@@ -18,7 +21,7 @@ _LABEL = f"{ONNXRUNTIME}, tuned"
 
 def _tuned(source: FileSource, setup: Setup) -> Contestant:
     folder = source.path.parent
-    if source.path.name != MODEL or not (folder / "manifest.json").is_file():
+    if not os.path.isdir(source.name):  # whose files were checked
         raise CheckError("only a bundle is tuned", remedy="name the folder of one")
     row = row_for(rows_of(read_manifest(folder)), setup.provider, setup.batch)
     if row is None or row.batch != setup.batch:
@@ -35,7 +38,8 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
         folder / row.file, setup.provider, threads=row.threads, spinning=row.spinning, resting=True
     )
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+    as_tuned = dataclasses.replace(setup, threads=row.threads)
+    return in_onnxruntime(session, feeds, as_tuned, source.name, _LABEL)
 
 
 ENGINES = {"onnxruntime-tuned": Engine("onnxruntime-tuned", _LABEL, True, _tuned)}
