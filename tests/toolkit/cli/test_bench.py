@@ -54,6 +54,13 @@ def test_table_and_what_did_not_run(file: str) -> None:
     assert lines[-1].startswith("load average before the first sample: ")
 
 
+def test_a_sweep_of_threads_and_batches(file: str) -> None:
+    arguments = [file, "--quick", "--provider", "cpu", "--batches", "1,2", "--thread-counts", "1,2"]
+    result = CliRunner().invoke(main, ["bench", *arguments, "--quiet", "--json"])
+    found = [(row["threads"], row["batch"]) for row in json.loads(result.stdout)["speed"]]
+    assert found == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
 def test_quiet_prints_errors_only(file: str) -> None:
     result = CliRunner().invoke(main, ["bench", file, "--quick", "--quiet", "--batches", "1"])
     assert (result.exit_code, result.output) == (0, "")

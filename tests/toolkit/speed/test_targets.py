@@ -47,6 +47,18 @@ def test_files_and_modules_side_by_side(tmp_path: Path) -> None:
     assert result.not_run == ()
 
 
+def test_every_batch_with_every_number_of_threads(tmp_path: Path) -> None:
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    other = relu_file(tmp_path / "other.onnx", "batch", 3)
+    result = bench(file, other, batches=[1, 4], providers=["cpu"], threads=[1, 2, 1], quick=True)
+    found = [(r.target, r.threads, r.batch) for r in result.rows]
+    assert found == [
+        (str(path), threads, batch) for threads in (1, 2) for batch in (1, 4)
+        for path in (file, other)
+    ]  # fmt: skip
+    assert [r.ratio_to_first for r in result.rows[::2]] == [1] * 4  # each within its own number
+
+
 def test_a_fixed_batch_has_its_own_row(tmp_path: Path) -> None:
     fixed = relu_file(tmp_path / "fixed.onnx", 4, 3)
     free = relu_file(tmp_path / "free.onnx", "batch", 3)
@@ -96,6 +108,10 @@ def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to measure"):
         bench()
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    for threads, profiled in ([-1], False), ([0, 1], False), ([1, 2], True):
+        with pytest.raises(UsageError, match="threads are one or more"):
+            bench(file, providers=["cpu"], threads=threads, profiled=profiled)
     with pytest.raises(IntegrityError, match=r"has no manifest.json"):
         bench(tmp_path, providers=["cpu"])
     with pytest.raises(UsageError, match="there is no file"):

@@ -31,7 +31,7 @@ __all__ = ["bench"]
 _COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
-def _batches(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
+def _counts(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
     words = [word.strip() for word in (value or "").split(",") if word.strip()]
     if not all(_COUNT.fullmatch(word) for word in words):
         raise click.BadParameter("give numbers of 1 or more, such as 1,8")
@@ -56,7 +56,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @tolerant
 @click.option("--batch-size", "sizes", multiple=True, type=click.IntRange(1), metavar="N",
               help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
-@click.option("--batches", callback=_batches, metavar="N,N", help="Batch sizes, as 1,8,64.")
+@click.option("--batches", callback=_counts, metavar="N,N", help="Batch sizes, as 1,8,64.")
+@click.option("--thread-counts", "counts", callback=_counts, metavar="N,N",
+              help="Numbers of threads to measure with, as 1,2,4.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
               help="Run each TARGET in this, where it can: onnxruntime[-extended|-basic|-none|"
@@ -90,6 +92,7 @@ def bench(
     targets: tuple[str, ...],
     sizes: tuple[int, ...],
     batches: tuple[int, ...],
+    counts: tuple[int, ...],
     engines: tuple[str, ...],
     commands: tuple[str, ...],
     quick: bool,
@@ -117,6 +120,7 @@ def bench(
       netloft bench out/resnet18
       netloft bench resnet18 out/resnet18 --batches 1,8
       netloft bench a.onnx b.onnx --threads 1 --json
+      netloft bench out/resnet18 --batches 1,8,32 --thread-counts 1,2,4
       netloft bench out/resnet18 --batches 1 --profile
       netloft bench out/resnet18 --budget p95_ms=20,batch=1 --budget memory_mb=200
       netloft bench resnet18 out/resnet18 --engine all
@@ -136,7 +140,8 @@ def bench(
     asked = (*one, *sizes, *batches)
     tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
     if tuned:
-        if limits != Limits() or engines or commands or rounds or profiled or threads or history:
+        others = engines, commands, rounds, profiled, threads, counts, history
+        if limits != Limits() or any(others):
             raise UsageError(
                 "--tune goes with --batches, --provider and --quick alone",
                 remedy="tune first, and measure in a second run",
@@ -147,7 +152,7 @@ def bench(
         *(_loaded(target, request) for target in targets),
         batches=tuple(dict.fromkeys((*asked, *limits.batches))) or (1, 8),
         providers=providers,
-        threads=threads,
+        threads=counts or threads,
         engines=engines,
         commands=commands,
         quick=quick,

@@ -37,7 +37,7 @@ def bench(
     *targets: Target,
     batches: Sequence[int] = (1, 8),
     providers: Sequence[str] = (),
-    threads: int | None = None,
+    threads: int | Sequence[int] | None = None,
     engines: Sequence[str] = (),
     commands: Sequence[str] = (),
     quick: bool = False,
@@ -52,7 +52,8 @@ def bench(
             as a tuple. Bundles and files run in ONNX Runtime, modules in PyTorch.
         batches: Batch sizes; a file with a fixed batch runs at that one.
         providers: To run on; by default the CPU, and CUDA where it starts.
-        threads: For one operation; by default the CPUs of this process.
+        threads: For one operation; by default the CPUs of this process. Of several numbers, each is
+            measured in its turn.
         engines: What to run each target in that it can run in: names of
             `netloft.speed.engines.ENGINES`, or `all`; by default `onnxruntime` and `eager`.
         commands: Other contestants, on the CPU: see `command.py`.
@@ -69,33 +70,78 @@ def bench(
     """
     if not targets or not batches or min(batches) < 1:
         raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
-    asked = chosen(engines)
+    given = threads or process_cpus()
+    counts = (given,) if isinstance(given, int) else tuple(dict.fromkeys(given))
+    if not counts or min(counts) < 1 or (profiled and len(counts) > 1):
+        raise UsageError(
+            "threads are one or more, and nodes are told of one number of them",
+            remedy="give one number of threads to profile with",
+        )
+    work = _Work(
+        chosen(engines), commands, quick, plan_of(quick, rounds), progress or (lambda _: None)
+    )
     for command in commands:
         check_command(command)
-    threads, tell = threads or process_cpus(), progress or (lambda _: None)
     running, missing = available(providers)
-    sources = [source_of(target, running, threads) for target in targets]
-    environment, watch = describe_environment(threads), Watch()
-    fixed = [source.fixed_batch for source in sources if source.fixed_batch is not None]
-    plan, rows, not_run = plan_of(quick, rounds), list[TargetRow](), list(missing)
-    absent = list[Place]()
-    with _torch_settings(sources, threads):
-        for batch in dict.fromkeys((*batches, *fixed)):
-            for provider in running:
-                tell(f"batch {batch} on {provider}")
-                setup = Setup(provider, batch, threads)
-                entries = [e for source in sources for e in _entries(source, asked, setup, absent)]
-                entries += _commands(commands, setup, absent)
-                loads = {} if quick else _footprints(sources, entries)
-                rows += _measured(entries, plan, loads)
-                not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
-                entries.clear()  # commands end, and their CPU time is known to be ours
+    environment, watch = describe_environment(max(counts)), Watch()
+    for count in counts:
+        sources = [source_of(target, running, count) for target in targets]
+        work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         usual = {ENGINES[name].label for name in DEFAULT} | {COMMAND, ""}
-        absent = [place for place in absent if place.engine in usual]
+        work.absent = [place for place in work.absent if place.engine in usual]
     facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
-    result = TargetResult(tuple(rows), tuple(not_run), facts, missing=tuple(absent))
-    return _with_nodes(result, sources, threads, plan, tell) if profiled else result
+    not_run = (*missing, *work.not_run)
+    result = TargetResult(tuple(work.rows), not_run, facts, missing=tuple(work.absent))
+    return _with_nodes(result, sources, counts[0], work.plan, work.tell) if profiled else result
+
+
+@dataclasses.dataclass
+class _Work:
+    """What is measured, and what was so far.
+
+    Attributes:
+        asked: Engines.
+        commands: Other contestants.
+        quick: Whether nothing is told of loading.
+        plan: How long to measure.
+        tell: Told what is measured next.
+        rows: What was measured.
+        not_run: What was not.
+        absent: Where there is no row that was asked for.
+    """
+
+    asked: Sequence[Engine]
+    commands: Sequence[str]
+    quick: bool
+    plan: Plan
+    tell: Callable[[str], None]
+    rows: list[TargetRow] = dataclasses.field(default_factory=list)
+    not_run: list[NotRun] = dataclasses.field(default_factory=list)
+    absent: list[Place] = dataclasses.field(default_factory=list)
+
+    def run(
+        self,
+        sources: Sequence[Source],
+        batches: Sequence[int],
+        providers: Sequence[str],
+        threads: int,
+    ) -> None:
+        """Measure with one number of threads."""
+        fixed = [source.fixed_batch for source in sources if source.fixed_batch is not None]
+        with _torch_settings(sources, threads):
+            for batch in dict.fromkeys((*batches, *fixed)):
+                for provider in providers:
+                    self._side_by_side(sources, Setup(provider, batch, threads))
+
+    def _side_by_side(self, sources: Sequence[Source], setup: Setup) -> None:
+        self.tell(f"batch {setup.batch} on {setup.provider}")
+        entries = [e for s in sources for e in _entries(s, self.asked, setup, self.absent)]
+        entries += _commands(self.commands, setup, self.absent)
+        loads = {} if self.quick else _footprints(sources, entries)
+        self.rows += _measured(entries, self.plan, loads)
+        self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
+        entries.clear()  # commands end, and their CPU time is known to be ours
 
 
 def _with_nodes(
