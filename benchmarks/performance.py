@@ -122,7 +122,7 @@ def _measured(
         yield {
             "precision": precision,
             "contestant": entry.engine,
-            "computes_in": entry.precision,
+            "computes_in": entry.precision or entry.read_precision(),
             "n": len(taken),
             "p50_ms": round(median(taken) / 1e6, 4),
             "ratio": round(ratio.value, 4),

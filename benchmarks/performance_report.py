@@ -76,7 +76,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {where} | {own['p50_ms']:.2f} | {share:.0%} | " + " | ".join(cells) + " |"
         for name, row in found.items():
             if row["verdict"] == "faster":
-                precise = f", in {row['computes_in']}" if row["computes_in"] else ""
+                precise = f", in {row['computes_in']}" if row["computes_in"] != "f32" else ""
                 told = f"{place[0]} ({place[1]} threads, batch {place[2]}) {row['ratio']:.3f}"
                 faster.setdefault(name, []).append(told + precise)
     yield ""

@@ -91,6 +91,7 @@ _WHERE: dict[str, _Cell] = {
     "threads": lambda row: row.threads,
 }
 _MEASURED: dict[str, _Cell] = {
+    "computes in": lambda row: row.precision,
     "n": lambda row: row.n,
     "p50 ms": lambda row: f"{row.p50_ms:.3f}",
     "p95 ms": lambda row: _number(row.p95_ms, ".3f"),

@@ -46,7 +46,8 @@ class Contestant:
         threads: For one operation.
         run: Runs once, and returns when the result is there.
         target: What is measured, where several networks are.
-        precision: That the engine says it computes in; empty where it does not say.
+        precision: What it computes in, where that is known at once; else empty.
+        read_precision: Reads it back, which may take as long as to start it.
         own: Whether this process does the work, so that its CPU time tells how much it is.
     """
 
@@ -58,6 +59,7 @@ class Contestant:
     target: str = ""
     own: bool = True
     precision: str = ""
+    read_precision: Callable[[], str] = str
 
 
 def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:

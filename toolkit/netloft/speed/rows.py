@@ -42,7 +42,7 @@ class _Row:
         items_per_s: Batch over median.
         cpu_ms: Median CPU time of a run over all threads, in milliseconds; None where another
             process does the work.
-        precision: That the engine says it computes in; empty where it does not say.
+        precision: What it computes in, read back; empty where nothing is known.
     """
 
     engine: str

@@ -139,7 +139,7 @@ class _Work:
         entries = [e for s in sources for e in _entries(s, self.asked, setup, self.absent)]
         entries += _commands(self.commands, setup, self.absent)
         loads = {} if self.quick else _footprints(sources, entries)
-        self.rows += _measured(entries, self.plan, loads)
+        self.rows += _measured(entries, self.plan, loads, read=not self.quick)
         self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
         entries.clear()  # commands end, and their CPU time is known to be ours
 
@@ -233,12 +233,21 @@ def _footprints(
 
 
 def _measured(
-    entries: Sequence[Contestant | NotRun], plan: Plan, loads: Mapping[str, Footprint | NotRun]
+    entries: Sequence[Contestant | NotRun],
+    plan: Plan,
+    loads: Mapping[str, Footprint | NotRun],
+    *,
+    read: bool,
 ) -> list[TargetRow]:
     """Return the rows of those that run; the first target is the baseline, where it does."""
     contestants = [entry for entry in entries if isinstance(entry, Contestant)]
     samples = measure([contestant.run for contestant in contestants], plan)
-    baseline = samples[0] if contestants and contestants[0] is entries[0] else None
+    if read:
+        contestants = [
+            dataclasses.replace(c, precision=c.precision or c.read_precision()) for c in contestants
+        ]
+    first = contestants and isinstance(entries[0], Contestant)
+    baseline = samples[0] if first else None
     known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
     return [
         target_row(c, s, baseline, known.get(c.target) if c.engine == ONNXRUNTIME else None)

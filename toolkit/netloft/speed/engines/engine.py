@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.speed.contestants import Contestant, onnxruntime_contestant
@@ -42,7 +45,13 @@ class Engine:
 
 
 def in_onnxruntime(
-    session: ort.InferenceSession, feeds: Mapping[str, Any], setup: Setup, target: str, label: str
+    session: ort.InferenceSession,
+    feeds: Mapping[str, Any],
+    setup: Setup,
+    target: str,
+    label: str,
+    model: Path | bytes,
+    optimisation: str = "all",
 ) -> Contestant:
     """Return a session as a contestant.
 
@@ -52,8 +61,10 @@ def in_onnxruntime(
         setup: How it runs.
         target: What the file is.
         label: The engine's.
+        model: What the session was started with.
+        optimisation: How far it was optimised.
     """
-    return onnxruntime_contestant(
+    made = onnxruntime_contestant(
         session,
         feeds,
         provider=setup.provider,
@@ -62,3 +73,11 @@ def in_onnxruntime(
         target=target,
         engine=label,
     )
+    read = functools.partial(_precision, model, setup.provider, optimisation)
+    return dataclasses.replace(made, read_precision=read)
+
+
+def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:
+    from netloft.speed.precision import precision_of  # which imports onnx
+
+    return precision_of(model, provider, optimisation)

@@ -22,7 +22,7 @@ def _at_level(level: str, label: str, source: FileSource, setup: Setup) -> Conte
         )
     )
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, label)
+    return in_onnxruntime(session, feeds, setup, source.name, label, source.path, level)
 
 
 def _engine(name: str, label: str, level: str) -> Engine:

@@ -16,10 +16,10 @@ def _slimmed(source: FileSource, setup: Setup) -> Contestant:
     import onnx
     import onnxslim
 
-    model = onnxslim.slim(onnx.load(source.path))
-    session = timed_session(model.SerializeToString(), setup.provider, setup.threads)
+    model = onnxslim.slim(onnx.load(source.path)).SerializeToString()
+    session = timed_session(model, setup.provider, setup.threads)
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model)
 
 
 ENGINES = {"onnxslim": Engine("onnxslim", _LABEL, True, _slimmed, package="onnxslim")}

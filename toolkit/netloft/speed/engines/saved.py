@@ -25,7 +25,7 @@ def _saved(source: FileSource, setup: Setup) -> Contestant:
             path, setup.provider, threads=setup.threads, spinning=False, optimisation="none"
         )
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL, source.path)
 
 
 ENGINES = {"onnxruntime-saved": Engine("onnxruntime-saved", _LABEL, True, _saved)}

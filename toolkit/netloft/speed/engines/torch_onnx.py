@@ -23,11 +23,12 @@ def _exported(source: ModuleSource, setup: Setup) -> Contestant:
     program = torch.onnx.export(source.module, kwargs=inputs, dynamo=True, verbose=False)
     if program is None:
         raise RuntimeError("torch.onnx.export gave nothing")
-    session = timed_session(program.model_proto.SerializeToString(), setup.provider, setup.threads)
+    model = program.model_proto.SerializeToString()
+    session = timed_session(model, setup.provider, setup.threads)
     names = [value.name for value in session.get_inputs()]
     tensors = (tensor.detach().cpu().numpy() for tensor in inputs.values())
     feeds = dict(zip(names, tensors, strict=True))
-    return in_onnxruntime(session, feeds, setup, source.name, _LABEL)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model)
 
 
 ENGINES = {"torch-onnx": Engine("torch-onnx", _LABEL, False, _exported)}

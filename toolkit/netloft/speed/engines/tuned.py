@@ -39,7 +39,7 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
     )
     feeds = source.feeds(setup.provider, setup.batch)
     as_tuned = dataclasses.replace(setup, threads=row.threads)
-    return in_onnxruntime(session, feeds, as_tuned, source.name, _LABEL)
+    return in_onnxruntime(session, feeds, as_tuned, source.name, _LABEL, folder / row.file)
 
 
 ENGINES = {"onnxruntime-tuned": Engine("onnxruntime-tuned", _LABEL, True, _tuned)}
