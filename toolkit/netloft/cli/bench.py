@@ -20,7 +20,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
-from netloft.errors import UsageError
+from netloft.errors import CheckError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
@@ -85,6 +85,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
               )  # fmt: skip
 @click.option("--profile", "profiled", is_flag=True,
               help="Tell where the time of each file goes, node by node.")  # fmt: skip
+@click.option("--roofline", type=click.Path(path_type=Path), metavar="FILE",
+              help="Draw --profile against what this machine can do, as SVG or PNG."
+              )  # fmt: skip
 @provider_options
 @output_options
 def bench(
@@ -104,6 +107,7 @@ def bench(
     plot: Path | None,
     tuned: bool,
     profiled: bool,
+    roofline: Path | None,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -121,7 +125,7 @@ def bench(
       netloft bench resnet18 out/resnet18 --batches 1,8
       netloft bench a.onnx b.onnx --threads 1 --json
       netloft bench out/resnet18 --batches 1,8,32 --thread-counts 1,2,4
-      netloft bench out/resnet18 --batches 1 --profile
+      netloft bench out/resnet18 --batches 1 --profile --roofline roofline.svg
       netloft bench out/resnet18 --budget p95_ms=20,batch=1 --budget memory_mb=200
       netloft bench resnet18 out/resnet18 --engine all
       netloft bench out/resnet18 --tune
@@ -133,7 +137,7 @@ def bench(
     from netloft.speed import bench as run
     from netloft.speed.limits import Limits, require_kept
 
-    _check_plot(plot, history)
+    _check_plots(plot, history, roofline, profiled)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -166,18 +170,47 @@ def bench(
         _tell(result, as_json, quiet)
         if history is not None:
             _keep(result, history, plot)
+        if roofline is not None:
+            _draw_roofline(result, roofline)
     require_kept(result)
 
 
-def _check_plot(plot: Path | None, history: Path | None) -> None:
-    """Refuse a plot that could not be drawn, before anything is measured."""
-    if plot is None:
-        return
-    if history is None:
-        raise UsageError("--plot draws a history", remedy="add --history FILE")
-    from netloft_diagrams.history import check_plot
+def _check_plots(
+    plot: Path | None, history: Path | None, roofline: Path | None, profiled: bool
+) -> None:
+    """Refuse a picture that could not be drawn, before anything is measured."""
+    if plot is not None:
+        if history is None:
+            raise UsageError("--plot draws a history", remedy="add --history FILE")
+        from netloft_diagrams.history import check_plot
 
-    check_plot(plot)
+        check_plot(plot)
+    if roofline is not None:
+        if not profiled:
+            raise UsageError("--roofline draws the nodes of a profile", remedy="add --profile")
+        from netloft_diagrams.roofline import check_roofline
+
+        check_roofline(roofline)
+
+
+def _draw_roofline(result: TargetResult, path: Path) -> None:
+    """Draw what was profiled.
+
+    Raises:
+        MissingError: The peak of this machine is not known.
+        CheckError: The profile was refused.
+    """
+    from netloft.speed.peak import Peak
+    from netloft_diagrams.roofline import plot_roofline
+
+    peak = result.environment.get("peak")
+    if not isinstance(peak, dict):
+        reason = next((r for w, r in result.not_run if w.startswith("the peak")), "")
+        raise MissingError(f"there is no roof to draw: {reason}", remedy="install a C compiler")
+    if not result.nodes:
+        reason = next((r for w, r in result.not_run if w.startswith("nodes of")), "")
+        raise CheckError(f"there are no nodes to draw: {reason}", remedy="measure again")
+    plot_roofline(result.nodes, Peak(**peak), path)
 
 
 def _tell(result: TargetResult, as_json: bool, quiet: bool) -> None:
