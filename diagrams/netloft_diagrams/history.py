@@ -7,12 +7,11 @@ from pathlib import Path
 
 from netloft.errors import UsageError
 from netloft.speed.history import Point, Series
-from netloft_diagrams.files import check_writable, write_all
-from netloft_diagrams.markup import escape, number, tag
-from netloft_diagrams.raster import png
+from netloft_diagrams.chart import chart, check_chart, write_chart
+from netloft_diagrams.markup import number, tag
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
-from netloft_diagrams.theme import FONT, HEADING, INK, MARGIN, PAGE_WIDTH, QUIET, SMALL, family
+from netloft_diagrams.theme import INK, MARGIN, PAGE_WIDTH, QUIET, SMALL, family
 
 __all__ = ["check_plot", "plot_history", "render_history"]
 
@@ -25,16 +24,8 @@ _LEAST = 0.2
 
 
 def check_plot(path: Path) -> None:
-    """Check that a history can be drawn into a file, before anything is measured for it.
-
-    Raises:
-        UsageError: Its suffix is not `.svg` or `.png`.
-        OutputError: It cannot be written.
-    """
-    if path.suffix not in (".svg", ".png"):
-        raise UsageError(f"a history is drawn as SVG or PNG, not as '{path.suffix}'",
-                         remedy="name a .svg or .png file")  # fmt: skip
-    check_writable(path)
+    """Check that a history can be drawn into a file; see `chart.check_chart` for the errors."""
+    check_chart(path, "a history")
 
 
 def plot_history(series: Sequence[Series], path: Path) -> None:
@@ -49,8 +40,7 @@ def plot_history(series: Sequence[Series], path: Path) -> None:
     if not series:
         raise UsageError("the history is empty", remedy="measure something with --history first")
     drawn, height = render_history(series)
-    data = png(drawn, PAGE_WIDTH, height) if path.suffix == ".png" else drawn.encode("utf-8")
-    write_all({path: data})
+    write_chart(drawn, height, path)
 
 
 def render_history(series: Sequence[Series]) -> tuple[str, float]:
@@ -61,17 +51,13 @@ def render_history(series: Sequence[Series]) -> tuple[str, float]:
     """
     times = sorted({point.time for one in series for point in one.points})
     height = TOP + len(series) * (HIGH + GAP) + MARGIN
-    size = f'width="{number(PAGE_WIDTH)}" height="{number(height)}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(PAGE_WIDTH)} '
-        f'{number(height)}" role="img" font-family="{FONT}">\n',
-        f"<title>Time of a run</title>\n<desc>{escape(_described(series))}</desc>\n",
-        f'<rect {size} fill="#ffffff"/>\n',
-        text(MARGIN, 24, "Time of a run: median, and its 99 % interval", HEADING, bold=True),
+    panels = [
+        part
+        for row, one in enumerate(series)
+        for part in _panel(one, times, TOP + row * (HIGH + GAP))
     ]
-    for row, one in enumerate(series):
-        parts += _panel(one, times, TOP + row * (HIGH + GAP))
-    return "".join(parts) + "</svg>\n", height
+    heading = "Time of a run: median, and its 99 % interval"
+    return chart("Time of a run", _described(series), heading, panels, height), height
 
 
 def _described(series: Sequence[Series]) -> str:

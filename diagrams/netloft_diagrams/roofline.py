@@ -14,12 +14,11 @@ from pathlib import Path
 from netloft.errors import UsageError
 from netloft.speed.peak import Peak
 from netloft.speed.profile import ProfileRow
-from netloft_diagrams.files import check_writable, write_all
+from netloft_diagrams.chart import chart, check_chart, write_chart
 from netloft_diagrams.markup import escape, number, tag
-from netloft_diagrams.raster import png
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
-from netloft_diagrams.theme import FONT, HEADING, INK, MARGIN, PAGE_WIDTH, QUIET, SMALL, family
+from netloft_diagrams.theme import INK, MARGIN, PAGE_WIDTH, QUIET, SMALL, family
 
 __all__ = ["check_roofline", "plot_roofline", "render_roofline"]
 
@@ -35,18 +34,8 @@ _LEAST, _MOST = 2.0, 14.0
 
 
 def check_roofline(path: Path) -> None:
-    """Check that a picture can be drawn into a file, before anything is measured for it.
-
-    Raises:
-        UsageError: Its suffix is not `.svg` or `.png`.
-        OutputError: It cannot be written.
-    """
-    if path.suffix not in (".svg", ".png"):
-        raise UsageError(
-            f"a roofline is drawn as SVG or PNG, not as '{path.suffix}'",
-            remedy="name a .svg or .png file",
-        )
-    check_writable(path)
+    """Check that a roofline can be drawn into a file; see `chart.check_chart` for the errors."""
+    check_chart(path, "a roofline")
 
 
 def plot_roofline(rows: Sequence[ProfileRow], peak: Peak, path: Path) -> None:
@@ -64,8 +53,7 @@ def plot_roofline(rows: Sequence[ProfileRow], peak: Peak, path: Path) -> None:
             remedy="measure a float32 file",
         )
     drawn, height = render_roofline(rows, peak)
-    data = png(drawn, PAGE_WIDTH, height) if path.suffix == ".png" else drawn.encode("utf-8")
-    write_all({path: data})
+    write_chart(drawn, height, path)
 
 
 def render_roofline(rows: Sequence[ProfileRow], peak: Peak) -> tuple[str, float]:
@@ -77,17 +65,13 @@ def render_roofline(rows: Sequence[ProfileRow], peak: Peak) -> tuple[str, float]
     """
     panels = [list(found) for _, found in groupby(rows, key=lambda row: (row.target, row.batch))]
     height = TOP + len(panels) * (HIGH + GAP) + MARGIN
-    size = f'width="{number(PAGE_WIDTH)}" height="{number(height)}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(PAGE_WIDTH)} '
-        f'{number(height)}" role="img" font-family="{FONT}">\n',
-        f"<title>Roofline</title>\n<desc>{escape(_described(panels, peak))}</desc>\n",
-        f'<rect {size} fill="#ffffff"/>\n',
-        text(MARGIN, 24, "Kernels under the roof of this machine", HEADING, bold=True),
+    drawn = [
+        part
+        for place, panel in enumerate(panels)
+        for part in _Panel(panel, peak, TOP + place * (HIGH + GAP)).drawn()
     ]
-    for number_of, panel in enumerate(panels):
-        parts += _Panel(panel, peak, TOP + number_of * (HIGH + GAP)).drawn()
-    return "".join(parts) + "</svg>\n", height
+    heading = "Kernels under the roof of this machine"
+    return chart("Roofline", _described(panels, peak), heading, drawn, height), height
 
 
 def _described(panels: Sequence[Sequence[ProfileRow]], peak: Peak) -> str:

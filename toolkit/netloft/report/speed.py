@@ -86,7 +86,7 @@ _Cell = Callable[["TargetRow"], object]
 _WHERE: dict[str, _Cell] = {
     "target": lambda row: row.target,
     "engine": lambda row: row.engine,
-    "provider": lambda row: row.provider.removesuffix("ExecutionProvider"),
+    "provider": lambda row: row.provider,
     "batch": lambda row: row.batch,
     "threads": lambda row: row.threads,
 }

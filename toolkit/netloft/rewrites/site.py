@@ -128,8 +128,8 @@ def alone(site: Site, batch: int) -> ir.Model:
     kind = site.kind
     shape = (batch, kind.channels, kind.height, kind.width)
     x = ir.Value(name="x", shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
-    held = [_held("weights", site.weights)]
-    held += [_held("bias", site.bias)] if site.bias is not None else []
+    given = {"weights": site.weights, "bias": site.bias}
+    held = [constant(name, np.array(t.numpy())) for name, t in given.items() if t is not None]
     conv = ir.node("Conv", [x, *held], {"pads": list(kind.pads)}, name="conv")
     relu = ir.node("Relu", conv.outputs, name="relu")
     (y,) = relu.outputs
@@ -139,10 +139,6 @@ def alone(site: Site, batch: int) -> ir.Model:
         [x], [y], nodes=[conv, relu], initializers=held, opset_imports={"": 17}, name="alone"
     )
     return ir.Model(graph, ir_version=8)
-
-
-def _held(name: str, tensor: ir.TensorProtocol) -> ir.Value:
-    return constant(name, np.array(tensor.numpy()))
 
 
 def constant(name: str, array: npt.NDArray[np.generic]) -> ir.Value:

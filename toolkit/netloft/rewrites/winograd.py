@@ -34,7 +34,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from netloft.rewrites.site import Kind, Site, constant, sites_of
-from netloft.rewrites.toom_cook import OF_ONE, ToomCook, toom_cook
+from netloft.rewrites.toom_cook import OF_ONE, toom_cook
 
 __all__ = ["winograd"]
 
@@ -119,20 +119,19 @@ class _Rewriting:
             self._make(
                 f"data{k}",
                 "Conv",
-                [self._node.inputs[0], self._row_filter(how, k)],
+                [self._node.inputs[0], self._row_filter(k)],
                 {
                     "group": kind.channels,
                     "strides": [how.step, 1],
-                    "pads": [kind.pads[0], 0, max(below, 0), 0],
+                    "pads": [kind.pads[0], 0, below, 0],
                 },
             )
             for k in range(how.points)
         ]
-        joined = self._make("data", "Concat", parts, {"axis": 1})
-        return joined
+        return self._make("data", "Concat", parts, {"axis": 1})
 
-    def _row_filter(self, how: ToomCook, row: int) -> ir.Value:
-        channels = self._kind.channels
+    def _row_filter(self, row: int) -> ir.Value:
+        channels, how = self._kind.channels, self._how
         filters = np.tile(how.data[row].reshape(1, 1, -1, 1), (channels, 1, 1, 1))
         name = f"netloft.winograd/{how.step}/{row}/{channels}"
         return self._names.constant(name, filters.astype(np.float32))

@@ -111,9 +111,8 @@ def screened(
         provider: Where they run.
         batch: Items in a run.
     """
-    samples = _samples(sessions, feeds, _SCREEN)
+    samples, ratios = _measured(sessions, feeds, _SCREEN)
     first, *_ = samples
-    ratios = {s: paired_ratio(taken, samples[first]) for s, taken in samples.items()}
     bound = min(ratio.high for ratio in ratios.values())
     return [
         _row(provider, batch, s, samples[s], ratio, chosen=s == first or ratio.low <= bound)
@@ -138,9 +137,8 @@ def try_all(
         first, or else the first; a rewritten file only where it is surely faster than the best of
         the others too.
     """
-    samples = _samples(sessions, feeds, plan)
+    samples, ratios = _measured(sessions, feeds, plan)
     first, *_ = samples
-    ratios = {s: paired_ratio(taken, samples[first]) for s, taken in samples.items()}
 
     def best(rewritten: bool) -> Setting | None:
         sure = [s for s, ratio in ratios.items() if ratio.high < 1 and s.rewritten == rewritten]
@@ -155,11 +153,14 @@ def try_all(
     ]
 
 
-def _samples(
+def _measured(
     sessions: Sessions, feeds: Mapping[str, Any], plan: Plan
-) -> dict[Setting, Sequence[int]]:
+) -> tuple[dict[Setting, Sequence[int]], dict[Setting, Interval]]:
+    """Return the times of each, and its ratio to the first."""
     runs = [functools.partial(session.run, None, dict(feeds)) for session in sessions.values()]
-    return {s: taken.wall_ns for s, taken in zip(sessions, measure(runs, plan), strict=True)}
+    taken = [samples.wall_ns for samples in measure(runs, plan)]
+    ratios = [paired_ratio(times, taken[0]) for times in taken]
+    return dict(zip(sessions, taken, strict=True)), dict(zip(sessions, ratios, strict=True))
 
 
 def _row(

@@ -246,8 +246,7 @@ def _measured(
         contestants = [
             dataclasses.replace(c, precision=c.precision or c.read_precision()) for c in contestants
         ]
-    first = contestants and isinstance(entries[0], Contestant)
-    baseline = samples[0] if first else None
+    baseline = samples[0] if entries and isinstance(entries[0], Contestant) else None
     known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
     return [
         target_row(c, s, baseline, known.get(c.target) if c.engine == ONNXRUNTIME else None)
