@@ -135,7 +135,7 @@ def test_tuning_again_keeps_what_others_found(
 ) -> None:
     monkeypatch.setattr(settings_module, "measure", times(0.5))
     tune(bundle, batches=[1], providers=["cpu"])
-    monkeypatch.setattr(tune_module, "cpu_model", lambda: "Abacus")
+    monkeypatch.setattr(tuning, "cpu_model", lambda: "Abacus")
     tune(bundle, batches=[1, 2], providers=["cpu"])
     tune(bundle, batches=[2], providers=["cpu"])
     rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]

@@ -10,7 +10,7 @@ from typing import Any
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.providers import process_cpus
 
-__all__ = ["MODEL", "TunedRow", "problem_of", "row_for", "rows_of", "tuned_files"]
+__all__ = ["MODEL", "TunedRow", "machine", "problem_of", "row_for", "rows_of", "tuned_files"]
 
 MODEL = "model.onnx"
 """The file that every bundle has."""
@@ -98,6 +98,13 @@ def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
     return [TunedRow(**row) for row in manifest.get("tuning", ())]
 
 
+def machine() -> tuple[str, int, str]:
+    """Return what a row is for: the CPU's model, the CPUs here, and ONNX Runtime's version."""
+    import onnxruntime
+
+    return cpu_model(), process_cpus(), str(onnxruntime.__version__)
+
+
 def tuned_files(rows: Sequence[TunedRow]) -> dict[str, tuple[str, ...]]:
     """Return the files that stand in for the model, each with the providers that run it."""
     found: dict[str, set[str]] = {}
@@ -111,8 +118,6 @@ def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | N
     """Return the row that fits this machine; of several the one of the nearest batch."""
     if not rows:
         return None
-    import onnxruntime
-
-    here = (cpu_model(), process_cpus(), str(onnxruntime.__version__), provider)
+    here = *machine(), provider
     fitting = [row for row in rows if row.place[:-1] == here]
     return min(fitting, key=lambda row: (abs(row.batch - batch), row.batch), default=None)

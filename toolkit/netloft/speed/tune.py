@@ -15,11 +15,10 @@ from netloft.bundle import staged_bundle
 from netloft.bundle.manifest import FileFacts
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay
-from netloft.runtime.devices import cpu_model
 from netloft.runtime.load import check_files, read_manifest, sha256_of
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL, TunedRow, rows_of, tuned_files
+from netloft.runtime.tuning import MODEL, TunedRow, machine, rows_of, tuned_files
 from netloft.speed.settings import (
     OWN,
     Sessions,
@@ -159,7 +158,7 @@ class _Tuning:
         tried = try_all({**left, **rewritten}, feeds, provider, batch, self._plan)
         out = [row for row in looked if not row.chosen]
         self.rows += [*tried, *out]
-        self.places.add(_place(provider, batch))
+        self.places.add((*machine(), provider, batch))
         for row in tried[1:]:
             if row.chosen:
                 self._keep(row, variant)
@@ -227,20 +226,13 @@ def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str
     return feeds
 
 
-def _place(provider: str, batch: int) -> tuple[object, ...]:
-    import onnxruntime
-
-    return cpu_model(), process_cpus(), str(onnxruntime.__version__), provider, batch
-
-
 def _kept(row: TriedRow, file: str) -> TunedRow:
-    import onnxruntime
-
     assert row.setting.threads is not None
+    cpu, cpus, onnxruntime = machine()
     return TunedRow(
-        cpu=cpu_model(),
-        cpus=process_cpus(),
-        onnxruntime=str(onnxruntime.__version__),
+        cpu=cpu,
+        cpus=cpus,
+        onnxruntime=onnxruntime,
         provider=row.provider,
         batch=row.batch,
         threads=row.setting.threads,
