@@ -18,7 +18,6 @@ from netloft.graph.dims import BATCH, UNKNOWN
 from netloft.tracing.axes import Axes
 from netloft.tracing.dataless import Dataless, Values
 from netloft.tracing.memory import may_share_at_one, shared_memory
-from netloft.tracing.symbolic import run_on_symbols
 
 __all__ = ["Shapes", "Tree", "propagate_shapes", "resized", "tensors_in"]
 
@@ -111,6 +110,9 @@ def _memory(
 def _on_symbols(
     module: fx.GraphModule, inputs: Mapping[str, torch.Tensor], batch: str | int, axes: Axes
 ) -> Shapes:
+    # torch's symbols bring sympy and torch._dynamo, seconds that most networks do without
+    from netloft.tracing.symbolic import run_on_symbols
+
     opened = {name: dict(axes.get(name, {})) for name in inputs}
     if batch == "dynamic":
         # a batch of one would be taken for a length that is one for good
