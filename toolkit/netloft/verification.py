@@ -15,7 +15,8 @@ from netloft.parity.rerun.known import Known
 from netloft.parity.rerun.runtimes import RuntimeRow, compare_runtimes, every_provider
 from netloft.parity.vectors import known_alone, planted_alone, replay
 from netloft.parity.verdict import counts
-from netloft.runtime.load import check_files, read_manifest
+from netloft.runtime.integrity import check_files
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import available, start_session
 from netloft.runtime.tuning import rows_of, tuned_files
 from netloft.structure import check_structure

@@ -115,7 +115,7 @@ def test_a_variant_that_was_changed_is_refused(tuned: Path) -> None:
 
 def test_a_wrong_one_in_the_manifest_fails(tuned: Path) -> None:
     """Its bytes are what the manifest says, and what it computes is not."""
-    from netloft.runtime.load import sha256_of
+    from netloft.runtime.integrity import sha256_of
 
     name = rows(tuned)[0]["file"]
     model = onnx.load(tuned / name)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netloft.runtime.load import FORMAT, sha256_of
+from netloft.runtime.integrity import sha256_of
+from netloft.runtime.manifest import FORMAT
 
 __all__ = ["FileFacts", "Manifest", "TensorSpec", "hash_files"]
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netloft.errors import InputError, IntegrityError, ProviderError
+from netloft.runtime.integrity import check_files
+from netloft.runtime.manifest import AGAIN, read_manifest
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL, TunedRow, problem_of, row_for, rows_of
+from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["FORMAT", "Net", "Tensor", "check_files", "load", "read_manifest", "sha256_of"]
-
-FORMAT = 1
-_CHUNK = 1 << 20
-_LARGEST_TOLERANCE = 0.1  # a scaled error; beyond it nothing would be checked
-_AGAIN = "export the model again, or fetch the bundle again"
+__all__ = ["Net", "Tensor", "load"]
 
 # ONNX Runtime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64"}
@@ -123,7 +118,7 @@ class Net:
             found = [(value.name, _element_type(value.type)) for value in actual]
             if found != [(tensor.name, tensor.dtype) for tensor in declared]:
                 raise IntegrityError(
-                    f"the {kind}s in manifest.json are not those of {self._file}", remedy=_AGAIN
+                    f"the {kind}s in manifest.json are not those of {self._file}", remedy=AGAIN
                 )
 
     def _checked(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
@@ -174,115 +169,6 @@ def load(
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
     return Net(manifest, session, name, tuned)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read `manifest.json` and check that what the runtime needs is in it.
-
-    Raises:
-        IntegrityError: There is none, or it is not a manifest.
-    """
-    file = folder / "manifest.json"
-    if not os.path.isdir(folder):  # unlike Path.is_dir it bears a name that is too long
-        raise IntegrityError(f"there is no bundle {folder}", remedy="name a bundle's folder")
-    if file.is_symlink() or not file.is_file():
-        raise IntegrityError(
-            f"{folder} has no manifest.json", remedy="name a folder that netloft export wrote"
-        )
-    try:
-        manifest = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise IntegrityError(f"manifest.json cannot be read: {error}", remedy=_AGAIN) from error
-    problem = _manifest_problem(manifest)
-    if problem:
-        raise IntegrityError(f"manifest.json {problem}", remedy=_AGAIN)
-    return dict(manifest)
-
-
-def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare a bundle's files with the manifest's list of them.
-
-    Args:
-        folder: The bundle.
-        files: Size and SHA-256 by path, with `/` between folders.
-
-    Raises:
-        IntegrityError: One is missing, was changed, was added or is a link; it is named.
-    """
-    present = set(_files_below(folder))
-    for name in sorted(present - set(files) - {"manifest.json"}):
-        raise IntegrityError(f"{name} is not in the manifest", remedy="remove the file")
-    for name in sorted(set(files) - present):
-        raise IntegrityError(f"{name} is missing", remedy=_AGAIN)
-    for name, facts in files.items():
-        path = folder / name
-        if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
-            raise IntegrityError(f"{name} was changed after the export", remedy=_AGAIN)
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    # os.walk lists a link to a folder among the folders and does not enter it
-    for root, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = Path(root, name)
-            relative = path.relative_to(folder).as_posix()
-            if path.is_symlink():
-                raise IntegrityError(f"{relative} is a link", remedy=_AGAIN)
-            if name in names:
-                yield relative
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _manifest_problem(manifest: object) -> str:
-    if not isinstance(manifest, dict):
-        return "is not a JSON object"
-    if manifest.get("format") != FORMAT:
-        return f"has format {manifest.get('format')}, and this netloft reads {FORMAT}"
-    kinds = {"name": str, "inputs": list, "outputs": list, "files": dict, "tolerances": dict}
-    for key, kind in kinds.items():
-        if not isinstance(manifest.get(key), kind):
-            return f"has no '{key}'"
-    if not all(map(_is_tensor, (*manifest["inputs"], *manifest["outputs"]))):
-        return "describes an input or output in an unknown way"
-    for name, tolerance in manifest["tolerances"].items():
-        if not _is_tolerance(tolerance):
-            return f"has the tolerance {tolerance!r} for '{name}', which is none"
-    if not all(_is_file(name, facts) for name, facts in manifest["files"].items()):
-        return "lists a file in an unknown way, or outside of the bundle"
-    if MODEL not in manifest["files"]:
-        return f"does not list {MODEL}"
-    return problem_of(manifest.get("tuning", []), manifest["files"])
-
-
-def _is_tensor(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("name"), str)
-        and isinstance(value.get("dtype"), str)
-        and isinstance(value.get("shape"), list)
-        and all(isinstance(length, int | str) for length in value["shape"])
-    )
-
-
-def _is_tolerance(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return 0 <= value <= _LARGEST_TOLERANCE  # which NaN is not
-
-
-def _is_file(name: str, facts: object) -> bool:
-    path = PurePosixPath(name)
-    inside = not path.is_absolute() and ".." not in path.parts and path.as_posix() == name
-    known = isinstance(facts, dict) and isinstance(facts.get("sha256"), str)
-    return inside and known and isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
 
 
 def _tensors(values: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:

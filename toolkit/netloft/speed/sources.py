@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netloft.errors import CheckError, InputError
-from netloft.runtime.load import check_files, read_manifest
+from netloft.runtime.integrity import check_files
+from netloft.runtime.manifest import read_manifest
 from netloft.speed.contestants import timed_session
 from netloft.speed.footprint import Footprint, footprint
 from netloft.speed.measure import Plan

@@ -15,7 +15,8 @@ from netloft.bundle import staged_bundle
 from netloft.bundle.manifest import FileFacts
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay
-from netloft.runtime.load import check_files, read_manifest, sha256_of
+from netloft.runtime.integrity import check_files, sha256_of
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, machine, rows_of, tuned_files

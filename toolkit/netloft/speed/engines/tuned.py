@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from netloft.errors import CheckError
-from netloft.runtime.load import read_manifest
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
 from netloft.runtime.tuning import row_for, rows_of
 from netloft.speed.contestants import ONNXRUNTIME, Contestant
