@@ -7,12 +7,15 @@ __all__ = [
     "DEFAULT_OPSET",
     "INLINE_LIMIT",
     "LABELS",
+    "LEAST_BUDGET",
     "MAX_BATCH",
     "MAX_ELEMENTS",
     "MODULE",
     "PREPROCESS",
     "SCOPE",
     "SOURCE",
+    "TRIAL_GIB",
+    "TRIAL_SECONDS",
 ]
 
 DEFAULT_OPSET = 20
@@ -35,3 +38,9 @@ MAX_BATCH = 65_536
 
 MAX_ELEMENTS = 2**31
 """The most elements of one input: 8 GiB in float32."""
+
+LEAST_BUDGET = 32
+"""Evaluations below which a search for the worst input hardly gets beyond where it starts."""
+
+TRIAL_GIB, TRIAL_SECONDS = 8.0, 120.0
+"""What a file may use that is tried out: memory beyond thrice its size, and time on the clock."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from netloft.against import Against
 from netloft.bundle.atomic import sync_tree
-from netloft.bundle.vectors import write_vectors
+from netloft.bundle.vectors import check_keep, write_vectors
 from netloft.errors import OutputError
 from netloft.parity.compare import Comparison
 from netloft.parity.flat import flat_header
@@ -25,7 +25,6 @@ from netloft.parity.searching.search import Found, Search, error_score, noise_sc
 from netloft.parity.session import FileRunner
 from netloft.parity.stressing.stress import STRESS, box_of
 from netloft.parity.task_level import LAYER_NOISE, sqnr_db
-from netloft.verification_use import check_keep
 
 __all__ = ["keep_vectors", "seek_worst"]
 

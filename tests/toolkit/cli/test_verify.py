@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import onnxruntime as ort
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
+from tests.toolkit.runtime import hostile
 
 from netloft.cli import main
 
@@ -363,3 +365,83 @@ def test_the_search_keeps_nothing_in_a_bundle(bundle: Path) -> None:
     assert result.exit_code == 2
     assert "name a folder outside the bundle" in result.output
     assert sorted(bundle.rglob("*")) == before
+
+
+def put(bundle: Path, model: onnx.ModelProto, **changes: Any) -> None:
+    """Let another model stand in a bundle, whose manifest agrees."""
+    onnx.save(model, bundle / "model.onnx")
+    seal(bundle, opset=model.opset_import[0].version, ir_version=model.ir_version, **changes)
+
+
+def test_a_bundle_that_never_ends_is_stopped(bundle: Path) -> None:
+    model = onnx.load(bundle / "model.onnx")
+    looped = onnx.load(hostile.endless(bundle.parent)).graph
+    for renamed in (*looped.node, *looped.input):  # what goes round is a sum of the input
+        for names in (renamed.input, renamed.output) if hasattr(renamed, "input") else ():
+            for index, name in enumerate(names):
+                names[index] = {"x": "rounds_in", "y": "rounds_out"}.get(name, name)
+    (output,) = model.graph.output
+    last = model.graph.node[-1]
+    last.output[0] = "before"
+    model.graph.initializer.extend(looped.initializer)
+    model.graph.node.extend([
+        helper.make_node("ReduceMax", ["before"], ["rounds_in"], keepdims=0),
+        *looped.node,
+        helper.make_node("Add", ["before", "rounds_out"], [output.name]),
+    ])  # fmt: skip
+    put(bundle, model)
+    result = run("verify", bundle, "--provider", "cpu", "--max-seconds", "3")
+    assert result.exit_code == 1
+    assert "model.onnx was stopped after 3 seconds" in result.stderr
+    assert "allow more with --max-seconds" in result.stderr
+
+
+def test_versions_that_differ_from_the_manifest(bundle: Path) -> None:
+    seal(bundle, opset=19)
+    result = run("verify", bundle, "--provider", "cpu")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "manifest.json says opset 19, and model.onnx has 20" in result.stderr
+
+
+def test_nan_in_a_weight_is_named(bundle: Path) -> None:
+    model = onnx.load(bundle / "model.onnx")
+    weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight.flat[3] = np.nan
+    name = model.graph.initializer[0].name
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, name))
+    put(bundle, model)
+    result = run("verify", bundle, "--provider", "cpu")
+    assert result.exit_code == 1
+    assert f"note: the weight '{name}' holds NaN" in result.stdout
+
+
+def test_what_ran_where_is_told(bundle: Path) -> None:
+    result = run("verify", bundle, "--provider", "cpu", "--json")
+    (ran,) = [check for check in json.loads(result.stdout)["checks"] if " ran " in check]
+    found = re.fullmatch(r"cpu ran (\d+) of the (\d+) nodes that .* made of model.onnx", ran)
+    assert found is not None, ran
+    assert 0 < int(found[1]) == int(found[2])
+
+
+@pytest.mark.parametrize("case", hostile.OUTSIDE)
+def test_a_file_that_reaches_out_is_one_sentence(tmp_path: Path, case: str) -> None:
+    make, said = hostile.OUTSIDE[case]
+    result = run("verify", make(tmp_path), "--provider", "cpu")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+
+
+def test_without_the_onnx_package_the_checker_is_not_run(bundle: Path) -> None:
+    bare = bundle.parent / "bare"
+    bare.mkdir()
+    for name in ("onnx", "torch", "rich"):
+        (bare / f"{name}.py").write_text("raise ModuleNotFoundError")
+    code = (
+        f"import sys; sys.path.insert(0, {str(bare)!r})\n"
+        "from netloft.cli import main\n"
+        f"main(['verify', {str(bundle)!r}, '--provider', 'cpu'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "not run: onnx.checker: the onnx package is not installed" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == f"pass: {bundle}"

@@ -8,14 +8,30 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import numpy_helper
 
-from netloft.errors import IntegrityError
+from netloft.errors import IntegrityError, OutputError
+from netloft.runtime.tensor import whole_tensor
 
-__all__ = ["read_vectors", "write_vectors"]
+__all__ = ["check_keep", "read_vectors", "write_vectors"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def check_keep(folder: Path) -> None:
+    """Refuse, before any work, a place for test vectors that is not ours to write.
+
+    Raises:
+        OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
+    """
+    whole = folder.resolve()
+    for parent in (whole, *whole.parents):
+        if (parent / "manifest.json").is_file() and (parent / "model.onnx").is_file():
+            raise OutputError(
+                f"{folder} is in the bundle {parent}, whose manifest names every file of it",
+                remedy="name a folder outside the bundle with --keep",
+            )
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", remedy="name another one with --keep")
 
 
 def write_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> None:
@@ -26,6 +42,8 @@ def write_vectors(folder: Path, inputs: Arrays, outputs: Arrays) -> None:
         inputs: By input name, in order.
         outputs: By output name, in order; what the source module gave.
     """
+    from onnx import numpy_helper  # reading does without it
+
     folder.mkdir()
     for kind, arrays in (("input", inputs), ("output", outputs)):
         for index, (name, array) in enumerate(arrays.items()):
@@ -43,15 +61,13 @@ def read_vectors(folder: Path, kind: str) -> dict[str, npt.NDArray[Any]]:
     """
     found = {}
     for path in sorted(folder.glob(f"{kind}_*.pb"), key=_number):
-        tensor = onnx.TensorProto()
         try:
-            tensor.ParseFromString(path.read_bytes())
-            array = numpy_helper.to_array(tensor)
-        except Exception as error:
+            name, array = whole_tensor(path.read_bytes())
+        except ValueError as error:
             raise IntegrityError(f"{path.name} is not a tensor: {error}") from error
-        if tensor.name in found:
-            raise IntegrityError(f"{path.name} is a second {kind} '{tensor.name}'")
-        found[tensor.name] = array
+        if name in found:
+            raise IntegrityError(f"{path.name} is a second {kind} '{name}'")
+        found[name] = array
     return found
 
 

@@ -17,8 +17,8 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
+from netloft.defaults import LEAST_BUDGET, TRIAL_GIB, TRIAL_SECONDS
 from netloft.errors import UsageError
-from netloft.verification_use import LEAST_BUDGET
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
@@ -53,6 +53,12 @@ __all__ = ["verify"]
               "threads, again, item by item, TF32.")  # fmt: skip
 @click.option("--second-opinion", multiple=True, type=click.Choice(("reference", "openvino")),
               help="Run the file with another implementation too; repeat for both.")  # fmt: skip
+@click.option("--max-memory", type=click.FloatRange(0.125), metavar="GIB",
+              default=TRIAL_GIB, show_default=True,
+              help="Stop a file that asks for more memory when it is tried out.")  # fmt: skip
+@click.option("--max-seconds", type=click.FloatRange(0.5), metavar="S",
+              default=TRIAL_SECONDS, show_default=True,
+              help="Stop a file that takes longer then.")  # fmt: skip
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -69,6 +75,8 @@ def verify(
     mutate: int | None,
     runtimes: bool,
     second_opinion: tuple[str, ...],
+    max_memory: float,
+    max_seconds: float,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -96,6 +104,7 @@ def verify(
 
     from netloft.report.plain import plain
     from netloft.report.progress import progress
+    from netloft.runtime.trial import GIB, Limits
     from netloft.verification import verify as run
 
     if against is None:
@@ -117,6 +126,7 @@ def verify(
             mutate=mutate or 0,
             runtimes=runtimes,
             second_opinion=second_opinion,
+            limits=Limits(int(max_memory * GIB), max_seconds),
             progress=tell,
             **own,
         )

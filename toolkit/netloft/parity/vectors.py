@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +12,28 @@ import numpy.typing as npt
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError
 from netloft.parity.compare import measure
-from netloft.parity.faults.mutate import Mutation, mutate
-from netloft.parity.faults.replay import vectors_check, vectors_run
 from netloft.parity.policy import DEFAULT_POLICY
-from netloft.parity.rerun.known import Known, known_vectors
 from netloft.parity.task_level import task_row
+from netloft.runtime.manifest import AGAIN
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL
 
-__all__ = ["known_alone", "planted_alone", "replay"]
+__all__ = ["Run", "held", "replay", "runs_here"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-_AGAIN = "export the model again, or fetch the bundle again"
+Run = Callable[[Arrays, list[str]], Arrays]
+"""Takes inputs, and names of outputs, and gives these."""
 
 
 def replay(
-    folder: Path,
-    manifest: Mapping[str, Any],
-    providers: Sequence[str],
-    threads: int | None,
-    model: Path | bytes | None = None,
+    folder: Path, manifest: Mapping[str, Any], runs: Mapping[str, Run]
 ) -> list[dict[str, Any]]:
     """Run a file on a bundle's vectors.
 
     Args:
         folder: The bundle.
         manifest: Its contents.
-        providers: That start on this machine.
-        threads: For one operation; None for the runtime's own choice.
-        model: What is to give the same as the bundle's model; None for that itself.
+        runs: What runs a file on each provider; the file is to give the same as the bundle's model.
 
     Returns:
         A row for each provider and output, as in `report.json`.
@@ -50,60 +41,40 @@ def replay(
     Raises:
         IntegrityError: The vectors are not those of the manifest, or the file does not run on them.
     """
-    inputs, outputs, row = _held(folder, manifest)
+    inputs, outputs, row = held(folder, manifest)
     if not inputs or not outputs:
-        raise IntegrityError(f"{folder} has no test vectors", remedy=_AGAIN)
+        raise IntegrityError(f"{folder} has no test vectors", remedy=AGAIN)
     _check_names(manifest, inputs, outputs)
     rows = list[dict[str, Any]]()
-    for provider in providers:
-        session = start_session(model or folder / MODEL, provider, threads=threads)
-        try:
-            given = session.run(list(outputs), inputs)
-        except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
-            raise IntegrityError(
-                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
-                remedy=_AGAIN,
-            ) from error
-        for (name, expected), actual in zip(outputs.items(), given, strict=True):
-            if np.shape(actual) != expected.shape:
+    for provider, run in runs.items():
+        given = run(inputs, list(outputs))
+        for name, expected in outputs.items():
+            if np.shape(given[name]) != expected.shape:
                 raise IntegrityError(
-                    f"output '{name}' has shape {list(np.shape(actual))}, and its test vector "
-                    f"{list(expected.shape)}",
-                    remedy=_AGAIN,
+                    f"output '{name}' has shape {list(np.shape(given[name]))}, and its test "
+                    f"vector {list(expected.shape)}",
+                    remedy=AGAIN,
                 )
-            made = row(provider, name, actual)
+            made = row(provider, name, given[name])
             rows += [made] if made is not None else []
     return rows
 
 
-def known_alone(folder: Path, manifest: Mapping[str, Any]) -> Known:
-    """Return what a bundle's vectors say, to hold whatever runs the file against.
+def runs_here(model: Path | bytes, provider: str, threads: int | None = None) -> Run:
+    """Return what runs a file of our own in this process."""
 
-    Args:
-        folder: The bundle, whose vectors are those of the manifest.
-        manifest: Its contents.
-    """
-    inputs, outputs, row = _held(folder, manifest)
-    is_open = manifest.get("batch") == "dynamic"
-    return known_vectors(folder / MODEL, inputs, list(outputs), row, is_batch_open=is_open)
+    def run(feeds: Arrays, outputs: list[str]) -> Arrays:
+        session = start_session(model, provider, threads=threads)
+        try:
+            given = session.run(outputs, dict(feeds))
+        except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
+            raise IntegrityError(
+                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
+                remedy=AGAIN,
+            ) from error
+        return dict(zip(outputs, given, strict=True))
 
-
-def planted_alone(
-    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
-) -> Mutation:
-    """Plant faults in copies of a bundle's file, and see which its vectors find.
-
-    Args:
-        folder: The bundle, whose vectors are those of the manifest.
-        manifest: Its contents.
-        provider: What is to run the copies.
-        threads: For one operation; None for the runtime's own choice.
-        how: More for `netloft.parity.faults.mutate.mutate`.
-    """
-    inputs, outputs, row = _held(folder, manifest)
-    run = vectors_run(inputs, list(outputs), folder, provider, threads)
-    check = vectors_check(functools.partial(row, provider))
-    return mutate(folder / MODEL, {"test vectors": check}, run, **how)
+    return run
 
 
 _Named = dict[str, npt.NDArray[Any]]
@@ -111,7 +82,7 @@ _Row = Callable[[str, str, npt.NDArray[Any]], dict[str, Any] | None]
 """What ran the file, an output and its values to the row; None where it is not judged."""
 
 
-def _held(folder: Path, manifest: Mapping[str, Any]) -> tuple[_Named, _Named, _Row]:
+def held(folder: Path, manifest: Mapping[str, Any]) -> tuple[_Named, _Named, _Row]:
     """Return the inputs and outputs of a bundle's vectors, and what holds others against them."""
     vectors = folder / "test_data_set_0"
     inputs, outputs = read_vectors(vectors, "input"), read_vectors(vectors, "output")
@@ -137,7 +108,7 @@ def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -
                 continue  # parity looks at values inside the network too
             problem = "is of nothing in the manifest" if name in found else "is missing"
             what = kind if kind == "tolerance" else f"{kind} test vector"
-            raise IntegrityError(f"the {what} for '{name}' {problem}", remedy=_AGAIN)
+            raise IntegrityError(f"the {what} for '{name}' {problem}", remedy=AGAIN)
 
 
 def _row(

@@ -19,7 +19,8 @@ import numpy as np
 
 from netloft.errors import ProviderError, UsageError
 from netloft.runtime.capture import captured_output
-from netloft.runtime.reasons import Diagnosis, diagnose, first_line
+from netloft.runtime.devices import no_gpu_reason
+from netloft.runtime.reasons import NVIDIA, Diagnosis, diagnose, first_line, without_gpu
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -168,6 +169,9 @@ def probe(provider: str) -> ProbeResult:
         UsageError: There is no provider of this name.
     """
     _check_name(provider)
+    if provider in NVIDIA and no_gpu_reason():  # CUDA's libraries would take their time to fail
+        found = without_gpu()
+        return ProbeResult(provider, False, found.reason, found.remedy)
     options = _session_options(1, True, "all")
     attempt = _attempt(TINY_MODEL, options, provider, _default_options(provider, use_tf32=False))
     if attempt.session is not None:
@@ -267,7 +271,7 @@ def _attempt(
     session, failure = None, None
     with captured_output() as captured, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if provider in ("cuda", "tensorrt"):
+        if provider in NVIDIA:
             _preload()
         try:
             session = runtime.InferenceSession(

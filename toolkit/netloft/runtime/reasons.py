@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import metadata
 
 from netloft.runtime.devices import driver_cuda_version, no_gpu_reason
 
-__all__ = ["Diagnosis", "diagnose", "first_line"]
+__all__ = ["NVIDIA", "Diagnosis", "diagnose", "first_line", "without_gpu"]
 
-_NVIDIA = ("cuda", "tensorrt")
+NVIDIA = ("cuda", "tensorrt")
+"""Providers that need an NVIDIA GPU and its driver."""
+
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PATH = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?(?:[/\\][\w.+-]+)+[/\\](?=[\w.+-]+)")
 _MISSING = re.compile(r"([\w.+-]+\.so(?:\.\d+)*): cannot open shared object file")
@@ -67,12 +68,9 @@ def diagnose(
     """
     if not in_build:
         return _not_in_build(provider, f"{package} {version}")
-    loader = _loader_reason(text)
-    device = no_gpu_reason() if provider in _NVIDIA else ""
-    if device:
-        reason = f"{device}; the loader says: {loader}" if loader else device
-        return Diagnosis(reason, _DEVICE_REMEDY)
-    too_old = _old_driver(cuda_version) if provider in _NVIDIA else ""
+    if provider in NVIDIA and no_gpu_reason():
+        return without_gpu()
+    too_old = _old_driver(cuda_version) if provider in NVIDIA else ""
     if too_old:
         return Diagnosis(too_old, "update the NVIDIA driver, or install the build for its version")
     library = _missing_library(text)
@@ -81,7 +79,7 @@ def diagnose(
     if "Please install TensorRT libraries" in text:
         remedy = f"pip install tensorrt-cu{_major(cuda_version)}"
         return Diagnosis("the TensorRT libraries are not on this machine", remedy)
-    reason = loader or "ONNX Runtime went on without it and gave no reason"
+    reason = _loader_reason(text) or "ONNX Runtime went on without it and gave no reason"
     return Diagnosis(reason, "run with --provider cpu, or mend what the reason names")
 
 
@@ -89,6 +87,11 @@ _DEVICE_REMEDY = (
     "this machine has no NVIDIA GPU that can be used: run with --provider cpu, or install the "
     "NVIDIA driver where there is a GPU"
 )
+
+
+def without_gpu() -> Diagnosis:
+    """Return why nothing of NVIDIA's starts on a machine that has no GPU of theirs to use."""
+    return Diagnosis(no_gpu_reason(), _DEVICE_REMEDY)
 
 
 def _not_in_build(provider: str, package: str) -> Diagnosis:
@@ -149,6 +152,8 @@ def _other_major(cuda_version: str) -> str:
 
 
 def _installed(package: str) -> bool:
+    from importlib import metadata  # slow to load, and needed where something is missing
+
     try:
         metadata.version(package)
     except metadata.PackageNotFoundError:

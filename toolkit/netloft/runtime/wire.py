@@ -1,4 +1,4 @@
-"""The bytes of protobuf messages: fields that are skipped over, and the starts of new ones."""
+"""The bytes of protobuf messages: fields, numbers, and the starts of new ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Field", "fields", "tag", "varint"]
+__all__ = ["Field", "fields", "number_at", "numbers_of", "tag", "varint"]
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
@@ -62,6 +62,34 @@ def _read_varint(data: mmap.mmap | bytes, position: int) -> tuple[int, int]:
         if byte < 128:
             return number, position
     raise ValueError("the file is cut off")
+
+
+def number_at(data: mmap.mmap | bytes, position: int) -> int:
+    """Return the whole number at a position, with its sign.
+
+    Raises:
+        ValueError: It is cut off.
+    """
+    return _signed(_read_varint(data, position)[0])
+
+
+def numbers_of(data: mmap.mmap | bytes, field: Field) -> Iterator[int]:
+    """Return the whole numbers of a field, which are written one by one or packed together.
+
+    Raises:
+        ValueError: One is cut off.
+    """
+    if data[field.start] & 7 != _LENGTH:
+        yield number_at(data, field.contents)
+        return
+    position = field.contents
+    while position < field.end:
+        number, position = _read_varint(data, position)
+        yield _signed(number)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
 
 
 def tag(number: int, length: int) -> bytes:

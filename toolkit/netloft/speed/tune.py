@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from netloft.bundle import staged_bundle
 from netloft.bundle.manifest import FileFacts
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
-from netloft.parity.vectors import replay
+from netloft.parity.vectors import replay, runs_here
 from netloft.runtime.integrity import check_files, sha256_of
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
@@ -178,7 +178,7 @@ class _Tuning:
     def _problem_of(self, model: bytes, provider: str) -> str:
         """Return why a file is not what the bundle is; empty where it is."""
         try:
-            rows = replay(self._bundle, self._manifest, [provider], None, model)
+            rows = replay(self._bundle, self._manifest, {provider: runs_here(model, provider)})
         except NetloftError as error:
             return error.problem
         failed = [row["output"] for row in rows if row["status"] != "pass"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,31 @@ import onnx
 
 from netloft.errors import IntegrityError, UsageError, first_line
 from netloft.parity.faults.mutant import Arrays, Mutant, Run
-from netloft.parity.faults.mutate import Check
+from netloft.parity.faults.mutate import Check, Mutation, mutate
+from netloft.parity.vectors import held
 from netloft.runtime.capture import captured_output
 from netloft.runtime.providers import start_session
+from netloft.runtime.tuning import MODEL
 
-__all__ = ["vectors_check", "vectors_run"]
+__all__ = ["planted_alone", "vectors_check", "vectors_run"]
+
+
+def planted_alone(
+    folder: Path, manifest: Mapping[str, Any], provider: str, threads: int | None, **how: Any
+) -> Mutation:
+    """Plant faults in copies of a bundle's file, and see which its vectors find.
+
+    Args:
+        folder: The bundle, whose vectors are those of the manifest.
+        manifest: Its contents.
+        provider: What is to run the copies.
+        threads: For one operation; None for the runtime's own choice.
+        how: More for `netloft.parity.faults.mutate.mutate`.
+    """
+    inputs, outputs, row = held(folder, manifest)
+    run = vectors_run(inputs, list(outputs), folder, provider, threads)
+    check = vectors_check(functools.partial(row, provider))
+    return mutate(folder / MODEL, {"test vectors": check}, run, **how)
 
 
 def vectors_run(

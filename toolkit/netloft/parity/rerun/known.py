@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from netloft.errors import IntegrityError
+from netloft.parity.vectors import held
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
+from netloft.runtime.tuning import MODEL
 
-__all__ = ["Arrays", "Known", "Run", "known_vectors"]
+__all__ = ["Arrays", "Known", "Run", "known_alone", "known_vectors"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Run = Callable[[Arrays], Arrays]
@@ -49,6 +51,18 @@ class Known:
         """Return how many items the inputs of a run have; None where they differ or have none."""
         lengths = {array.shape[0] if array.ndim else None for array in self.feeds[index].values()}
         return lengths.pop() if len(lengths) == 1 else None
+
+
+def known_alone(folder: Path, manifest: Mapping[str, Any]) -> Known:
+    """Return what a bundle's vectors say, to hold whatever runs the file against.
+
+    Args:
+        folder: The bundle, whose vectors are those of the manifest.
+        manifest: Its contents.
+    """
+    inputs, outputs, row = held(folder, manifest)
+    is_open = manifest.get("batch") == "dynamic"
+    return known_vectors(folder / MODEL, inputs, list(outputs), row, is_batch_open=is_open)
 
 
 def known_vectors(

@@ -7,19 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netloft.errors import OutputError, UsageError
+from netloft.bundle.vectors import check_keep
+from netloft.defaults import LEAST_BUDGET
+from netloft.errors import UsageError
 
 __all__ = [
-    "LEAST_BUDGET",
     "check_comparable",
     "check_doubts",
-    "check_keep",
     "check_search",
     "check_use",
 ]
-
-LEAST_BUDGET = 32
-"""Evaluations below which a search hardly gets beyond the inputs that it starts from."""
 
 _OF_A_MODULE = ("layers", "stress", "search", "data", "domain")
 
@@ -109,20 +106,3 @@ def check_search(budget: int, keep: str | Path | None) -> None:
         )
     if keep is not None:
         check_keep(Path(keep))
-
-
-def check_keep(folder: Path) -> None:
-    """Refuse, before any work, a place for test vectors that is not ours to write.
-
-    Raises:
-        OutputError: It is no folder, or lies in a bundle, whose manifest names all its files.
-    """
-    whole = folder.resolve()
-    for parent in (whole, *whole.parents):
-        if (parent / "manifest.json").is_file() and (parent / "model.onnx").is_file():
-            raise OutputError(
-                f"{folder} is in the bundle {parent}, whose manifest names every file of it",
-                remedy="name a folder outside the bundle with --keep",
-            )
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder", remedy="name another one with --keep")

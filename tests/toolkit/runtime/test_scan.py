@@ -1,0 +1,137 @@
+"""Files are read within bounds, and only what is their own."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from tests.toolkit.runtime import hostile
+
+from netloft.errors import IntegrityError
+from netloft.runtime.scan import Budget, scan
+from netloft.runtime.tensor import whole_tensor
+
+
+def test_what_a_file_says(tmp_path: Path) -> None:
+    found = scan(hostile.plain(tmp_path))
+    assert (found.ir_version, found.opsets, found.nodes) == (10, {"": 20}, 1)
+    assert (found.weights, found.weight_bytes, found.nan, found.infinite) == (1, 16, [], [])
+
+
+def test_nodes_within_nodes_are_counted(tmp_path: Path) -> None:
+    assert scan(hostile.nested(4)(tmp_path)).nodes == 2**5 - 1
+    assert scan(hostile.endless(tmp_path)).nodes == 3
+
+
+def test_weights_beside_the_file_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(np.array([0, np.nan, 1, 2], np.float32).tobytes())
+    found = scan(hostile.outside("w.bin", offset="0", length="16")(tmp_path))
+    assert (found.outside, found.nan) == ({"w.bin"}, ["w"])
+
+
+@pytest.mark.parametrize("case", hostile.OUTSIDE)
+def test_a_weight_reaches_for_nothing_else(tmp_path: Path, case: str) -> None:
+    make, said = hostile.OUTSIDE[case]
+    with pytest.raises(IntegrityError, match="is not an ONNX file") as caught:
+        scan(make(tmp_path))
+    assert said in caught.value.problem
+
+
+@pytest.mark.parametrize("case", hostile.REFUSED)
+def test_what_is_beyond_the_budget(tmp_path: Path, case: str) -> None:
+    make, said = hostile.REFUSED[case]
+    with pytest.raises(IntegrityError) as caught:
+        scan(make(tmp_path), Budget(nodes=100))
+    assert said in caught.value.problem
+
+
+def test_graphs_in_graphs_end_somewhere(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="nested 4 deep"):
+        scan(hostile.nested(4)(tmp_path), Budget(depth=3))
+
+
+def test_a_chain_without_end_is_left_at_the_budget(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="more than 1000 nodes"):
+        scan(hostile.many_nodes(tmp_path), Budget(nodes=1000))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("typed", [False, True])
+def test_nan_and_infinity_are_found(tmp_path: Path, dtype: str, typed: bool) -> None:
+    for number in (np.nan, np.inf, -np.inf):
+        array = np.array([1, number, 2, 3], dtype)
+        w = numpy_helper.from_array(array, "w")
+        if typed:
+            w = helper.make_tensor("w", w.data_type, [4], array.tolist())
+        found = scan(hostile.plain(tmp_path, w))
+        assert (found.nan, found.infinite) == ((["w"], []) if number != number else ([], ["w"]))
+        assert not scan(hostile.plain(tmp_path, w), values=False).nan
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xff", b"\x08", b"\x08\x0a\x3a\x7f", b"{}"])
+def test_what_is_no_onnx(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"x\.onnx is not an ONNX file"):
+        scan(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    path = hostile.endless(folder)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with contextlib.suppress(IntegrityError):
+        assert scan(path).nodes <= len(content)
+
+
+NUMBERS: dict[int, str] = {
+    TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.INT8: "int8",
+    TensorProto.UINT16: "uint16", TensorProto.INT16: "int16", TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64", TensorProto.BOOL: "bool", TensorProto.FLOAT16: "float16",
+    TensorProto.DOUBLE: "float64", TensorProto.UINT32: "uint32", TensorProto.UINT64: "uint64",
+    TensorProto.COMPLEX64: "complex64", TensorProto.COMPLEX128: "complex128",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=NUMBERS.get)
+@pytest.mark.parametrize("shape", [(2, 3), (), (0,), (3, 0)])
+def test_tensors_are_read_as_onnx_reads_them(kind: int, shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    array = np.asarray(random.standard_normal(shape) * 50).astype(NUMBERS[kind])
+    raw = numpy_helper.from_array(array, "t")
+    typed = helper.make_tensor("t", kind, array.shape, array.reshape(-1).tolist())
+    for tensor in (raw, typed):
+        name, found = whole_tensor(tensor.SerializeToString())
+        wanted = numpy_helper.to_array(tensor)
+        assert (name, found.dtype, found.shape) == ("t", array.dtype, wanted.shape)
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        onnx.TensorProto(name="t", data_type=onnx.TensorProto.BFLOAT16, dims=[1], raw_data=b"\0\0"),
+        onnx.TensorProto(name="t", data_type=onnx.TensorProto.FLOAT, dims=[2], raw_data=b"\0" * 4),
+        onnx.TensorProto(name="t", data_type=onnx.TensorProto.FLOAT, dims=[2], float_data=[1]),
+        onnx.TensorProto(name="t", data_type=onnx.TensorProto.FLOAT, dims=[1] * 65, float_data=[1]),
+        onnx.TensorProto(name="t", data_type=onnx.TensorProto.STRING, dims=[1], string_data=[b""]),
+        onnx.TensorProto(name="t", data_type=99, dims=[0]),
+    ],
+    ids=["bfloat16", "short", "few", "deep", "text", "unknown"],
+)
+def test_what_is_no_tensor_for_numpy(tensor: onnx.TensorProto) -> None:
+    with pytest.raises(ValueError, match="t"):
+        whole_tensor(tensor.SerializeToString())

@@ -1,0 +1,270 @@
+"""What can be said of an ONNX file before anything runs it: how large it is, and what it reads.
+
+The file may be anybody's. It is read field by field within a budget, so that neither a huge number
+in it nor a deep nesting costs more than a few milliseconds; its weights are looked at where they
+lie. Source: onnx.proto; onnx's docs/ExternalData.md.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from netloft.errors import IntegrityError
+from netloft.runtime.tensor import DTYPES, TensorHeader, array_of, tensor_header
+from netloft.runtime.wire import Field, fields, number_at
+
+__all__ = ["DEFAULT_BUDGET", "Budget", "Scan", "scan"]
+
+# field numbers in onnx.proto
+_IR_VERSION, _GRAPH, _OPSETS, _FUNCTIONS = 1, 7, 8, 25
+_NODE, _INITIALIZER, _VALUES = 1, 5, (11, 12, 13)
+_FUNCTION_NODE, _ATTRIBUTE = 7, 5
+_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS = 5, 6, 10, 11
+_TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE = 2, 1, 2, 1, 1
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+
+_KEYS = {"location", "offset", "length", "checksum"}
+_PIECE = 1 << 22  # elements that are looked at in one go
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How large a file may be.
+
+    Attributes:
+        nodes: In all graphs and functions together.
+        depth: Of graphs within graphs.
+        elements: Of one weight, or of a value whose shape is declared.
+        bytes: Of the file, and of each file that its weights lie in.
+    """
+
+    nodes: int = 100_000
+    depth: int = 32
+    elements: int = 1 << 33
+    bytes: int = 1 << 36
+
+
+DEFAULT_BUDGET = Budget()
+"""Ten times what the largest networks of torchvision need."""
+
+
+@dataclass
+class Scan:
+    """What a file says.
+
+    Attributes:
+        ir_version: Version of the format.
+        opsets: Version by domain; the usual one is empty.
+        nodes: In all graphs and functions together.
+        weights: Tensors, those inside of nodes among them.
+        weight_bytes: That they take.
+        nan: Names of the weights that hold NaN.
+        infinite: Names of those that hold infinities and no NaN.
+        outside: Files that weights lie in, by name.
+    """
+
+    ir_version: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)
+    nodes: int = 0
+    weights: int = 0
+    weight_bytes: int = 0
+    nan: list[str] = field(default_factory=list)
+    infinite: list[str] = field(default_factory=list)
+    outside: set[str] = field(default_factory=set)
+
+
+def scan(path: Path, budget: Budget = DEFAULT_BUDGET, *, values: bool = True) -> Scan:
+    """Read a file within a budget.
+
+    Args:
+        path: An `.onnx` file.
+        budget: How large it may be.
+        values: Look for NaN and infinities in the weights too.
+
+    Raises:
+        IntegrityError: It is no ONNX file, is beyond the budget, or reads what is not its own.
+    """
+    reader = _Reader(path, budget, values=values)
+    try:
+        reader.read()
+    except (ValueError, OSError, OverflowError) as error:
+        raise IntegrityError(f"{path.name} is not an ONNX file: {error}") from error
+    if not reader.found.ir_version:
+        raise IntegrityError(f"{path.name} is not an ONNX file: it has no IR version")
+    return reader.found
+
+
+class _Reader:
+    def __init__(self, path: Path, budget: Budget, *, values: bool) -> None:
+        self._path, self._budget, self._values = path, budget, values
+        self._outside: dict[str, mmap.mmap] = {}
+        self.found = Scan()
+
+    def read(self) -> None:
+        size = self._path.stat().st_size
+        self._require(size <= self._budget.bytes, f"it has {size} bytes")
+        if not size:
+            raise ValueError("it is empty")
+        with self._path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        for each in fields(data, 0, size):
+            if each.number == _IR_VERSION:
+                self.found.ir_version = number_at(data, each.contents)
+            elif each.number == _OPSETS:
+                domain, version = _opset(data, each)
+                self.found.opsets[domain] = version
+            elif each.number == _GRAPH:
+                self._graph(data, each, 1)
+            elif each.number == _FUNCTIONS:
+                for inner in _inside(data, each):
+                    if inner.number == _FUNCTION_NODE:
+                        self._node(data, inner, 1)
+
+    def _require(self, held: bool, what: str) -> None:
+        if not held:
+            raise IntegrityError(
+                f"{self._path.name} is beyond what is read of a file: {what}",
+                remedy="netloft.runtime.scan.scan takes a larger budget",
+            )
+
+    def _graph(self, data: mmap.mmap, graph: Field, depth: int) -> None:
+        self._require(depth <= self._budget.depth, f"graphs are nested {depth} deep")
+        for each in _inside(data, graph):
+            if each.number == _NODE:
+                self._node(data, each, depth)
+            elif each.number == _INITIALIZER:
+                self._tensor(data, each)
+            elif each.number in _VALUES:
+                self._declared(data, each)
+
+    def _node(self, data: mmap.mmap, node: Field, depth: int) -> None:
+        self.found.nodes += 1
+        most = self._budget.nodes
+        self._require(self.found.nodes <= most, f"it has more than {most} nodes")
+        for each in _inside(data, node):
+            if each.number != _ATTRIBUTE:
+                continue
+            for inner in _inside(data, each):
+                if inner.number in (_TENSOR, _TENSORS):
+                    self._tensor(data, inner)
+                elif inner.number in (_SUBGRAPH, _SUBGRAPHS):
+                    self._graph(data, inner, depth + 1)
+
+    def _declared(self, data: mmap.mmap, value: Field) -> None:
+        """Look at the shape that an input, an output or a value between is said to have."""
+        lengths = [
+            number_at(data, length.contents)
+            for kind in _inside(data, value, _TYPE)
+            for tensor in _inside(data, kind, _TENSOR_TYPE)
+            for shape in _inside(data, tensor, _SHAPE)
+            for dim in _inside(data, shape, _DIM)
+            for length in _inside(data, dim, _DIM_VALUE)
+        ]
+        self._lengths(lengths)
+
+    def _lengths(self, lengths: list[int] | tuple[int, ...]) -> None:
+        wrong = any(length < 0 for length in lengths)
+        elements = math.prod(lengths)
+        self._require(
+            not wrong and elements <= self._budget.elements,
+            f"a value of {' × '.join(map(str, lengths[:8]))} elements",
+        )
+
+    def _tensor(self, data: mmap.mmap, tensor: Field) -> None:
+        header = tensor_header(data, tensor.contents, tensor.end)
+        self._lengths(header.dims)
+        self.found.weights += 1
+        if header.external is not None:
+            data, header = self._placed(header)
+        dtype = DTYPES.get(header.type)
+        if header.raw is not None:
+            size = header.raw[1] - header.raw[0]
+            self.found.weight_bytes += size
+            if dtype is not None and size != header.elements * np.dtype(dtype).itemsize:
+                raise ValueError(f"'{header.name}' has {size} bytes for {list(header.dims)}")
+        if self._values and dtype is not None and dtype.startswith("float"):
+            self._look(data, header)
+
+    def _look(self, data: mmap.mmap, header: TensorHeader) -> None:
+        values = array_of(data, header).reshape(-1)
+        infinite = False
+        for start in range(0, values.size, _PIECE):
+            piece = values[start : start + _PIECE]
+            if not np.isfinite(piece).all():
+                infinite = True
+                if np.isnan(piece).any():
+                    self.found.nan.append(header.name)
+                    return
+        if infinite:
+            self.found.infinite.append(header.name)
+
+    def _placed(self, header: TensorHeader) -> tuple[mmap.mmap, TensorHeader]:
+        """Return the file that a weight lies in, and where; the file has to be one of our own."""
+        entries = header.external or {}
+        strange = sorted(set(entries) - _KEYS)
+        if strange:
+            raise ValueError(f"'{header.name}' lies outside with an unknown key '{strange[0]}'")
+        data = self._file(entries.get("location", ""))
+        offset = _whole(entries.get("offset", "0"))
+        length = _whole(entries["length"]) if "length" in entries else len(data) - offset
+        if length < 0 or offset + length > len(data):
+            raise ValueError(f"the file '{entries['location']}' ends within '{header.name}'")
+        placed = TensorHeader(header.name, header.dims, header.type, (offset, offset + length))
+        return data, placed
+
+    def _file(self, location: str) -> mmap.mmap:
+        if location not in self._outside:
+            path = PurePosixPath(location)
+            plain = len(path.parts) == 1 and ".." not in path.parts and not path.is_absolute()
+            if not plain or "\\" in location or "\0" in location or ":" in location:
+                raise ValueError(f"its weights lie in '{location}', which is not beside it")
+            self._outside[location] = self._opened(self._path.parent / location)
+            self.found.outside.add(location)
+        return self._outside[location]
+
+    def _opened(self, path: Path) -> mmap.mmap:
+        """Map a file that nobody else can have put another file's name on."""
+        if path.is_symlink():
+            raise ValueError(f"its weights lie in '{path.name}', which is a link")
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ValueError(f"'{path.name}' is no file")
+            if facts.st_nlink > 1:
+                raise ValueError(f"'{path.name}' is a hard link: it may be another file's name")
+            self._require(facts.st_size <= self._budget.bytes, f"{path.name} is too large")
+            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+
+
+def _inside(data: mmap.mmap, outer: Field, number: int | None = None) -> Iterator[Field]:
+    for each in fields(data, outer.contents, outer.end):
+        if number is None or each.number == number:
+            yield each
+
+
+def _opset(data: mmap.mmap, outer: Field) -> tuple[str, int]:
+    domain, version = "", 0
+    for each in _inside(data, outer):
+        if each.number == _OPSET_DOMAIN:
+            domain = data[each.contents : each.end].decode("utf-8", "replace")
+        elif each.number == _OPSET_VERSION:
+            version = number_at(data, each.contents)
+    return domain, version
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise ValueError(f"'{text[:40]}' is no place in a file")
+    return int(text)
