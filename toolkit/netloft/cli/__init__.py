@@ -13,7 +13,8 @@ from typing import cast
 
 import click
 
-from netloft.errors import NetloftError
+from netloft import __version__
+from netloft.errors import MissingError, NetloftError
 
 __all__ = ["VERBS", "main"]
 
@@ -58,7 +59,7 @@ class _LazyGroup(click.Group):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminated)
         try:
-            with _mistakes_told(ctx):
+            with _mistakes_told(ctx), _packages_named():
                 return super().invoke(ctx)
         except NetloftError as error:
             report_error(error, as_json=ctx.meta[_AS_JSON])
@@ -88,6 +89,25 @@ def _mistakes_told(ctx: click.Context) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _packages_named() -> Iterator[None]:
+    """Say which package a verb lacks: the smaller distribution comes without most of them.
+
+    Raises:
+        MissingError: A module of another package is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if not name or name == "netloft":
+            raise
+        raise MissingError(
+            f"this needs the package {name}, which is not installed",
+            remedy="pip install netloft, which brings all that its verbs need",
+        ) from error
+
+
 def report_error(error: NetloftError, *, as_json: bool) -> None:
     """Tell the user on standard error; and a program on standard output.
 
@@ -108,7 +128,7 @@ def _echo_json(exit_code: int, **facts: str) -> None:
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="netloft", prog_name="netloft")
+@click.version_option(__version__, prog_name="netloft")
 def main() -> None:
     """Trace, draw, export, prove and measure PyTorch networks from one graph.
 
