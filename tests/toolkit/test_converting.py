@@ -18,6 +18,7 @@ import netloft
 from netloft.cli import main
 from netloft.errors import IntegrityError, ParityError, UsageError
 from netloft.parity.task_level import Criteria
+from netloft.runtime.manifest import sealed
 
 CONTRACT = {
     "provider", "batch", "input", "output", "max_abs", "max_rel", "noise_floor", "ratio",
@@ -87,7 +88,7 @@ def tamper(folder: Path, change: float) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     facts = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     manifest["files"]["model.onnx"] = facts
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_bytes(sealed(manifest))
 
 
 @pytest.mark.slow

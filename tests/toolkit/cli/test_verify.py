@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.toolkit.runtime import hostile
 
 from netloft.cli import main
+from netloft.runtime.manifest import sealed
 
 VECTORS = "test_data_set_0"
 
@@ -54,7 +55,7 @@ def seal(bundle: Path, **changes: Any) -> None:
     }
     manifest |= changes
     kept = {key: value for key, value in manifest.items() if value is not None}
-    (bundle / "manifest.json").write_text(json.dumps(kept))
+    (bundle / "manifest.json").write_bytes(sealed(kept))
 
 
 def write_tensor(path: Path, name: str, *shape: int) -> None:

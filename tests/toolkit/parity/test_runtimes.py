@@ -26,6 +26,7 @@ from netloft.errors import MissingError, UsageError
 from netloft.parity.rerun.runtimes import RuntimeRow, verdicts_of
 from netloft.parity.rerun.second_opinion import verdict_of
 from netloft.parity.rerun.settings import settings_of
+from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import probe
 from netloft.verification import Verification, verify
 
@@ -192,7 +193,7 @@ def seal(bundle: Path) -> None:
         manifest["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     model = onnx.load(bundle / "model.onnx")
     manifest |= {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_bytes(sealed(manifest))
 
 
 def test_what_does_not_start_is_told(exported: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from netloft.bundle import staged_bundle
 from netloft.errors import InputError, IntegrityError
 from netloft.runtime import Tensor, load
+from netloft.runtime.manifest import sealed
 
 IMAGE = {"name": "image", "dtype": "float32", "shape": ["batch", 3]}
 MASK = {"name": "mask", "dtype": "float32", "shape": ["batch", 3]}
@@ -53,7 +57,11 @@ def write_manifest(folder: Path, **changes: Any) -> None:
         "tolerances": {"sum": 1e-6},
         "files": files,
     } | changes
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    try:
+        content = sealed(manifest)
+    except ValueError:  # a number that is none
+        content = json.dumps(manifest).encode()
+    (folder / "manifest.json").write_bytes(content)
 
 
 @pytest.fixture
@@ -135,7 +143,7 @@ def test_verify_false_reads_no_file_but_the_model(bundle: Path) -> None:
         ({"tolerances": {"sum": 0.5}},
          "manifest.json has the tolerance 0.5 for 'sum', which is none"),
         ({"tolerances": {"sum": float("nan")}},
-         "manifest.json has the tolerance nan for 'sum', which is none"),
+         "manifest.json cannot be read: NaN is no number"),
         ({"tolerances": {"sum": "1e-6"}},
          "manifest.json has the tolerance '1e-6' for 'sum', which is none"),
         ({"inputs": [{"name": "x"}]},
@@ -208,3 +216,63 @@ def test_the_runtime_needs_neither_torch_nor_onnx(bundle: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "cpu\n"), done.stderr
+
+
+def test_a_bundle_that_is_replaced_while_it_is_read_is_read_again(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("netloft.runtime.load")  # the function has its name
+    check, calls = module.check_files, []
+
+    def replaced(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+        check(folder, files)
+        calls.append(folder)
+        if len(calls) == 1:  # between the files and the session another export has ended
+            with staged_bundle(bundle) as staging:
+                shutil.copytree(folder, staging, dirs_exist_ok=True)
+
+    monkeypatch.setattr(module, "check_files", replaced)
+    assert load(bundle).name == "adder"
+    assert len(calls) == 2
+
+
+def test_a_bundle_that_never_stays_is_no_bundle(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("netloft.runtime.load")
+
+    def replaced(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+        with staged_bundle(bundle) as staging:
+            shutil.copytree(folder, staging, dirs_exist_ok=True)
+        raise IntegrityError("one file is not the other's")
+
+    monkeypatch.setattr(module, "check_files", replaced)
+    with pytest.raises(IntegrityError, match="was replaced 10 times while it was read"):
+        load(bundle)
+
+
+def test_a_manifest_shows_its_own_damage(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(IntegrityError, match=r"manifest\.json") as caught:
+                load(bundle)
+            assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 64, 7, None])
+def test_a_manifest_without_its_digest_is_none(bundle: Path, digest: object) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"digest": digest}))
+    with pytest.raises(IntegrityError, match=r"manifest\.json (has no 'digest'|was changed)"):
+        load(bundle)
+
+
+def test_a_key_that_is_not_known_is_refused(bundle: Path) -> None:
+    write_manifest(bundle, command="rm -r")
+    with pytest.raises(IntegrityError, match="has an unknown key 'command'"):
+        load(bundle)

@@ -167,7 +167,7 @@ def test_a_manifest_with_what_is_no_number_is_refused(bundle: Path) -> None:
     path = bundle / "manifest.json"
     manifest = json.loads(path.read_bytes())
     path.write_text(json.dumps({**manifest, "seed": float("nan")}))
-    with pytest.raises(IntegrityError, match="holds what is no number"):
+    with pytest.raises(IntegrityError, match="NaN is no number"):
         tune(bundle, batches=[1], providers=["cpu"])
 
 

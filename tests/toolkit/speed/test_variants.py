@@ -20,6 +20,7 @@ from netloft.cli import main
 from netloft.errors import IntegrityError
 from netloft.rewrites import winograd
 from netloft.runtime import load
+from netloft.runtime.manifest import sealed
 from netloft.speed import settings as settings_module
 from netloft.speed import variants as variants_module
 from netloft.speed.measure import Plan, Samples
@@ -127,7 +128,7 @@ def test_a_wrong_one_in_the_manifest_fails(tuned: Path) -> None:
     manifest = json.loads((tuned / "manifest.json").read_bytes())
     facts = {"sha256": sha256_of(tuned / name), "bytes": (tuned / name).stat().st_size}
     manifest["files"][name] = facts
-    (tuned / "manifest.json").write_text(json.dumps(manifest))
+    (tuned / "manifest.json").write_bytes(sealed(manifest))
     found = netloft.verify(tuned)
     assert found.status == "fail"
     assert [row["status"] for row in found.parity] == ["pass", "fail"]

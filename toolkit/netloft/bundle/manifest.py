@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netloft.runtime.integrity import sha256_of
-from netloft.runtime.manifest import FORMAT
+from netloft.runtime.manifest import FORMAT, sealed
 
 __all__ = ["FileFacts", "Manifest", "TensorSpec", "hash_files"]
 
@@ -84,7 +83,7 @@ class Manifest:
         """Return the file's bytes, the same for the same manifest."""
         facts = dataclasses.asdict(self)
         renamed = {"class" if key == "class_name" else key: facts[key] for key in facts}
-        return json.dumps(renamed, indent=2, allow_nan=False).encode() + b"\n"
+        return sealed(renamed)
 
 
 def hash_files(folder: Path) -> dict[str, FileFacts]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from netloft.errors import InputError, IntegrityError, ProviderError
 from netloft.runtime.integrity import check_files
-from netloft.runtime.manifest import AGAIN, read_manifest
+from netloft.runtime.manifest import AGAIN, read_manifest, steady
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of
@@ -155,6 +155,10 @@ def load(
         ProviderError: The provider does not start here.
     """
     folder = Path(path)
+    return steady(folder, lambda: _loaded(folder, provider, threads, batch, verify=verify))
+
+
+def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, verify: bool) -> Net:
     manifest = read_manifest(folder)
     if verify:
         check_files(folder, manifest["files"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
-from netloft.errors import IntegrityError
+from netloft.errors import IntegrityError, NetloftError
 from netloft.runtime.tuning import MODEL, problem_of
 
-__all__ = ["AGAIN", "FORMAT", "read_manifest"]
+__all__ = ["AGAIN", "FORMAT", "read_manifest", "sealed", "steady"]
 
 FORMAT = 1
 """Version of the schema that this netloft writes and reads."""
@@ -19,6 +22,56 @@ AGAIN = "export the model again, or fetch the bundle again"
 """What to do with a bundle that is not what it should be."""
 
 _LARGEST_TOLERANCE = 0.1  # a scaled error; beyond it nothing would be checked
+
+
+KEYS = frozenset({
+    "netloft", "name", "class", "model", "arguments", "weights", "seed", "graph_hash", "opset",
+    "ir_version", "batch", "inputs", "outputs", "tolerances", "files", "preprocess", "labels",
+    "precision", "format", "tuning", "digest",
+})  # fmt: skip
+"""What a manifest of this format may say; another key is damage, or a format that is not known."""
+
+_UNSEALED = "0" * 64
+_DIGEST = re.compile("[0-9a-f]{64}")
+_TRIES = 10
+_T = TypeVar("_T")
+
+
+def steady(folder: Path, read: Callable[[], _T]) -> _T:
+    """Read a bundle, and read it again where another one took its place meanwhile.
+
+    A bundle is replaced in one step, but is read file by file.
+
+    Args:
+        folder: The bundle.
+        read: Reads what is wanted of it.
+
+    Raises:
+        IntegrityError: It never stays as it is for long enough.
+        NetloftError: What `read` raised of a bundle that stayed as it was.
+    """
+    for _ in range(_TRIES):
+        before = _stamp(folder)
+        try:
+            found = read()
+        except (NetloftError, OSError):
+            if _stamp(folder) == before:
+                raise
+            continue
+        if _stamp(folder) == before:
+            return found
+    raise IntegrityError(
+        f"{folder} was replaced {_TRIES} times while it was read", remedy="try again later"
+    )
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """Return what tells a bundle from the one that takes its place."""
+    try:
+        facts = (folder / "manifest.json").stat()
+    except OSError:  # in two renames there is none for a moment
+        return ()
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -35,13 +88,44 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has no manifest.json", remedy="name a folder that netloft export wrote"
         )
     try:
-        manifest = json.loads(file.read_bytes())
+        content = file.read_bytes()
+        manifest = json.loads(content, parse_constant=_refused)
     except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"manifest.json cannot be read: {error}", remedy=AGAIN) from error
-    problem = _manifest_problem(manifest)
+    problem = _manifest_problem(manifest) or _damage(content, manifest)
     if problem:
         raise IntegrityError(f"manifest.json {problem}", remedy=AGAIN)
     return dict(manifest)
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def sealed(facts: Mapping[str, Any]) -> bytes:
+    """Return a manifest's bytes with their own SHA-256 in them, taken with zeros in its place.
+
+    It shows damage, and is no signature: who changes a manifest can seal it again.
+
+    Raises:
+        ValueError: A number in it is none.
+    """
+    last = {key: value for key, value in facts.items() if key != "digest"} | {"digest": _UNSEALED}
+    content = json.dumps(last, indent=2, allow_nan=False).encode() + b"\n"
+    return _with_digest(content, _UNSEALED, hashlib.sha256(content).hexdigest())
+
+
+def _with_digest(content: bytes, old: str, new: str) -> bytes:
+    before, _, after = content.rpartition(old.encode())
+    return before + new.encode() + after
+
+
+def _damage(content: bytes, manifest: Mapping[str, Any]) -> str:
+    digest = manifest.get("digest")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        return "has no 'digest'"
+    found = hashlib.sha256(_with_digest(content, digest, _UNSEALED)).hexdigest()
+    return "" if found == digest else "was changed after the export"
 
 
 def _manifest_problem(manifest: object) -> str:
@@ -49,6 +133,9 @@ def _manifest_problem(manifest: object) -> str:
         return "is not a JSON object"
     if manifest.get("format") != FORMAT:
         return f"has format {manifest.get('format')}, and this netloft reads {FORMAT}"
+    unknown = sorted(map(str, manifest.keys() - KEYS))
+    if unknown:
+        return f"has an unknown key {unknown[0]!r}"
     kinds = {"name": str, "inputs": list, "outputs": list, "files": dict, "tolerances": dict}
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from netloft.bundle.manifest import FileFacts
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_here
 from netloft.runtime.integrity import check_files, sha256_of
-from netloft.runtime.manifest import read_manifest
+from netloft.runtime.manifest import read_manifest, sealed
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, machine, rows_of, tuned_files
@@ -84,7 +83,6 @@ def tune(
         ProviderError: A provider that was asked for does not start.
     """
     manifest = read_manifest(bundle)
-    _written(manifest)  # or it could not be written again
     check_files(bundle, manifest["files"])
     fixed = manifest.get("batch")
     sizes = [fixed] if isinstance(fixed, int) else list(dict.fromkeys(batches))
@@ -264,18 +262,4 @@ def _write(bundle: Path, found: _Tuning) -> None:
             files[name] = dataclasses.asdict(FileFacts(sha256_of(staging / name), len(content)))
         manifest["files"] = dict(sorted(files.items()))
         manifest["tuning"] = [row.to_dict() for row in rows]
-        (staging / "manifest.json").write_bytes(_written(manifest))
-
-
-def _written(manifest: Mapping[str, Any]) -> bytes:
-    """Return a manifest's bytes.
-
-    Raises:
-        IntegrityError: A number in it is none.
-    """
-    try:
-        return json.dumps(manifest, indent=2, allow_nan=False).encode() + b"\n"
-    except ValueError as error:
-        raise IntegrityError(
-            f"manifest.json holds what is no number: {error}", remedy="export the model again"
-        ) from error
+        (staging / "manifest.json").write_bytes(sealed(manifest))

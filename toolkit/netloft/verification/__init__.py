@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netloft.errors import UsageError
+from netloft.runtime.manifest import steady
 from netloft.runtime.providers import available
 from netloft.runtime.scan import scan
 from netloft.runtime.trial import DEFAULT_LIMITS, Child, Limits
@@ -92,11 +93,17 @@ def verify(
     check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
     if search or keep is not None:
         check_search(search, keep)
-    with Child() as child:  # it gets ready while the files are read
-        running, missing = available(providers)
-        work = Work(path, running, threads, limits, child)
-        work.not_run += [row._asdict() for row in missing]
-        work.examine(against, searched=bool(search) and not (stress or layers))
+    searched = bool(search) and not (stress or layers)
+
+    def examined() -> Work:
+        with Child() as child:  # it gets ready while the files are read
+            running, missing = available(providers)
+            work = Work(path, running, threads, limits, child)
+            work.not_run += [row._asdict() for row in missing]
+            work.examine(against, searched=searched)
+        return work
+
+    work = steady(path, examined)
     if against is not None:
         asked = {"layers": layers, "stress": stress, "data": data, "domain": domain}
         how = {what: value for what, value in asked.items() if value}
