@@ -6,6 +6,7 @@ __all__ = [
     "CLASS",
     "DEFAULT_OPSET",
     "INLINE_LIMIT",
+    "JSON_FORMAT",
     "LABELS",
     "LEAST_BUDGET",
     "MAX_BATCH",
@@ -38,6 +39,9 @@ MAX_BATCH = 65_536
 
 MAX_ELEMENTS = 2**31
 """The most elements of one input: 8 GiB in float32."""
+
+JSON_FORMAT = 1
+"""Version of what `--json` prints, and of report.json: `docs/schema` says what it holds."""
 
 LEAST_BUDGET = 32
 """Evaluations below which a search for the worst input hardly gets beyond where it starts."""

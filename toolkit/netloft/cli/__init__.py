@@ -14,6 +14,7 @@ from typing import cast
 import click
 
 from netloft import __version__
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import MissingError, NetloftError
 
 __all__ = ["VERBS", "main"]
@@ -124,7 +125,8 @@ def report_error(error: NetloftError, *, as_json: bool) -> None:
 
 def _echo_json(exit_code: int, **facts: str) -> None:
     status = "fail" if exit_code == 1 else "error"
-    click.echo(json.dumps({"status": status, "exit_code": exit_code, **facts}, indent=2))
+    told = {"format": JSON_FORMAT, "status": status, "exit_code": exit_code, **facts}
+    click.echo(json.dumps(told, indent=2))
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

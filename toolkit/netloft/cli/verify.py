@@ -17,7 +17,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
-from netloft.defaults import LEAST_BUDGET, TRIAL_GIB, TRIAL_SECONDS
+from netloft.defaults import JSON_FORMAT, LEAST_BUDGET, TRIAL_GIB, TRIAL_SECONDS
 from netloft.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def verify(
             **own,
         )
     if as_json:
-        click.echo(json.dumps(plain(dataclasses.asdict(found)), indent=2))
+        facts = {"format": JSON_FORMAT, **dataclasses.asdict(found)}
+        click.echo(json.dumps(plain(facts), indent=2))
     elif not quiet:
         _print(found, target, _reference(against))
     if found.status != "pass":

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from netloft.defaults import JSON_FORMAT
 from netloft.graph.graph import Graph
 from netloft.models.loaded import LoadedModel
 from netloft.report.plain import plain
@@ -57,7 +58,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, with no NaN or infinity, which JSON lacks."""
-        facts = dataclasses.asdict(self)
+        facts = {"format": JSON_FORMAT, **dataclasses.asdict(self)}
         facts["not_run"] = [row._asdict() for row in self.not_run]
         result: dict[str, Any] = plain(facts)
         return result

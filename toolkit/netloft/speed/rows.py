@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from netloft.defaults import JSON_FORMAT
 from netloft.runtime.providers import NotRun
 from netloft.speed.budgets import Judgement, Place
 from netloft.speed.contestants import Contestant
@@ -158,6 +159,7 @@ class TargetResult:
     def to_dict(self) -> dict[str, object]:
         """Return everything, ready for JSON."""
         return {
+            "format": JSON_FORMAT,
             "speed": [asdict(row) for row in self.rows],
             **({"nodes": [asdict(row) for row in self.nodes]} if self.nodes else {}),
             **({"budgets": [asdict(one) for one in self.budgets]} if self.budgets else {}),
