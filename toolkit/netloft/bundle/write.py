@@ -15,6 +15,7 @@ from typing import Any
 from netloft.bundle.atomic import exchange, sync, sync_tree
 from netloft.bundle.lock import exclusive
 from netloft.errors import OutputError
+from netloft.runtime.integrity import SIGNATURE
 
 __all__ = ["check_target", "staged_bundle"]
 
@@ -134,7 +135,7 @@ def _listed_files(folder: Path) -> dict[str, Any] | None:
 def _foreign(folder: Path, files: dict[str, Any]) -> str:
     """Return the first path below a bundle that its manifest does not account for."""
     folders = {parent.as_posix() for name in files for parent in Path(name).parents}
-    known = {"manifest.json", *files, *folders}
+    known = {"manifest.json", SIGNATURE, *files, *folders}
     below = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     return next((name for name in below if name not in known), "")
 

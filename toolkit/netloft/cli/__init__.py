@@ -25,6 +25,7 @@ VERBS = {
     "trace": ("netloft.cli.trace:trace", "Print the graph of MODEL."),
     "diff": ("netloft_diagrams.diff_command:diff", "Say what differs between two graphs."),
     "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),
+    "sign": ("netloft.cli.sign:sign", "Sign a bundle, and add a bill of materials."),
     "bench": ("netloft.cli.bench:bench", "Measure bundles, .onnx files and models side by side."),
     "show": ("netloft.cli.show:show", "Open an exported file in Netron, and the explorer."),
     "models": ("netloft.cli.models:models", "List the models that can be named."),

@@ -53,6 +53,8 @@ __all__ = ["verify"]
               "threads, again, item by item, TF32.")  # fmt: skip
 @click.option("--second-opinion", multiple=True, type=click.Choice(("reference", "openvino")),
               help="Run the file with another implementation too; repeat for both.")  # fmt: skip
+@click.option("--signed-by", type=click.Path(path_type=Path), metavar="FILE",
+              help="Check that the holder of this public key (PEM) signed the bundle.")  # fmt: skip
 @click.option("--max-memory", type=click.FloatRange(0.125), metavar="GIB",
               default=TRIAL_GIB, show_default=True,
               help="Stop a file that asks for more memory when it is tried out.")  # fmt: skip
@@ -75,6 +77,7 @@ def verify(
     mutate: int | None,
     runtimes: bool,
     second_opinion: tuple[str, ...],
+    signed_by: Path | None,
     max_memory: float,
     max_seconds: float,
     providers: tuple[str, ...],
@@ -98,6 +101,7 @@ def verify(
       netloft verify net.onnx --against resnet18 --stress
       netloft verify net.onnx --against resnet18 --search 512 --keep worst
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
+      netloft verify out/resnet18 --signed-by public.pem
       netloft verify out/resnet18 --runtimes --second-opinion reference
     """
     import json
@@ -126,6 +130,7 @@ def verify(
             mutate=mutate or 0,
             runtimes=runtimes,
             second_opinion=second_opinion,
+            signed_by=signed_by,
             limits=Limits(int(max_memory * GIB), max_seconds),
             progress=tell,
             **own,

@@ -11,7 +11,10 @@ from typing import Any
 from netloft.errors import IntegrityError
 from netloft.runtime.manifest import AGAIN
 
-__all__ = ["check_files", "sha256_of"]
+__all__ = ["SIGNATURE", "check_files", "sha256_of"]
+
+SIGNATURE = "signature.json"
+"""A file of a bundle that its manifest does not list: it signs the manifest too."""
 
 _CHUNK = 1 << 20
 
@@ -27,7 +30,7 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         IntegrityError: One is missing, was changed, was added or is a link; it is named.
     """
     present = set(_files_below(folder))
-    for name in sorted(present - set(files) - {"manifest.json"}):
+    for name in sorted(present - set(files) - {"manifest.json", SIGNATURE}):
         raise IntegrityError(f"{name} is not in the manifest", remedy="remove the file")
     for name in sorted(set(files) - present):
         raise IntegrityError(f"{name} is missing", remedy=AGAIN)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.bundle import staged_bundle
-from netloft.bundle.manifest import FileFacts
+from netloft.bundle.rewrite import copied, seal
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_here
-from netloft.runtime.integrity import check_files, sha256_of
-from netloft.runtime.manifest import read_manifest, sealed
+from netloft.runtime.integrity import check_files
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, machine, rows_of, tuned_files
@@ -246,20 +245,14 @@ def _kept(row: TriedRow, file: str) -> TunedRow:
 
 def _write(bundle: Path, found: _Tuning) -> None:
     """Put the bundle in its own place again, with what was found and without what it replaces."""
-    with staged_bundle(bundle) as staging:
-        manifest = read_manifest(bundle)
+    with copied(bundle) as (staging, manifest):
         found.require_the_same(manifest)
         rows = [row for row in rows_of(manifest) if row.place not in found.places] + found.kept
-        stale = set(tuned_files(rows_of(manifest))) - set(tuned_files(rows))
-        files = {name: facts for name, facts in manifest["files"].items() if name not in stale}
-        for name in files:
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle / name, staging / name, follow_symlinks=False)
-        check_files(staging, files)
+        for name in set(tuned_files(rows_of(manifest))) - set(tuned_files(rows)):
+            (staging / name).unlink()  # no row names it any more
+            with contextlib.suppress(OSError):  # others are in there
+                (staging / name).parent.rmdir()
         for name, content in found.files.items():
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_bytes(content)
-            files[name] = dataclasses.asdict(FileFacts(sha256_of(staging / name), len(content)))
-        manifest["files"] = dict(sorted(files.items()))
-        manifest["tuning"] = [row.to_dict() for row in rows]
-        (staging / "manifest.json").write_bytes(sealed(manifest))
+        seal(staging, manifest | {"tuning": [row.to_dict() for row in rows]})

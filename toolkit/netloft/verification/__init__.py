@@ -43,6 +43,7 @@ def verify(
     runtimes: bool = False,
     second_opinion: Sequence[str] = (),
     domain: DomainInputs | None = None,
+    signed_by: str | Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -74,12 +75,13 @@ def verify(
             threads, run to run, item by item, and TF32 where CUDA starts.
         second_opinion: Other implementations to run the file with: `reference`, `openvino`.
         domain: With `against`, gives inputs of what the module is for, for a batch and a seed.
+        signed_by: Public key, a PEM file, whose holder has to have signed the bundle.
         limits: What the file may use where it is tried out first, in a process of its own.
         progress: Told what is being compared or planted.
 
     Raises:
-        IntegrityError: A file is missing, was changed or does not belong to the bundle, or the
-            model is no valid one, or was stopped at its limits.
+        IntegrityError: A signature does not hold, a file is missing, was changed or does not
+            belong to the bundle, or the model is no valid one, or was stopped at its limits.
         ProviderError: A provider that was asked for does not start here.
         MissingError: A second opinion is not installed, or does not know all of the file.
         UsageError: The target is neither, `against` lacks its inputs, or its inputs and outputs
@@ -99,6 +101,8 @@ def verify(
         with Child() as child:  # it gets ready while the files are read
             running, missing = available(providers)
             work = Work(path, running, threads, limits, child)
+            if signed_by is not None:
+                work.check_signature(Path(signed_by))
             work.not_run += [row._asdict() for row in missing]
             work.examine(against, searched=searched)
         return work

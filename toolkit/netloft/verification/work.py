@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.errors import IntegrityError, ProviderError
+from netloft.errors import IntegrityError, ProviderError, UsageError
 from netloft.parity.vectors import Arrays, Run, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.integrity import check_files
@@ -101,6 +101,16 @@ class Work:
             or any(row.is_bad for row in self.runtimes)
             or (located is not None and located.status == "fail")
         )
+
+    def check_signature(self, key: Path) -> None:
+        """See that the holder of a key signed the bundle, before anything in it is read."""
+        from netloft.bundle.signature import check_signature
+
+        if not os.path.isdir(self.path):
+            raise UsageError(
+                f"{self.path} is no bundle, and bundles are signed", remedy="name a bundle's folder"
+            )
+        self.checks.append(check_signature(self.path, key))
 
     def examine(self, against: nn.Module | Path | None, *, searched: bool) -> None:
         """Look at the target as at a stranger's: its files, what they say, and a trial."""

@@ -1,0 +1,111 @@
+"""Who made a bundle: a signature over every file of it, by the package model-signing.
+
+It is the OpenSSF Model Signing format, a Sigstore bundle around an in-toto statement of all hashes:
+`model_signing verify key BUNDLE --signature BUNDLE/signature.json` reads it too.
+Source: https://github.com/sigstore/model-transparency.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from netloft.bundle.rewrite import copied, seal
+from netloft.errors import IntegrityError, MissingError, UsageError, first_line
+from netloft.runtime.integrity import SIGNATURE
+
+__all__ = ["check_signature", "sign"]
+
+
+def sign(bundle: Path, key: Path, password: str | None = None) -> None:
+    """Sign a bundle, whose files are compared with its manifest first.
+
+    Args:
+        bundle: Its folder; a signature that is there is replaced.
+        key: A private key of an elliptic curve, in PEM.
+        password: Of the key, where it is encrypted.
+
+    Raises:
+        MissingError: model-signing is not installed.
+        UsageError: The key cannot be read.
+        IntegrityError: The bundle is not what its manifest says.
+        OutputError: It cannot be written.
+    """
+    signing = _package().signing
+    _require(key)
+    secret = password.encode() if password else None  # which cryptography wants, and not text
+    try:
+        config = signing.Config().use_elliptic_key_signer(private_key=key, password=secret)
+    except (ValueError, TypeError, OSError) as error:
+        raise UsageError(
+            f"{key} is no private key that can be used: {first_line(error)}",
+            remedy="give a PEM file of an elliptic curve: openssl ecparam -name prime256v1 "
+            "-genkey -noout -out key.pem; the password of an encrypted one is read from "
+            "NETLOFT_KEY_PASSWORD",
+        ) from error
+    with copied(bundle) as (staging, manifest):
+        seal(staging, manifest)
+        config.set_hashing_config(_hashing(staging)).sign(staging, staging / SIGNATURE)
+
+
+def check_signature(bundle: Path, key: Path) -> str:
+    """See that the holder of a key signed every file of a bundle as it is, and no other file.
+
+    Args:
+        bundle: Its folder.
+        key: The public key, in PEM.
+
+    Returns:
+        A sentence that names the key.
+
+    Raises:
+        IntegrityError: There is no signature, or it does not hold.
+        MissingError: model-signing is not installed.
+        UsageError: The key cannot be read.
+    """
+    verifying = _package().verifying
+    _require(key)
+    signature = bundle / SIGNATURE
+    if signature.is_symlink() or not signature.is_file():
+        raise IntegrityError(
+            f"{bundle} has no {SIGNATURE}", remedy=f"sign it with netloft sign {bundle} --key …"
+        )
+    try:
+        config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except (ValueError, TypeError, OSError) as error:
+        raise UsageError(
+            f"{key} is no public key that can be used: {first_line(error)}",
+            remedy="give a PEM file: openssl ec -in key.pem -pubout -out public.pem",
+        ) from error
+    try:
+        config.set_hashing_config(_hashing(bundle)).verify(bundle, signature)
+    except Exception as error:  # of the package, of cryptography, and of protobuf
+        raise IntegrityError(
+            f"the signature of {bundle} does not hold for {key.name}: {first_line(error)}",
+            remedy="fetch the bundle again, or ask who signed it for the right key",
+        ) from error
+    digest = hashlib.sha256(key.read_bytes()).hexdigest()
+    return f"signed by the key in {key.name} (SHA-256 of the file: {digest[:16]}…)"
+
+
+def _hashing(folder: Path) -> Any:
+    hashing = _package().hashing
+    signature = [folder / SIGNATURE]
+    return hashing.Config().set_ignored_paths(paths=signature, ignore_git_paths=False)
+
+
+def _require(key: Path) -> None:
+    if not key.is_file():
+        raise UsageError(f"there is no key {key}", remedy="name a PEM file")
+
+
+def _package() -> Any:
+    try:
+        import model_signing
+    except ImportError as error:
+        raise MissingError(
+            f"signatures need the package model-signing: {first_line(error)}",
+            remedy="pip install 'netloft[sign]'",
+        ) from error
+    return model_signing
