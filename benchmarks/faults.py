@@ -199,6 +199,30 @@ def _killed(number: int, *, fresh: bool) -> Accident:
     return accident
 
 
+def _export_killed(*, fresh: bool) -> Accident:
+    """Kill `netloft export` itself, which takes seconds and writes at several moments of them."""
+
+    def accident(counts: Counts, models: Models, place: Path, tries: int) -> None:
+        target = place / "net"
+        command = [sys.executable, "-m", "netloft", "export", "mnist", "--quick", "--quiet",
+                   "--provider", "cpu", "-o", str(target)]  # fmt: skip
+        start = time.monotonic()
+        subprocess.run(command, check=True)
+        takes = time.monotonic() - start
+        shutil.rmtree(target)
+        for _ in range(tries):
+            if not fresh:
+                shutil.copytree(models[0], target)
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+                time.sleep(random.uniform(0.3, 1.05) * takes)
+                process.kill()
+            counts.tries += 1
+            _state(counts, target, fresh=fresh)
+            _next(counts, models, target)
+
+    return accident
+
+
 def _takes(models: Models, place: Path) -> float:
     """Return how long one write takes, so that signals fall into it."""
     with _writer(models[1], place / "measured") as process:
@@ -334,14 +358,16 @@ def _links(counts: Counts, models: Models, place: Path, tries: int) -> None:
 
 
 ACCIDENTS: dict[str, tuple[str, Accident]] = {
-    "kill-fresh": ("SIGKILL at any moment of a first export", _killed(signal.SIGKILL, fresh=True)),
-    "kill": ("SIGKILL at any moment of a replacing export", _killed(signal.SIGKILL, fresh=False)),
+    "export-fresh": ("SIGKILL to a first `netloft export`", _export_killed(fresh=True)),
+    "export": ("SIGKILL to a replacing `netloft export`", _export_killed(fresh=False)),
+    "kill-fresh": ("SIGKILL while a first bundle is written", _killed(signal.SIGKILL, fresh=True)),
+    "kill": ("SIGKILL while a bundle is replaced", _killed(signal.SIGKILL, fresh=False)),
     "interrupt": (
-        "Ctrl-C at any moment of a replacing export",
+        "Ctrl-C while a bundle is replaced",
         _killed(signal.SIGINT, fresh=False),
     ),
-    "full-fresh": ("disk full during a first export", _full(fresh=True)),
-    "full": ("disk full during a replacing export", _full(fresh=False)),
+    "full-fresh": ("disk full while a first bundle is written", _full(fresh=True)),
+    "full": ("disk full while a bundle is replaced", _full(fresh=False)),
     "read-only": ("the disk is read-only", _read_only),
     "readers": ("read while it is replaced five times a second", _readers),
     "two-writers": ("two exports to one place", _two_writers),
