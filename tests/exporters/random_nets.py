@@ -19,8 +19,7 @@ from tests.exporters.judging import Outcome, filled, judge, own_route
 from tests.exporters.random_lines import HEAD, KINDS
 from torch import Tensor, nn
 
-from netloft.defaults import DEFAULT_OPSET
-from netloft_exporters.onnx.check import OPSETS
+from netloft.defaults import DEFAULT_OPSET, OPSETS
 from netloft_exporters.onnx.lowered import Lowered
 
 __all__ = ["Choose", "Program", "build", "shrunk", "verdict"]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from netloft.defaults import PRECISIONS
 from netloft.errors import UsageError
 from netloft.graph.graph import Graph
 from netloft.parity.check import ParityResult, check_parity, require_parity
@@ -23,12 +24,11 @@ from netloft.parity.task_level import DEFAULT_CRITERIA, LAYER_NOISE, Criteria, T
 from netloft.speed import bench
 from netloft.tracing.faithful import fresh_inputs
 
-__all__ = ["PRECISIONS", "Conversion", "Converted", "Writer", "check_precision", "convert"]
+__all__ = ["Conversion", "Converted", "Writer", "check_precision", "convert"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Progress = Callable[[str], None]
 
-PRECISIONS = ("fp32", "fp16", "int8")
 _CALIBRATION, _ITEMS = 8, 8
 """Batches that the ranges of all values are taken from, and items in each where that is open."""
 _CALIBRATION_SEED = 10_000

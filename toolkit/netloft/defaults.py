@@ -12,6 +12,8 @@ __all__ = [
     "MAX_BATCH",
     "MAX_ELEMENTS",
     "MODULE",
+    "OPSETS",
+    "PRECISIONS",
     "PREPROCESS",
     "SCOPE",
     "SOURCE",
@@ -21,6 +23,12 @@ __all__ = [
 
 DEFAULT_OPSET = 20
 """What torch.onnx writes by default, and every ONNX Runtime since 1.17 reads."""
+
+OPSETS = range(18, 27)
+"""Operator sets that torch.onnx writes and ONNX Runtime supports officially."""
+
+PRECISIONS = ("fp32", "fp16", "int8")
+"""Element types of weights and arithmetic."""
 
 INLINE_LIMIT = 1_900_000_000
 """Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""

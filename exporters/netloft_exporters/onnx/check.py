@@ -10,21 +10,18 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import Message
 
-from netloft.defaults import LABELS
+from netloft.defaults import LABELS, OPSETS
 from netloft.errors import CheckError, ExportError
 from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph, Value
 from netloft.runtime.header import header_of
 
-__all__ = ["IR_VERSION", "OPSETS", "check_model"]
+__all__ = ["IR_VERSION", "check_model"]
 
 IR_VERSION = 10
 """What ONNX Runtime 1.18 and later read; onnx's own default is ahead of every runtime."""
 
 _ABSOLUTE = re.compile(r"""(^|[\s"'(=,])(/[^/\s]|[A-Za-z]:[\\/]|\\\\)""")
-
-OPSETS = range(18, 27)
-"""Operator sets that torch.onnx writes and ONNX Runtime supports officially."""
 
 
 def check_opset(opset: int) -> None:

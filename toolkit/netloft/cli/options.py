@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.wrapping import wrapping_options
-from netloft.defaults import DEFAULT_OPSET, MAX_BATCH
+from netloft.defaults import DEFAULT_OPSET, MAX_BATCH, OPSETS, PRECISIONS
 from netloft.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino")
-PRECISIONS = ("fp32", "fp16", "int8")
 
 _Command = Callable[..., Any]
 
@@ -260,7 +259,8 @@ def output_options(command: _Command) -> _Command:
 
 def _opset(*, hidden: bool) -> Callable[[_Command], _Command]:
     return click.option("--opset", default=DEFAULT_OPSET, show_default=True, type=int,
-                        hidden=hidden, help="ONNX operator set, 18 to 26.")  # fmt: skip
+                        hidden=hidden,
+                        help=f"ONNX operator set, {OPSETS[0]} to {OPSETS[-1]}.")  # fmt: skip
 
 
 def _precision_option(*, hidden: bool) -> Callable[[_Command], _Command]:
