@@ -1,4 +1,4 @@
-"""The report as one page for people."""
+"""Reports as pages for people."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ import jinja2
 from netloft.report.precision import facts_of, is_task_row
 from netloft.report.report import Report
 
-__all__ = ["to_html"]
+__all__ = ["render", "to_html"]
 
 
 def to_html(report: Report) -> bytes:
     """Return `report.html`; it needs `diagram.svg` beside it and nothing else."""
+    return render("report.html.j2", report=report.to_dict())
+
+
+def render(template: str, **facts: Any) -> bytes:
+    """Return a page.
+
+    Args:
+        template: A file in `templates`.
+        facts: What it shows.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("netloft.report"),
         autoescape=True,
@@ -25,8 +35,7 @@ def to_html(report: Report) -> bytes:
     environment.filters["shape"] = lambda shape: " × ".join(map(str, shape)) or "scalar"
     environment.filters["precision"] = facts_of
     environment.tests["task_row"] = is_task_row
-    page = environment.get_template("report.html.j2").render(report=report.to_dict())
-    return page.encode()
+    return environment.get_template(template).render(**facts).encode()
 
 
 def number(value: Any) -> str:
