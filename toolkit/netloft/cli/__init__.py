@@ -27,6 +27,10 @@ VERBS = {
     "verify": ("netloft.cli.verify:verify", "Check a bundle or an .onnx file."),
     "sign": ("netloft.cli.sign:sign", "Sign a bundle, and add a bill of materials."),
     "bench": ("netloft.cli.bench:bench", "Measure bundles, .onnx files and models side by side."),
+    "matrix": (
+        "netloft.cli.matrix:matrix",
+        "Export, verify and measure many models in many ways.",
+    ),
     "show": ("netloft.cli.show:show", "Open an exported file in Netron, and the explorer."),
     "models": ("netloft.cli.models:models", "List the models that can be named."),
     "doctor": ("netloft.cli.doctor:doctor", "Say what this machine can do, and what it cannot."),

@@ -1,0 +1,161 @@
+"""What a Dask cluster is asked for, and how it is told that there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netloft import __version__
+from netloft.errors import MissingError, UsageError
+from netloft.matrix import dask_pool
+from netloft.matrix.cell import Cell
+from netloft.matrix.run import run_matrix
+from netloft.runtime.providers import probe
+
+distributed = pytest.importorskip(
+    "distributed", reason="not run: dask.distributed is not installed"
+)
+
+Plan = Callable[[str], tuple[Cell, ...]]
+
+MARKED = """
+from pathlib import Path
+import os
+from net import Net
+
+
+class Marked(Net):
+    def __init__(self, mark):
+        super().__init__()
+        Path(mark).write_text(str(os.getpid()))
+"""
+
+
+@contextmanager
+def cluster(workers: list[dict[str, Any]], **settings: Any) -> Iterator[Any]:
+    """Start a scheduler with workers that declare what they have."""
+    import dask
+
+    nanny = {"cls": distributed.Nanny}
+    own = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "dashboard": False}
+    specs = {
+        index: {**nanny, "options": {"nthreads": 2, "memory_limit": 0, "resources": has, **own}}
+        for index, has in enumerate(workers)
+    }
+    scheduler = {"cls": distributed.Scheduler, "options": {"port": 0, **own}}
+    how = {"workers": specs, "scheduler": scheduler, "silence_logs": "CRITICAL"}
+    with dask.config.set(settings), distributed.SpecCluster(**how) as running:
+        yield running
+
+
+def test_cells_go_where_their_resources_are(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "marked.py").write_text(MARKED)
+    text = "[matrix]\nthreads = 1\nmemory_gb = 0.5\n"
+    kinds = {
+        "cpu": "", "gpu": 'providers = ["cuda"]',
+        "huge": 'providers = ["cuda"]\nmemory_gb = 0.7',  # one worker has the GPU, one the memory
+    }  # fmt: skip
+    for name, more in kinds.items():
+        text += (
+            f'[[model]]\nspec = "marked.py:Marked"\nname = "{name}"\n{more}\n'
+            f'arguments = {{ mark = "{tmp_path / name}" }}\n'
+        )
+    with cluster([{"MEMORY": 1e9}, {"MEMORY": 6e8, "GPU": 1}]) as running:
+        summary = run_matrix(plan(text), tmp_path / "out", cluster=running.scheduler_address)
+        with distributed.Client(running) as client:
+            pids = client.run(os.getpid)
+            infos = client.scheduler_info(n_workers=-1)["workers"]
+    cpu, gpu, huge = summary.cells
+    assert cpu.status == "pass", cpu.error
+    (with_gpu,) = (pids[address] for address, has in infos.items() if "GPU" in has["resources"])
+    assert int((tmp_path / "gpu").read_text()) == with_gpu
+    assert gpu.status == ("pass" if probe("cuda").starts else "missing")
+    assert (huge.status, huge.exit_code) == ("missing", 3)
+    assert "it asks for GPU=1 MEMORY=7e+08, and no worker has that" in huge.error
+    assert "remedy: start one with --resources 'GPU=1 MEMORY=7e+08'" in huge.error
+    assert not (tmp_path / "huge").exists()
+
+
+def test_who_waited_beside_a_killer_is_not_blamed(plan: Plan, tmp_path: Path) -> None:
+    # with resources Dask sends all cells to the worker at once, and blames its death on all
+    cells = plan(
+        "[matrix]\nthreads = 1\nmemory_gb = 0.1\n"
+        '[[model]]\nspec = "net.py:Poison"\n'
+        '[[model]]\nspec = "net.py:Net"\nopsets = [18, 20]\n'
+    )
+    strict = {"distributed.scheduler.allowed-failures": 0}
+    with cluster([{"MEMORY": 1e9}], **strict) as running:
+        summary = run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
+    assert [cell.status for cell in summary.cells] == ["fail", "pass", "pass"], summary.cells
+    assert summary.cells[0].error.startswith("its process was killed, 3 times")
+
+
+def test_a_local_cluster_is_seen_by_nobody_else(plan: Plan) -> None:
+    import psutil
+
+    with dask_pool._connected("local:1", plan('[[model]]\nspec = "mnist"')):
+        own = psutil.Process()
+        processes = [own, *own.children(recursive=True)]
+        listening = [
+            connection.laddr
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 3  # the scheduler, a worker and its nanny
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert 8787 not in {address.port for address in listening}
+
+
+def test_no_scheduler_is_exit_code_3(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "_PATIENCE_S", 1)
+    with pytest.raises(MissingError, match="no scheduler with a worker answers") as caught:
+        run_matrix(plan('[[model]]\nspec = "mnist"'), tmp_path / "out", cluster="tcp://127.0.0.1:1")
+    assert caught.value.exit_code == 3
+
+
+def test_a_scheduler_without_workers_is_exit_code_3(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "_PATIENCE_S", 1)
+    with cluster([]) as running, pytest.raises(MissingError, match="no scheduler with a worker"):
+        cells = plan('[[model]]\nspec = "mnist"')
+        run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:", "local:x", "4", "tcp://host", "host:80"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="is neither tcp://HOST:PORT nor local:N"):
+        dask_pool.check_cluster(address)
+
+
+@pytest.mark.parametrize("address", ["local:4", "tcp://10.0.0.1:8786", "tcp://[::1]:8786"])
+def test_an_address_is_taken(address: str) -> None:
+    dask_pool.check_cluster(address)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (("0.0.9", True), f"has netloft 0.0.9, and this is {__version__}"),
+        ((__version__, False), "does not see"),
+        (ImportError("No module named 'netloft'"), "cannot run netloft: No module"),
+    ],
+)
+def test_workers_that_would_do_something_else_are_refused(
+    tmp_path: Path, found: object, said: str
+) -> None:
+    class Stub:
+        def run(self, *_: object, **__: object) -> dict[str, object]:
+            return {"tcp://10.0.0.1:1": (__version__, True), "tcp://10.0.0.2:1": found}
+
+    with pytest.raises(UsageError, match=r"worker tcp://10\.0\.0\.2:1") as caught:
+        dask_pool._check_workers(Stub(), tmp_path)
+    assert said in caught.value.problem
