@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from netloft.cli import main
 
 ROOT = Path(__file__).parents[3]
 NET = """\
+import os
 import time
 from pathlib import Path
 
@@ -44,7 +47,7 @@ class Branching(Net):
 class Slow(Net):
     def __init__(self, mark):
         super().__init__()
-        Path(mark).touch()
+        Path(mark).write_text(str(os.getpid()))
         time.sleep(600)
 """
 SMALL = '[matrix]\nthreads = 1\n[[model]]\nspec = "net.py:Net"\ninputs = ["1x3x8x8"]\n'
@@ -61,6 +64,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_documents_example_runs_and_is_not_run_twice(folder: Path) -> None:
     text = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
@@ -138,6 +142,7 @@ def test_a_missing_extra_is_told_before_the_work(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_a_row_and_the_others_are_done(folder: Path) -> None:
     with (folder / "models.toml").open("a") as file:
         file.write('[[model]]\nspec = "net.py:Branching"\ninputs = ["1x3x8x8"]\n')
@@ -149,28 +154,48 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_done(folder: Path) -> Non
     assert "at once, which is noise" not in result.stdout
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+)
 def test_what_was_done_before_an_interruption_is_kept(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
+    mark, out = folder / "mark", folder / "out"
     (folder / "slow.toml").write_text(
-        f'{SMALL}[[model]]\nspec = "net.py:Slow"\narguments = {{ mark = "{folder / "mark"}" }}\n'
+        f'{SMALL}[[model]]\nspec = "net.py:Slow"\narguments = {{ mark = "{mark}" }}\n'
         'inputs = ["1x3x8x8"]'
     )
-    command = [sys.executable, "-m", "netloft", "matrix", "-o", str(folder / "out"), "--jobs", "1"]
+    command = [sys.executable, "-m", "netloft", "matrix", "-o", str(out), "--jobs", "1"]
     going = subprocess.Popen(
         [*command, str(folder / "slow.toml")], stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 90
-    while not (folder / "mark").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _wait_for(lambda: mark.exists() and bool(mark.read_text()))
     going.send_signal(number)
     _, told = going.communicate(timeout=30)
     assert going.returncode == code, told
     assert "Traceback" not in told
-    if number == signal.SIGINT:
-        assert f"interrupted; what is done is in {folder / 'out'}" in told
+    assert (f"interrupted; what is done is in {out}" in told) == (number == signal.SIGINT)
+    _wait_for(lambda: not _lives(int(mark.read_text())))
 
-    result = run(folder / "models.toml", "-o", folder / "out")
+    result = run(folder / "models.toml", "-o", out)
     assert result.exit_code == 0, result.output
     assert "1/1 done before" in result.stderr
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    """Tell whether a process runs; one that nobody has buried yet does not."""
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"

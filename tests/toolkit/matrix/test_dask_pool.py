@@ -53,6 +53,7 @@ def cluster(workers: list[dict[str, Any]], **settings: Any) -> Iterator[Any]:
         yield running
 
 
+@pytest.mark.slow
 def test_cells_go_where_their_resources_are(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "marked.py").write_text(MARKED)
     text = "[matrix]\nthreads = 1\nmemory_gb = 0.5\n"
@@ -81,17 +82,18 @@ def test_cells_go_where_their_resources_are(plan: Plan, tmp_path: Path) -> None:
     assert not (tmp_path / "huge").exists()
 
 
+@pytest.mark.slow
 def test_who_waited_beside_a_killer_is_not_blamed(plan: Plan, tmp_path: Path) -> None:
     # with resources Dask sends all cells to the worker at once, and blames its death on all
     cells = plan(
         "[matrix]\nthreads = 1\nmemory_gb = 0.1\n"
         '[[model]]\nspec = "net.py:Poison"\n'
-        '[[model]]\nspec = "net.py:Net"\nopsets = [18, 20]\n'
+        '[[model]]\nspec = "net.py:Net"\n'
     )
     strict = {"distributed.scheduler.allowed-failures": 0}
     with cluster([{"MEMORY": 1e9}], **strict) as running:
         summary = run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
-    assert [cell.status for cell in summary.cells] == ["fail", "pass", "pass"], summary.cells
+    assert [cell.status for cell in summary.cells] == ["fail", "pass"], summary.cells
     assert summary.cells[0].error.startswith("its process was killed, 3 times")
 
 

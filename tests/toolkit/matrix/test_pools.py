@@ -6,8 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,23 +57,25 @@ def killer(folder: Path) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_workers_killed_in_the_middle_of_an_export_lose_nothing(
     plan: Plan, tmp_path: Path, pool: dict[str, Any]
 ) -> None:
-    cells = plan('[matrix]\nthreads = 1\nopsets = [18, 20, 21]\n[[model]]\nspec = "net.py:Net"')
+    cells = plan('[matrix]\nthreads = 1\nopsets = [18, 20]\n[[model]]\nspec = "net.py:Net"')
     out, told = tmp_path / "out", list[str]()
     with killer(out) as killed:
         summary = run_matrix(cells, out, tell=lambda what, _: told.append(what), **pool)
     assert len(killed) == 2
-    assert [cell.status for cell in summary.cells] == ["pass"] * 3, summary.cells
-    assert [cell.opset for cell in summary.cells] == [18, 20, 21]
+    assert [cell.status for cell in summary.cells] == ["pass"] * 2, summary.cells
+    assert [cell.opset for cell in summary.cells] == [18, 20]
     assert {cell.at_once for cell in summary.cells} == {2}
-    assert len(told) == 3
+    assert len(told) == 2
     for cell in cells:
         inside = {path.name for path in (out / "cells" / cell.id).iterdir()}
         assert inside == {"bundle", "result.json"}, "what a dead process left is swept away"
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_process_harms_no_other(
     plan: Plan, tmp_path: Path, pool: dict[str, Any]
 ) -> None:
@@ -85,10 +85,9 @@ def test_a_cell_that_kills_its_process_harms_no_other(
         '[[model]]\nspec = "net.py:Poison"\n'
         f'[[model]]\nspec = "net.py:Fragile"\narguments = {{ mark = "{mark}" }}\n'
         '[[model]]\nspec = "net.py:Net"\n'
-        '[[model]]\nspec = "net.py:Net"\nname = "Wide"\narguments = { width = 8 }\n'
     )
     summary = run_matrix(cells, tmp_path / "out", **pool)
-    wanted = {"Poison": "fail", "Fragile": "pass", "Net": "pass", "Wide": "pass"}
+    wanted = {"Poison": "fail", "Fragile": "pass", "Net": "pass"}
     assert statuses(summary) == wanted, summary.cells
     assert summary.cells[0].error.startswith("its process was killed, 3 times")
     assert summary.exit_code == 1
@@ -110,34 +109,6 @@ def test_leaving_early_ends_the_processes(plan: Plan, tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
-
-
-def test_workers_end_when_their_parent_is_killed(plan: Plan, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    plan(f'[[model]]\nspec = "net.py:Endless"\nthreads = 1\narguments = {{ mark = "{mark}" }}')
-    command = [sys.executable, "-m", "netloft", "matrix", str(tmp_path / "models.toml")]
-    parent = subprocess.Popen(
-        [*command, "-o", str(tmp_path / "out")], stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    parent.kill()
-    parent.wait()
-    worker = int(mark.read_text())
-    while _lives(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _lives(worker)
-
-
-def _lives(process: int) -> bool:
-    """Tell whether a process runs; one that nobody has buried yet does not."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.parametrize(
