@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netloft.matrix.cell import Cell, after_death, run_cell
+from netloft.matrix.cell import Cell, _finite, after_death, run_cell
 from netloft.matrix.result import ATTEMPTS, CellResult, count_start, read_result, starts
 from netloft.runtime.providers import probe
 
@@ -40,6 +40,13 @@ def test_a_cell_that_passes_leaves_a_bundle_and_is_not_done_again(
     assert run_cell(cell, tmp_path / "out", at_once=3) == result
     assert (bundle / "manifest.json").stat().st_mtime_ns == written
     assert starts(tmp_path / "out", cell.id) == 0
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.23456789, 1.23457), (float("inf"), None)])
+def test_numbers_are_told_to_six_digits_and_infinity_not_at_all(
+    value: float, told: float | None
+) -> None:
+    assert _finite(value) == told
 
 
 def test_a_result_without_its_bundle_is_none(plan: Plan, tmp_path: Path) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from netloft.cli.options import output_options
 from netloft.errors import UsageError
-
-if TYPE_CHECKING:
-    from netloft.matrix.summary import Summary
 
 __all__ = ["matrix"]
 
@@ -56,6 +52,7 @@ def matrix(
 
     from netloft.matrix.dask_pool import check_cluster
     from netloft.matrix.plan import read_plan
+    from netloft.matrix.printing import print_matrix
     from netloft.matrix.run import check_folder, run_matrix
     from netloft.matrix.summary import require_pyarrow
     from netloft.report.progress import counted
@@ -81,38 +78,5 @@ def matrix(
     if as_json:
         click.echo(json.dumps(summary.to_dict(), indent=2))
     elif not quiet:
-        _print(summary, out)
+        print_matrix(summary, out)
     raise SystemExit(summary.exit_code)
-
-
-def _print(summary: Summary, out: Path) -> None:
-    from netloft.matrix.summary import FILES
-    from netloft.report.html import number
-    from netloft.report.table import print_table
-
-    columns = ["model", "precision", "opset", "provider", "batch", "status", "worst ratio", "runs",
-               "p50 ms", "items/s", "ratio to eager", "at once"]  # fmt: skip
-    print_table(
-        "matrix: worst ratio = largest error over the noise floor",
-        columns,
-        [
-            (
-                cell.model, cell.precision, cell.opset, cell.provider, cell.batch, cell.status,
-                number(cell.worst_ratio), cell.n, number(cell.p50_ms), number(cell.items_per_s),
-                number(cell.ratio_to_eager), cell.at_once,
-            )
-            for cell in summary.cells
-        ],
-    )  # fmt: skip
-    for cell in summary.cells:
-        if cell.error:
-            click.echo(f"\n{cell.status}: {cell.id}: {cell.error}")
-    click.echo()
-    for row in summary.not_run:
-        click.echo(f"not run: {row.what}: {row.reason}")
-    for note in summary.notes:
-        click.echo(f"note: {note}")
-    missing = {row.what for row in summary.not_run}
-    click.echo(f"\n{summary.told}")
-    for name in (name for name in FILES if name not in missing):
-        click.echo(f"  {out / name}")

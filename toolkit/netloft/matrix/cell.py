@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import threading
 import time
 import traceback
@@ -209,17 +210,23 @@ def _measured(cell: Cell, report: Report) -> dict[str, Any]:
     rows = [r for r in report.speed if (r["engine"], r["provider"]) == (ONNXRUNTIME, cell.provider)]
     keys = ("n", "threads", "p50_ms", "p50_low", "p50_high", "items_per_s", "ratio_to_eager",
             "ratio_low", "ratio_high")  # fmt: skip
+    ratios = [float(row["ratio"]) for row in report.parity]
     noise = [float(row["sqnr_db"]) for row in report.parity if is_task_row(row)]
     return {
         "weights": report.model["weights"],
         "nodes": report.export["nodes"],
         "bytes": report.export["bytes"],
         "parity_rows": len(report.parity),
-        "worst_ratio": max((float(row["ratio"]) for row in report.parity), default=None),
-        "least_sqnr_db": min(noise, default=None),
+        "worst_ratio": _finite(max(ratios, default=math.inf)),
+        "least_sqnr_db": _finite(min(noise, default=math.inf)),
         "machine": str(report.environment.get("cpu", "")),
         "not_run": "; ".join(f"{row.what}: {row.reason}" for row in report.not_run),
         **(
             {"timed_batch": rows[0]["batch"], **{key: rows[0][key] for key in keys}} if rows else {}
         ),
     }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number to six digits; None for infinity, which JSON lacks."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,7 @@ class CellResult:
         bytes: Of the file.
         parity_rows: Comparisons that were made.
         worst_ratio: Largest error over the noise floor.
-        least_sqnr_db: Smallest signal to noise of an int8 file, in dB.
+        least_sqnr_db: Smallest signal to noise of an int8 file, in dB; None where no error is.
         timed_batch: Items in one run of those that were timed.
         n: Number of samples.
         threads: For one operation.
@@ -152,12 +151,8 @@ def write_result(folder: Path, result: CellResult) -> None:
     """
     from netloft.bundle import write_file
 
-    facts = dataclasses.asdict(result)
-    for key, value in facts.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            facts[key] = None  # JSON lacks them
-    place = folder / "cells" / result.id
-    write_file(place / "result.json", json.dumps(facts, indent=2).encode() + b"\n")
+    facts = json.dumps(dataclasses.asdict(result), indent=2, allow_nan=False)
+    write_file(folder / "cells" / result.id / "result.json", facts.encode() + b"\n")
     _starts(folder, result.id).unlink(missing_ok=True)
 
 

@@ -16,7 +16,6 @@ from netloft import __version__
 from netloft.bundle import write_file
 from netloft.errors import MissingError
 from netloft.matrix.result import EXIT_CODES, CellResult
-from netloft.report.plain import plain
 from netloft.runtime.providers import NotRun
 
 __all__ = ["FILES", "Summary", "require_pyarrow", "write_summary"]
@@ -84,10 +83,7 @@ class Summary:
             "netloft": __version__,
             "told": self.told,
             "counts": self.counts,
-            "cells": [
-                {**plain(dataclasses.asdict(cell)), "exit_code": cell.exit_code}
-                for cell in self.cells
-            ],
+            "cells": [dataclasses.asdict(cell) for cell in self.cells],
             "not_run": [row._asdict() for row in self.not_run],
             "notes": list(self.notes),
         }
