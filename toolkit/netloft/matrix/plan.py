@@ -16,7 +16,7 @@ from netloft.errors import InputError, UsageError
 from netloft.matrix.cell import Cell
 from netloft.matrix.document import Document, read_document
 from netloft.models.catalog import closest
-from netloft.runtime.load import sha256_of
+from netloft.runtime.integrity import sha256_of
 from netloft.runtime.providers import PROVIDERS
 
 __all__ = ["read_plan"]
