@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from netloft.bundle import check_target, staged_bundle, write, write_file
+from netloft.bundle.kind import FolderKind
 from netloft.errors import OutputError
 
 MANIFEST = '{"netloft": "0", "format": 1, "files": {"model.onnx": {}}}'
@@ -150,16 +151,16 @@ def test_what_came_while_the_work_was_done_is_kept(tmp_path: Path) -> None:
 def test_what_came_at_the_last_moment_is_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check, calls = write._check_ours, []
+    check, calls = write.check_ours, []
 
-    def late(folder: Path, target: Path) -> None:
+    def late(folder: Path, target: Path, kind: FolderKind) -> None:
         calls.append(folder)
-        check(folder, target)
+        check(folder, target, kind)
         if len(calls) == 2:  # the first check is check_target's, the second just before replacing
             (tmp_path / "net" / "thesis.tex").write_text("years of work")
 
     make_bundle(tmp_path / "net")
-    monkeypatch.setattr(write, "_check_ours", late)
+    monkeypatch.setattr(write, "check_ours", late)
     with (
         pytest.raises(OutputError, match=r"holds thesis\.tex"),
         staged_bundle(tmp_path / "net") as folder,
@@ -174,16 +175,16 @@ def test_what_came_at_the_last_moment_is_put_back(
 def test_control_c_between_the_renames_keeps_the_old_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check, calls = write._check_ours, []
+    check, calls = write.check_ours, []
 
-    def interrupted(folder: Path, target: Path) -> None:
+    def interrupted(folder: Path, target: Path, kind: FolderKind) -> None:
         calls.append(folder)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        check(folder, target)
+        check(folder, target, kind)
 
     make_bundle(tmp_path / "net")
-    monkeypatch.setattr(write, "_check_ours", interrupted)
+    monkeypatch.setattr(write, "check_ours", interrupted)
     with pytest.raises(KeyboardInterrupt), staged_bundle(tmp_path / "net") as folder:
         (folder / "model.onnx").write_text("new")
     assert len(calls) == 3
@@ -195,7 +196,7 @@ def test_the_second_of_two_exports_is_told(tmp_path: Path) -> None:
     with staged_bundle(tmp_path / "net") as folder:
         (folder / "model.onnx").write_text("first")
         with (
-            pytest.raises(OutputError, match="another export is writing"),
+            pytest.raises(OutputError, match="another process is writing"),
             staged_bundle(tmp_path / "sub" / ".." / "net"),
         ):
             pass
@@ -219,7 +220,7 @@ def test_what_a_killed_export_left_is_swept(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None
         left = Path(killed.stdout.readline().strip())
-        with pytest.raises(OutputError, match="another export"), staged_bundle(tmp_path / "net"):
+        with pytest.raises(OutputError, match="another process"), staged_bundle(tmp_path / "net"):
             pass
         killed.send_signal(signal.SIGKILL)
     assert left.is_dir()

@@ -1,4 +1,4 @@
-"""One export at a time for one folder."""
+"""One process at a time that writes a folder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ __all__ = ["exclusive"]
 
 
 @contextlib.contextmanager
-def exclusive(lock: Path, target: Path) -> Iterator[bool]:
+def exclusive(lock: Path, target: Path, elsewhere: str) -> Iterator[bool]:
     """Hold a lock file; the system lets go of it when the process ends, however it ends.
 
     Args:
         lock: The file, which is made, and removed at the end.
         target: What is being written, for the message.
+        elsewhere: How to name another place, for the message.
 
     Yields:
         Whether the lock is held; False where the file system knows no locks.
@@ -28,7 +29,7 @@ def exclusive(lock: Path, target: Path) -> Iterator[bool]:
         OutputError: Another process holds it.
         OSError: The file cannot be made.
     """
-    descriptor, held = _acquire(lock, target)
+    descriptor, held = _acquire(lock, target, elsewhere)
     try:
         yield held
     finally:
@@ -42,7 +43,7 @@ def exclusive(lock: Path, target: Path) -> Iterator[bool]:
                 lock.unlink()
 
 
-def _acquire(lock: Path, target: Path) -> tuple[int, bool]:
+def _acquire(lock: Path, target: Path, elsewhere: str) -> tuple[int, bool]:
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
@@ -52,8 +53,8 @@ def _acquire(lock: Path, target: Path) -> tuple[int, bool]:
         except BlockingIOError as error:
             os.close(descriptor)
             raise OutputError(
-                f"another export is writing {target}",
-                remedy="wait until it has ended, or name another folder with -o",
+                f"another process is writing {target}",
+                remedy=f"wait until it has ended, or {elsewhere}",
             ) from error
         except BaseException:
             os.close(descriptor)

@@ -4,64 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from netloft.bundle.atomic import exchange, sync, sync_tree
+from netloft.bundle.kind import BUNDLE, FolderKind, check_ours
 from netloft.bundle.lock import exclusive
 from netloft.errors import OutputError
-from netloft.runtime.integrity import SIGNATURE
 
-__all__ = ["check_target", "staged_bundle"]
+__all__ = ["check_target", "staged_bundle", "staged_folder"]
 
-_ELSEWHERE = "name another folder with -o"
 _LONG = 200  # bytes of a name to which a prefix and a suffix can be added on any file system
 
 
-def check_target(target: Path) -> None:
+def check_target(target: Path, kind: FolderKind = BUNDLE) -> None:
     """Refuse a place that is not ours to write, before any work is done.
 
     Raises:
-        OutputError: Something other than a bundle stands there, the bundle there holds files of
+        OutputError: Something of another kind stands there, the folder there holds files of
             somebody else, or it cannot be written.
     """
-    with _reported(target):
-        _check_ours(target, target)
+    with _reported(target, kind):
+        check_ours(target, target, kind)
         parent = _existing_parent(target)
         if not parent.is_dir():
-            raise OutputError(f"{parent} is not a folder", remedy=_ELSEWHERE)
-        _probe_writable(parent, target)
+            raise OutputError(f"{parent} is not a folder", remedy=kind.elsewhere)
+        _probe_writable(parent, target, kind)
+
+
+def staged_bundle(target: Path) -> contextlib.AbstractContextManager[Path]:
+    """Give a private folder that becomes the bundle at `target`; see `staged_folder`."""
+    return staged_folder(target, BUNDLE)
 
 
 @contextlib.contextmanager
-def staged_bundle(target: Path) -> Iterator[Path]:
+def staged_folder(target: Path, kind: FolderKind) -> Iterator[Path]:
     """Give a private folder beside `target`, and put it in its place when all went well.
 
     The folder is synced to disk and renamed at the end; when the block raises, it is removed and
-    what stood at `target` stays as it was.
+    what stood at `target` stays as it was. What is written has to hold the record of its kind.
+
+    Args:
+        target: Its place.
+        kind: What may be replaced there.
 
     Raises:
-        OutputError: The place is not ours to write, another export writes it, or the disk refuses.
+        OutputError: The place is not ours to write, another process writes it, or the disk
+            refuses.
     """
-    check_target(target)
+    check_target(target, kind)
     place = Path(os.path.abspath(target))
     prefix = _prefix(place)
     created = list[Path]()
     try:
-        with _reported(target):
+        with _reported(target, kind):
             _make_parents(place.parent, created)
-            with exclusive(place.parent / f"{prefix}lock", target) as held:
+            with exclusive(place.parent / f"{prefix}lock", target, kind.elsewhere) as held:
                 if held:
                     _sweep(place)
                 with _private(place.parent / f"{prefix}{secrets.token_hex(4)}") as staging:
                     yield staging
                     sync_tree(staging)
-                    _replace(staging, place, target)
+                    _replace(staging, place, target, kind)
     finally:
         for folder in reversed(created):
             with contextlib.suppress(OSError):  # it holds something now
@@ -81,63 +88,14 @@ def _private(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _reported(target: Path) -> Iterator[None]:
+def _reported(target: Path, kind: FolderKind) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise OutputError(
             f"{target} cannot be written: {error.strerror or error}",
-            remedy=f"free some space, or {_ELSEWHERE}",
+            remedy=f"free some space, or {kind.elsewhere}",
         ) from error
-
-
-def _check_ours(folder: Path, target: Path) -> None:
-    """Refuse what may not be replaced.
-
-    Args:
-        folder: Where it stands now.
-        target: What it is called in the message.
-
-    Raises:
-        OutputError: It is there, and is not a bundle and nothing but a bundle.
-    """
-    if folder.is_symlink():
-        raise OutputError(f"{target} is a link", remedy="name the folder itself with -o")
-    if not folder.exists():
-        return
-    files = _listed_files(folder)
-    if files is None:
-        raise OutputError(
-            f"{target} exists and is not a netloft bundle; it was left as it was",
-            remedy=f"{_ELSEWHERE}, or move that one away",
-        )
-    foreign = _foreign(folder, files)
-    if foreign:
-        raise OutputError(
-            f"{target} holds {foreign}, which is no part of the bundle there; it was left as it "
-            "was",
-            remedy=f"move {foreign} away, or {_ELSEWHERE}",
-        )
-
-
-def _listed_files(folder: Path) -> dict[str, Any] | None:
-    """Return what a bundle's manifest lists; None where this is not a bundle."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(manifest, dict) or not {"netloft", "format"} <= manifest.keys():
-        return None
-    files = manifest.get("files")
-    return files if isinstance(files, dict) else None
-
-
-def _foreign(folder: Path, files: dict[str, Any]) -> str:
-    """Return the first path below a bundle that its manifest does not account for."""
-    folders = {parent.as_posix() for name in files for parent in Path(name).parents}
-    known = {"manifest.json", SIGNATURE, *files, *folders}
-    below = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return next((name for name in below if name not in known), "")
 
 
 def _existing_parent(target: Path) -> Path:
@@ -147,7 +105,7 @@ def _existing_parent(target: Path) -> Path:
     return parent
 
 
-def _probe_writable(parent: Path, target: Path) -> None:
+def _probe_writable(parent: Path, target: Path, kind: FolderKind) -> None:
     # asking the file system is the only sure test: root may write where the mode bits say no,
     # and may not where the file system is read-only
     probe = parent / f".netloft-{secrets.token_hex(4)}"
@@ -158,7 +116,7 @@ def _probe_writable(parent: Path, target: Path) -> None:
         probe.rmdir()
     except OSError as error:
         raise OutputError(
-            f"{target} cannot be written: {error.strerror}", remedy=_ELSEWHERE
+            f"{target} cannot be written: {error.strerror}", remedy=kind.elsewhere
         ) from error
 
 
@@ -195,26 +153,26 @@ def _sweep(place: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _replace(staging: Path, place: Path, target: Path) -> None:
-    """Put `staging` at `place`; the bundle that stood there is deleted last.
+def _replace(staging: Path, place: Path, target: Path, kind: FolderKind) -> None:
+    """Put `staging` at `place`; the folder that stood there is deleted last.
 
     The work took minutes, and anything may have happened there meanwhile.
     """
-    _check_ours(place, target)
+    check_ours(place, target, kind)
     if not place.exists():
         staging.rename(place)
-    elif not _exchanged(staging, place, target):
-        _move_aside(staging, place, target)
+    elif not _exchanged(staging, place, target, kind):
+        _move_aside(staging, place, target, kind)
     sync(place.parent)
 
 
-def _exchanged(staging: Path, place: Path, target: Path) -> bool:
+def _exchanged(staging: Path, place: Path, target: Path, kind: FolderKind) -> bool:
     """Exchange the two folders, and back when what was there turns out not to be ours."""
     new = staging.stat()
     try:
         done = exchange(staging, place)
         if done:
-            _check_ours(staging, target)
+            check_ours(staging, target, kind)
     except BaseException:
         # Ctrl-C may come at any point of this, so ask the disk how far it got
         if os.path.samestat(place.stat(), new):
@@ -225,12 +183,12 @@ def _exchanged(staging: Path, place: Path, target: Path) -> bool:
     return done
 
 
-def _move_aside(staging: Path, place: Path, target: Path) -> None:
+def _move_aside(staging: Path, place: Path, target: Path, kind: FolderKind) -> None:
     """Do the same in two renames, where there is no exchange."""
     aside = _old(place)
     try:
         place.rename(aside)
-        _check_ours(aside, target)
+        check_ours(aside, target, kind)
         staging.rename(place)
     except BaseException:
         if aside.exists() and not place.exists():
