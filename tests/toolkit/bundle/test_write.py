@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from netloft.bundle import check_target, staged_bundle, write, write_file
-from netloft.bundle.kind import FolderKind
+from netloft.bundle.kind import FolderKind, check_ours
 from netloft.errors import OutputError
 
 MANIFEST = '{"netloft": "0", "format": 1, "files": {"model.onnx": {}}}'
@@ -151,7 +151,7 @@ def test_what_came_while_the_work_was_done_is_kept(tmp_path: Path) -> None:
 def test_what_came_at_the_last_moment_is_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check, calls = write.check_ours, []
+    check, calls = check_ours, []
 
     def late(folder: Path, target: Path, kind: FolderKind) -> None:
         calls.append(folder)
@@ -175,7 +175,7 @@ def test_what_came_at_the_last_moment_is_put_back(
 def test_control_c_between_the_renames_keeps_the_old_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check, calls = write.check_ours, []
+    check, calls = check_ours, []
 
     def interrupted(folder: Path, target: Path, kind: FolderKind) -> None:
         calls.append(folder)

@@ -31,6 +31,7 @@ VERBS = {
         "netloft.cli.matrix:matrix",
         "Export, verify and measure many models in many ways.",
     ),
+    "publish": ("netloft.cli.publish:publish", "Write a bundle in the layout of an engine."),
     "show": ("netloft.cli.show:show", "Open an exported file in Netron, and the explorer."),
     "models": ("netloft.cli.models:models", "List the models that can be named."),
     "doctor": ("netloft.cli.doctor:doctor", "Say what this machine can do, and what it cannot."),
