@@ -10,7 +10,8 @@ NetloftError
 │   └── OutputError     the place to write to is not ours to write
 ├── CheckError          exit code 1: a check failed
 │   ├── ParityError     the exported file computes another function
-│   └── IntegrityError  a bundle is incomplete or was changed
+│   ├── IntegrityError  a bundle is incomplete or was changed
+│   └── ServingError    a server does not answer, or not as the protocol says
 └── MissingError        exit code 3: something asked for is missing on this machine
     ├── ProviderError   an execution provider does not start
     └── DownloadError   weights have to be fetched and cannot be
@@ -30,6 +31,7 @@ __all__ = [
     "OutputError",
     "ParityError",
     "ProviderError",
+    "ServingError",
     "SpecError",
     "TraceError",
     "UsageError",
@@ -104,6 +106,10 @@ class ParityError(CheckError):
 
 class IntegrityError(CheckError):
     """A bundle is incomplete, or is not what its manifest says."""
+
+
+class ServingError(CheckError):
+    """A server does not answer, or not as the protocol and the model's manifest say."""
 
 
 class MissingError(NetloftError):

@@ -53,6 +53,11 @@ class ModelRequest:
         """Tell whether MODEL is an ONNX file, which has a graph and no module."""
         return self.spec.lower().endswith(".onnx")
 
+    @property
+    def is_asked(self) -> bool:
+        """Tell whether any option of a module was given."""
+        return bool(self.arguments or self.weights or self.inputs or self.around)
+
     def load(self) -> LoadedModel:
         """Load the module, with its weights and its inputs.
 

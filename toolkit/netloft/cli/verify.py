@@ -17,6 +17,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
+from netloft.cli.served import ServedRequest, serving_options, verify_served
 from netloft.defaults import JSON_FORMAT, LEAST_BUDGET, TRIAL_GIB, TRIAL_SECONDS
 from netloft.errors import UsageError
 
@@ -61,6 +62,7 @@ __all__ = ["verify"]
 @click.option("--max-seconds", type=click.FloatRange(0.5), metavar="S",
               default=TRIAL_SECONDS, show_default=True,
               help="Stop a file that takes longer then.")  # fmt: skip
+@serving_options
 @functools.partial(loading_options, hide_batch=True)
 @tolerant
 @provider_options
@@ -80,6 +82,7 @@ def verify(
     signed_by: Path | None,
     max_memory: float,
     max_seconds: float,
+    served: ServedRequest,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -103,6 +106,7 @@ def verify(
       netloft verify net.onnx --against net.py:Net --input 1x3x32x32 --mutate
       netloft verify out/resnet18 --signed-by public.pem
       netloft verify out/resnet18 --runtimes --second-opinion reference
+      netloft verify out/resnet18 --url http://127.0.0.1:8000 --model resnet18
     """
     import json
 
@@ -111,6 +115,13 @@ def verify(
     from netloft.runtime.trial import GIB, Limits
     from netloft.verification import verify as run
 
+    if served.url is not None:
+        of_file = {"--against": against, "--layers": layers, "--data": data, "--stress": stress,
+                   "--search": search, "--keep": keep, "--mutate": mutate, "--runtimes": runtimes,
+                   "--second-opinion": second_opinion, "--signed-by": signed_by,
+                   "--provider": providers,
+                   "--threads": threads, "the options of a MODEL": request.is_asked}  # fmt: skip
+        return verify_served(served, target, of_file, as_json=as_json, quiet=quiet)
     if against is None:
         _refuse_what_needs_a_model(request, layers, data, stress, search)
     own = (
@@ -147,7 +158,7 @@ def verify(
 def _refuse_what_needs_a_model(
     request: ModelRequest, layers: bool, data: Path | None, stress: bool, search: int | None
 ) -> None:
-    if request.arguments or request.weights or request.inputs or request.around:
+    if request.is_asked:
         raise UsageError(
             "--arg, --weights, --input, --preprocess, --head and --labels are for the MODEL of "
             "--against",
