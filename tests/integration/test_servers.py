@@ -1,6 +1,7 @@
 """Published bundles in the real servers, held to their test vectors; skipped where there are none.
 
-The servers are no dependency of netloft: `docs/publish.md` says how to install each.
+The servers are no dependency of netloft: they are `tritonserver` on PATH or of pip's
+`nvidia-pytriton`, and pip's `kserve` and `mlflow`.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ def test_triton_serves_it(bundle: Path, backend: str, scheme: str, tmp_path: Pat
     command += ["--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
     packaged = Path(server).parents[1] / "backends"
     command += [f"--backend-directory={packaged}"] if packaged.is_dir() else []
-    libraries = [str(sysconfig.get_config_var("LIBDIR")), str(Path(server).parents[1] / "lib")]
+    # the Python backend's stub needs the library of the Python that runs
+    libraries = [str(sysconfig.get_config_var("LIBDIR"))]
+    libraries += [str(Path(server).parents[1] / name) for name in ("lib", "external_libs")]
     ready = f"http://127.0.0.1:{ports['http']}/v2/health/ready"
     path = os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")])
     with (tmp_path / "log").open("w+b") as log, running(command, ready, log, LD_LIBRARY_PATH=path):

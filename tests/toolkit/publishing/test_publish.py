@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 from tests.toolkit.publishing.bundles import files_of, make_bundle, seal
 
 from netloft.errors import ExportError, IntegrityError, OutputError, UsageError
@@ -225,3 +227,21 @@ def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
     seal(mixed, "dynamic", ("other", "scores"), ())
     with pytest.raises(IntegrityError, match="the input test vectors are not of the inputs"):
         publish(mixed, "triton", tmp_path / "out")
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 3, 8, 9), (2, 3, 64)])
+def test_vectors_that_do_not_fit_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    odd = make_bundle(tmp_path / "b")
+    tensor = numpy_helper.from_array(np.zeros(shape, np.float32), "input")
+    (odd / "test_data_set_0" / "input_0.pb").write_bytes(tensor.SerializeToString())
+    seal(odd, "dynamic", ("input", "scores"), ())
+    with pytest.raises(IntegrityError, match="the input test vectors are not of the inputs"):
+        publish(odd, "triton", tmp_path / "out")
+
+
+def test_labels_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    odd = make_bundle(tmp_path / "b")
+    manifest = json.loads((odd / "manifest.json").read_text())
+    (odd / "manifest.json").write_text(json.dumps(manifest | {"labels": 7}))
+    with pytest.raises(IntegrityError, match="labels that are no list"):
+        publish(odd, "triton", tmp_path / "out")

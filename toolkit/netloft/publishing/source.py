@@ -127,7 +127,7 @@ def read_source(folder: Path, name: str | None) -> Source:
         outputs=_tensors(manifest["outputs"]),
         given=read_vectors(vectors, "input"),
         wanted=read_vectors(vectors, "output"),
-        labels=tuple(map(str, manifest.get("labels", ()))),
+        labels=_labels(manifest),
     )
     _check_text(source)
     _check_vectors(source)
@@ -173,9 +173,8 @@ def _check_vectors(source: Source) -> None:
         ("input", source.inputs, source.given),
         ("output", source.outputs, source.wanted),
     ):
-        of_manifest = {(tensor.name, tensor.dtype, len(tensor.shape)) for tensor in declared}
-        of_vectors = {(name, array.dtype.name, array.ndim) for name, array in found.items()}
-        if of_manifest != of_vectors:
+        fits = [t.name in found and _fits(t, found[t.name]) for t in declared]
+        if len(found) != len(declared) or not all(fits):
             raise IntegrityError(
                 f"the {kind} test vectors are not of the {kind}s in manifest.json", remedy=_AGAIN
             )
@@ -184,3 +183,21 @@ def _check_vectors(source: Source) -> None:
             raise IntegrityError(
                 f"manifest.json has no tolerance for '{tensor.name}'", remedy=_AGAIN
             )
+
+
+def _fits(tensor: Tensor, array: npt.NDArray[Any]) -> bool:
+    """Tell whether a vector is of a tensor, with one item or more."""
+    pairs = zip(tensor.shape, array.shape, strict=False)
+    return (
+        array.dtype.name == tensor.dtype
+        and array.ndim == len(tensor.shape)
+        and array.size > 0
+        and all(wanted == length for wanted, length in pairs if isinstance(wanted, int))
+    )
+
+
+def _labels(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    labels = manifest.get("labels", [])
+    if not isinstance(labels, list):
+        raise IntegrityError("manifest.json has labels that are no list", remedy=_AGAIN)
+    return tuple(map(str, labels))
