@@ -94,6 +94,7 @@ def test_a_folder_of_the_users_is_left_as_it_was(
 def test_two_runs_do_not_write_one_folder(plan: Plan, tmp_path: Path, ran: list[str]) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    with exclusive(out / LOCK, out), pytest.raises(OutputError, match="another export is writing"):
+    locked = exclusive(out / LOCK, out, "")
+    with locked, pytest.raises(OutputError, match="another process is writing"):
         run_matrix(cells_of(plan, "fail"), out)
     assert ran == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from netloft import __version__
 from netloft.bundle import Manifest, TensorSpec, hash_files
 from netloft.bundle.vectors import write_vectors
+from netloft.runtime.manifest import sealed
 
 CLASSES = 5
 SHAPE = (3, 8, 8)
@@ -65,9 +67,7 @@ def seal(
     tuning = changes.pop("tuning", None)
     text = replace(manifest, **changes).to_json()
     if tuning is not None:
-        import json
-
-        text = json.dumps(json.loads(text) | {"tuning": tuning}).encode()
+        text = sealed(json.loads(text) | {"tuning": tuning})
     (folder / "manifest.json").write_bytes(text)
 
 

@@ -17,6 +17,7 @@ from tests.toolkit.publishing.bundles import files_of, make_bundle, seal
 from netloft.errors import ExportError, IntegrityError, OutputError, UsageError
 from netloft.publishing import TARGETS, Options, publish, triton
 from netloft.publishing.source import Source
+from netloft.runtime.manifest import sealed
 
 QUICK = tuple(name for name in TARGETS if name != "ort-mobile")  # that one starts ONNX Runtime
 
@@ -242,6 +243,6 @@ def test_vectors_that_do_not_fit_are_refused(shape: tuple[int, ...], tmp_path: P
 def test_labels_that_are_no_list_are_refused(tmp_path: Path) -> None:
     odd = make_bundle(tmp_path / "b")
     manifest = json.loads((odd / "manifest.json").read_text())
-    (odd / "manifest.json").write_text(json.dumps(manifest | {"labels": 7}))
+    (odd / "manifest.json").write_bytes(sealed(manifest | {"labels": 7}))
     with pytest.raises(IntegrityError, match="labels that are no list"):
         publish(odd, "triton", tmp_path / "out")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from netloft.protocol import DATATYPES
-from netloft.runtime.load import read_manifest
+from netloft.runtime.manifest import read_manifest
 
 Arrays = dict[str, npt.NDArray[Any]]
 Lie = Callable[["Handler", Arrays], Any]

@@ -108,9 +108,6 @@ def verify(
       netloft verify out/resnet18 --runtimes --second-opinion reference
       netloft verify out/resnet18 --url http://127.0.0.1:8000 --model resnet18
     """
-    import json
-
-    from netloft.report.plain import plain
     from netloft.report.progress import progress
     from netloft.runtime.trial import GIB, Limits
     from netloft.verification import verify as run
@@ -119,14 +116,12 @@ def verify(
         of_file = {"--against": against, "--layers": layers, "--data": data, "--stress": stress,
                    "--search": search, "--keep": keep, "--mutate": mutate, "--runtimes": runtimes,
                    "--second-opinion": second_opinion, "--signed-by": signed_by,
-                   "--provider": providers,
-                   "--threads": threads, "the options of a MODEL": request.is_asked}  # fmt: skip
+                   "--provider": providers, "--threads": threads,
+                   "the options of a MODEL": request.is_asked}  # fmt: skip
         return verify_served(served, target, of_file, as_json=as_json, quiet=quiet)
     if against is None:
         _refuse_what_needs_a_model(request, layers, data, stress, search)
-    own = (
-        {} if against is None else _given(dataclasses.replace(request, spec=against), target, data)
-    )
+    own = _given(dataclasses.replace(request, spec=against or ""), target, data)
     long = mutate or data or stress or search or runtimes or second_opinion
     with progress(quiet=quiet or not long) as tell:
         found = run(
@@ -147,12 +142,20 @@ def verify(
             **own,
         )
     if as_json:
-        facts = {"format": JSON_FORMAT, **dataclasses.asdict(found)}
-        click.echo(json.dumps(plain(facts), indent=2))
+        _print_json(found)
     elif not quiet:
         _print(found, target, _reference(against))
     if found.status != "pass":
         raise SystemExit(1)
+
+
+def _print_json(found: Verification) -> None:
+    import json
+
+    from netloft.report.plain import plain
+
+    facts = {"format": JSON_FORMAT, **dataclasses.asdict(found)}
+    click.echo(json.dumps(plain(facts), indent=2))
 
 
 def _refuse_what_needs_a_model(
@@ -181,7 +184,9 @@ def _reference(against: str | None) -> str:
 
 
 def _given(request: ModelRequest, target: Path, data: Path | None) -> dict[str, Any]:
-    """Return what to compare with and its inputs, as `netloft.verify` takes them."""
+    """Return what to compare with and its inputs, as `netloft.verify` takes them; or nothing."""
+    if not request.spec:
+        return {}
     return _file(request, target, data) if request.is_file else _module(request, data)
 
 

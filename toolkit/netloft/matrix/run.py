@@ -69,7 +69,7 @@ def run_matrix(
     with contextlib.ExitStack() as stack:
         try:
             (folder / "cells").mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive(folder / LOCK, out))
+            stack.enter_context(exclusive(folder / LOCK, out, _ELSEWHERE))
         except OSError as error:
             raise OutputError(
                 f"{out} cannot be written: {error.strerror or error}", remedy=_ELSEWHERE

@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
-from netloft.parity.vectors import known_alone
-from netloft.runtime.load import Tensor, check_files, read_manifest, sha256_of
+from netloft.parity.rerun.known import known_alone
+from netloft.runtime.integrity import check_files, sha256_of
+from netloft.runtime.load import Tensor
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.tuning import MODEL, TunedRow, rows_of
 
 __all__ = ["WEIGHTS", "Source", "check_name", "copy_model", "read_source"]

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, ServingError, UsageError
-from netloft.parity.rerun.known import Known
-from netloft.parity.vectors import known_alone
+from netloft.parity.rerun.known import Known, known_alone
 from netloft.protocol import DATATYPES
-from netloft.runtime.load import check_files, read_manifest
+from netloft.runtime.integrity import check_files
+from netloft.runtime.manifest import read_manifest
 from netloft.serving.client import Address, Answer, Arrays, Client, connect, parse_url
 from netloft.serving.load import CONCURRENCY, LoadRow, measure_load
 
