@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import Message
 
-from netloft.defaults import LABELS, OPSETS
+from netloft.defaults import CLASS, LABELS, MODULE, OPSETS, SCOPE
 from netloft.errors import CheckError, ExportError
 from netloft.graph.dims import BATCH
 from netloft.graph.graph import Graph, Value
@@ -22,6 +22,8 @@ IR_VERSION = 10
 """What ONNX Runtime 1.18 and later read; onnx's own default is ahead of every runtime."""
 
 _ABSOLUTE = re.compile(r"""(^|[\s"'(=,])(/[^/\s]|[A-Za-z]:[\\/]|\\\\)""")
+_OWN_WORDS = {LABELS, MODULE, CLASS, SCOPE}
+"""What the user called things, whatever it looks like; these are told because they were given."""
 
 
 def check_opset(opset: int) -> None:
@@ -126,8 +128,7 @@ def _texts(message: Message) -> Iterator[str]:
         if field.name in ("initializer", "raw_data"):
             continue
         if field.name == "metadata_props":
-            # labels are the user's own words, and told because they were given
-            yield from (prop.value for prop in value if prop.key != LABELS)
+            yield from (prop.value for prop in value if prop.key not in _OWN_WORDS)
         elif field.name == "doc_string":
             yield value
         elif field.message_type is not None:

@@ -194,6 +194,18 @@ def test_an_odd_module_name_is_kept_and_never_run(
     assert list(tmp_path.iterdir()) == []
 
 
+class OwnLinear(nn.Linear):
+    """A layer of one's own, whose weights the graph reads by their names."""
+
+
+def test_an_odd_name_of_a_layer_of_ones_own_is_kept() -> None:
+    module = nn.Sequential()
+    module.add_module("e:port", OwnLinear(3, 2))
+    graph = trace(module.eval(), (torch.randn(2, 3),))
+    assert [record.module for _, record in graph if record.op == "linear"] == ["e:port"]
+    assert graph.totals.n_params == 8
+
+
 class Inplace(nn.Module):
     def __init__(self, *, inplace: bool) -> None:
         super().__init__()

@@ -93,13 +93,18 @@ def changed_weight(original: nn.Module, used: nn.Module) -> str:
 
     Contents are compared, because a write through `.data` leaves no other trace.
     """
-    before = {**dict(original.named_parameters()), **dict(original.named_buffers())}
-    after = {**dict(used.named_parameters()), **dict(used.named_buffers())}
+    before, after = _state(original), _state(used)
     for name, tensor in before.items():
         now = after.get(name)
         if now is None or now.shape != tensor.shape or not _same(tensor, now):
             return name
     return ""
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    # under every name: one that came while it was traced must not hide the tensor's own
+    parameters = module.named_parameters(remove_duplicate=False)
+    return {**dict(parameters), **dict(module.named_buffers(remove_duplicate=False))}
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
