@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")
 
 PATIENCE_S = 90
+BESIDE = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture
@@ -120,10 +121,11 @@ def test_triton_serves_it(bundle: Path, backend: str, scheme: str, tmp_path: Pat
     command += backends_of(server, tmp_path)
     # the Python backend's stub needs the library of the Python that runs
     libraries = [str(sysconfig.get_config_var("LIBDIR"))]
-    libraries += [str(Path(server).parents[1] / name) for name in ("lib", "external_libs")]
+    libraries.append(str(Path(sysconfig.get_path("purelib"), "nvidia_pytriton.libs")))
     ready = f"http://127.0.0.1:{ports['http']}/v2/health/ready"
     path = os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")])
-    with (tmp_path / "log").open("w+b") as log, running(command, ready, log, LD_LIBRARY_PATH=path):
+    found_by = {"LD_LIBRARY_PATH": path, "PATH": BESIDE}  # the stub takes the first python there
+    with (tmp_path / "log").open("w+b") as log, running(command, ready, log, **found_by):
         found = verify_served(bundle, f"{scheme}://127.0.0.1:{ports[scheme]}", "net", seconds=0.5)
     assert found.status == "pass", found
 
@@ -149,13 +151,12 @@ def test_mlflow_serves_it(bundle: Path, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it calls uvicorn
     address = f"http://127.0.0.1:{port}"
     example = (folder / "input_example.json").read_bytes()
     request = Request(f"{address}/invocations", example, {"Content-Type": "application/json"})
     with (
         (tmp_path / "log").open("w+b") as log,
-        running(command, f"{address}/ping", log, PATH=beside),
+        running(command, f"{address}/ping", log, PATH=BESIDE),  # it calls uvicorn
         urlopen(request, timeout=30) as response,
     ):
         found = json.load(response)["predictions"]["scores"]
