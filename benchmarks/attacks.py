@@ -169,13 +169,15 @@ def _unread(counts: Counts, models: Models, place: Path, tries: int) -> None:
     """Scan files that are refused before anything runs."""
     for index in range(tries):
         name = list(hostile.REFUSED)[index % len(hostile.REFUSED)]
-        make, _said = hostile.REFUSED[name]
+        make, said = hostile.REFUSED[name]
         counts.tries += 1
         try:
             scan(make(place), Budget(nodes=100))
             counts.bad.append(f"{name} was read")
-        except IntegrityError:
-            counts.told += 1
+        except IntegrityError as error:
+            counts.told += said in error.problem
+            if said not in error.problem:
+                counts.bad.append(f"{name}: {error.problem}")
 
 
 ATTACKS: dict[str, tuple[str, Accident]] = {

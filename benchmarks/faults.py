@@ -177,7 +177,9 @@ def _next(counts: Counts, models: Models, target: Path) -> None:
     left = sorted(set(os.listdir(target.parent)) - {target.name})
     if left:
         counts.bad.append(f"left behind: {left[0]}")
-    _state(Counts(), target, fresh=False)
+    state = Counts()
+    _state(state, target, fresh=False)
+    counts.bad += [f"the next export: {what}" for what in state.bad]
     shutil.rmtree(target)
 
 
@@ -323,7 +325,7 @@ def _two_writers(counts: Counts, models: Models, place: Path, tries: int) -> Non
             time.sleep(random.uniform(0, 0.1))
             _go(second)
             ends = [process.communicate()[1] for process in (first, second)]
-        refused = [text for text in ends if "another export is writing" in text]
+        refused = [text for text in ends if "another process is writing" in text]
         counts.told += len(refused)
         strange = [text for text in ends if text and text not in refused]
         counts.bad += [text.strip().splitlines()[-1] for text in strange]

@@ -88,7 +88,8 @@ def bundle(folder: Path) -> Path:
     torch.manual_seed(0)
     net = Net().eval()
     with torch.no_grad():  # or the chain would fade
-        for layer in net.chain:
+        for layer in net.chain.children():
+            assert isinstance(layer, nn.Linear)
             layer.weight.copy_(torch.eye(6) + 0.1 * torch.randn(6, 6))
     made = netloft.export(
         net, (torch.randn(2, 6),), folder / "out", name="names", providers=["cpu"], quick=True,
@@ -145,7 +146,12 @@ def opened(browser: Any, page: Path) -> tuple[str, list[str], list[str]]:
     """Return a page's title, the addresses that it asked for, and what else it did."""
     tab = browser.new_page()
     asked, did = list[str](), list[str]()
-    tab.on("dialog", lambda one: (did.append(f"dialog: {one.message}"), one.dismiss()))
+
+    def dialog(one: Any) -> None:
+        did.append(f"dialog: {one.message}")
+        one.dismiss()
+
+    tab.on("dialog", dialog)
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("pageerror", lambda error: did.append(str(error)))
     tab.goto(page.as_uri())

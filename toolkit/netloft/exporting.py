@@ -22,7 +22,14 @@ import torch
 from torch import nn
 
 from netloft import __version__
-from netloft.bundle import Manifest, TensorSpec, check_target, hash_files, staged_bundle
+from netloft.bundle import (
+    Manifest,
+    TensorSpec,
+    check_target,
+    default_target,
+    hash_files,
+    staged_bundle,
+)
 from netloft.bundle.vectors import write_vectors
 from netloft.converting import Conversion, check_precision, convert
 from netloft.defaults import DEFAULT_OPSET
@@ -154,7 +161,7 @@ def export_model(
         example: Inputs to trace with; the model's own by default.
         progress: Told what is being done.
     """
-    target = Path(out) if out is not None else Path("out") / _folder(model.name)
+    target = Path(out) if out is not None else default_target(model.name)
     check_target(target)
     choose_passes(options.passes, options.without)  # a wrong name is told before the work
     check_precision(options.precision, options.functions)
@@ -354,11 +361,6 @@ def _measure(job: _Job) -> None:
         left_out = ("torch.compile", *(() if isinstance(options.batch, int) else ("batch 8",)))
         report.not_run += [NotRun(what, "--quick leaves it out") for what in left_out]
     report.environment = dict(result.environment)
-
-
-def _folder(name: str) -> str:
-    """Return a name as that of a folder: one that lies where it is put, whatever the name is."""
-    return re.sub(r"[^\w.-]+", "_", name)[:100].strip(". ") or "net"
 
 
 def _write_vectors(job: _Job) -> None:

@@ -144,6 +144,7 @@ def test_a_key_with_a_password(
         ([], "nothing to do"),
         (["--key", "absent.pem"], "there is no key absent.pem"),
         (["--key", "manifest.json"], "is no private key that can be used"),
+        (["--bom", "--key", "manifest.json"], "is no private key that can be used"),
     ],
 )
 def test_mistakes(
@@ -151,10 +152,19 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(bundle)
     before = sorted(os.listdir(bundle))
+    assert SIGNATURE in before
     result = run("sign", bundle, *arguments)
     assert result.exit_code == 2
     assert said in result.stderr
     assert sorted(os.listdir(bundle)) == before
+
+
+def test_what_is_no_bundle_is_not_signed(bundle: Path, keys: tuple[Path, Path]) -> None:
+    shutil.move(bundle / "test_data_set_0", bundle.parent / "away")
+    (bundle / "test_data_set_0").symlink_to(bundle.parent / "away")
+    result = run("sign", bundle, "--key", keys[0])
+    assert result.exit_code != 0
+    assert (bundle / "test_data_set_0").is_symlink()
 
 
 def test_a_bundle_that_is_not_signed(exported: Path, keys: tuple[Path, Path]) -> None:

@@ -413,7 +413,7 @@ def test_nan_in_a_weight_is_named(bundle: Path) -> None:
     put(bundle, model)
     result = run("verify", bundle, "--provider", "cpu")
     assert result.exit_code == 1
-    assert f"note: the weight '{name}' holds NaN" in result.stdout
+    assert f"note: model.onnx: the weight '{name}' holds NaN" in result.stdout
 
 
 def test_what_ran_where_is_told(bundle: Path) -> None:

@@ -244,5 +244,5 @@ def test_labels_that_are_no_list_are_refused(tmp_path: Path) -> None:
     odd = make_bundle(tmp_path / "b")
     manifest = json.loads((odd / "manifest.json").read_text())
     (odd / "manifest.json").write_bytes(sealed(manifest | {"labels": 7}))
-    with pytest.raises(IntegrityError, match="labels that are no list"):
+    with pytest.raises(IntegrityError, match="a 'labels' that is none"):
         publish(odd, "triton", tmp_path / "out")

@@ -215,7 +215,7 @@ OUTSIDE: Mapping[str, tuple[Make, str]] = {
 """How a weight reaches for what is not its own, and what is said of it."""
 
 REFUSED: Mapping[str, tuple[Make, str]] = {
-    "nested 60 deep": (nested(12), "has more than 100 nodes"),
+    "many nodes": (nested(12), "has more than 100 nodes"),
     "dims overflow": (overflowing, "beyond what is read"),
     "negative dim": (negative, "has lengths that are none"),
     "short data": (short, "has 12 bytes for [4]"),

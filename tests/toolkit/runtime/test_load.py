@@ -276,3 +276,35 @@ def test_a_key_that_is_not_known_is_refused(bundle: Path) -> None:
     write_manifest(bundle, command="rm -r")
     with pytest.raises(IntegrityError, match="has an unknown key 'command'"):
         load(bundle)
+
+
+def test_a_pipe_in_a_bundle_is_refused_at_once(bundle: Path) -> None:
+    os.mkfifo(bundle / "pipe")
+    empty = hashlib.sha256(b"").hexdigest()
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    files = manifest["files"] | {"pipe": {"sha256": empty, "bytes": 0}}
+    (bundle / "manifest.json").write_bytes(sealed(manifest | {"files": files}))
+    with pytest.raises(IntegrityError, match="pipe is no file"):
+        load(bundle)
+
+
+def test_a_manifest_without_end_is_not_read(bundle: Path) -> None:
+    os.truncate(bundle / "manifest.json", 1 << 33)
+    with pytest.raises(IntegrityError, match="it has 8,589,934,592 bytes"):
+        load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": 5}, "has a 'labels' that is none"),
+        ({"labels": [5]}, "has labels that are no text"),
+        ({"opset": "20"}, "has a 'opset' that is none"),
+        ({"preprocess": []}, "has a 'preprocess' that is none"),
+    ],
+)
+def test_every_key_is_of_its_kind(bundle: Path, change: dict[str, Any], said: str) -> None:
+    write_manifest(bundle, **change)
+    with pytest.raises(IntegrityError) as caught:
+        load(bundle)
+    assert said in caught.value.problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.toolkit.runtime import hostile
 
 from netloft.errors import IntegrityError
+from netloft.runtime import wire
 from netloft.runtime.scan import Budget, scan
 from netloft.runtime.tensor import whole_tensor
 
@@ -32,7 +34,7 @@ def test_nodes_within_nodes_are_counted(tmp_path: Path) -> None:
 def test_weights_beside_the_file_are_its_own(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(np.array([0, np.nan, 1, 2], np.float32).tobytes())
     found = scan(hostile.outside("w.bin", offset="0", length="16")(tmp_path))
-    assert (found.outside, found.nan) == ({"w.bin"}, ["w"])
+    assert (found.outside, found.nan) == (["w.bin"], ["w"])
 
 
 @pytest.mark.parametrize("case", hostile.OUTSIDE)
@@ -135,3 +137,103 @@ def test_tensors_are_read_as_onnx_reads_them(kind: int, shape: tuple[int, ...]) 
 def test_what_is_no_tensor_for_numpy(tensor: onnx.TensorProto) -> None:
     with pytest.raises(ValueError, match="t"):
         whole_tensor(tensor.SerializeToString())
+
+
+def varint(number: int) -> bytes:
+    return wire.varint(number)
+
+
+def field(number: int, content: bytes) -> bytes:
+    return wire.tag(number, len(content)) + content
+
+
+def test_a_field_that_other_readers_read_otherwise_is_refused(tmp_path: Path) -> None:
+    """Protobuf cuts a key to 32 bits, and passes over a field of another wire type."""
+    path = hostile.plain(tmp_path)
+    content = path.read_bytes()
+    graph = content.index(wire.tag(7, 1)[:1])
+    longer = varint((7 << 3 | 2) | 1 << 32)
+    path.write_bytes(content[:graph] + longer + content[graph + 1 :])
+    with pytest.raises(IntegrityError, match="is no protobuf"):
+        scan(path)
+    path.write_bytes(content + b"\x02\x00")  # field 0
+    with pytest.raises(IntegrityError, match="is no protobuf"):
+        scan(path)
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        (field(14, b"\x00"), "wire type 2"),  # data_location is a number
+        (varint(9 << 3), "wire type 0"),  # raw_data is bytes
+        (varint(2 << 3 | 5) + b"\0\0\0\0", "wire type 5"),  # data_type
+        (varint(1 << 3 | 1) + b"\0" * 8, "wire type 1"),  # dims
+    ],
+)
+def test_wire_types_are_those_of_the_schema(tmp_path: Path, weight: bytes, said: str) -> None:
+    w = numpy_helper.from_array(np.ones(4, np.float32), "w").SerializeToString()
+    graph = field(5, w + weight + (b"\x00" if weight == varint(9 << 3) else b""))
+    path = tmp_path / "x.onnx"
+    path.write_bytes(varint(1 << 3) + varint(10) + field(7, graph))
+    with pytest.raises(IntegrityError, match=said):
+        scan(path)
+
+
+def test_a_location_of_more_bits_is_that_of_the_lower_ones(tmp_path: Path) -> None:
+    w = TensorProto(name="w", data_type=1, dims=[4])
+    w.external_data.add(key="location", value="../secret")
+    content = w.SerializeToString() + field(9, b"\0" * 16)
+    content += varint(14 << 3) + varint((1 << 32) + 1)
+    path = tmp_path / "x.onnx"
+    path.write_bytes(varint(1 << 3) + varint(10) + field(7, field(5, content)))
+    with pytest.raises(IntegrityError, match="which is not beside it"):
+        scan(path)
+
+
+def test_a_place_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(b"\0" * 16)
+    w = TensorProto(name="w", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    w.external_data.add(key="location", value="w.bin")
+    w.external_data.add(key="location", value="../secret")
+    with pytest.raises(IntegrityError, match="says twice where it lies"):
+        scan(hostile.plain(tmp_path, w))
+
+
+def test_nan_elsewhere_is_found_or_said_not_to_be_looked_for(tmp_path: Path) -> None:
+    nan = np.array([0x7FC0, 0, 0, 0], np.uint16).tobytes()
+    bfloat = TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[4], raw_data=nan)
+    assert scan(hostile.plain(tmp_path, bfloat)).nan == ["w"]
+    small = TensorProto(
+        name="w", data_type=TensorProto.FLOAT8E4M3FN, dims=[4], raw_data=b"\x7f" * 4
+    )
+    found = scan(hostile.plain(tmp_path, small))
+    assert (found.nan, found.unread) == ([], 1)
+    node = helper.make_node("Constant", [], ["y"], value_floats=[1.0, float("nan")])
+    graph = helper.make_graph([node], "g", [], [hostile.value("y", 2)])
+    assert scan(hostile.saved(graph, tmp_path / "c.onnx")).nan == ["an attribute"]
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.array([np.nan], np.float32), "w"),
+        numpy_helper.from_array(np.array([1], np.int64), "i"), [4],
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [hostile.value("x", 4)],
+        [hostile.value("y", 4)], sparse_initializer=[sparse],
+    )  # fmt: skip
+    assert scan(hostile.saved(graph, tmp_path / "s.onnx")).nan == ["w"]
+
+
+def test_engines_of_others_are_not_loaded(tmp_path: Path) -> None:
+    node = helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", embed_mode=0,
+                            ep_cache_context="../../engine.trt")  # fmt: skip
+    graph = helper.make_graph([node], "g", [hostile.value("x", 4)], [hostile.value("y", 4)])
+    with pytest.raises(IntegrityError, match="loads a compiled engine"):
+        scan(hostile.saved(graph, tmp_path / "e.onnx"))
+
+
+def test_a_million_lengths_cost_nothing(tmp_path: Path) -> None:
+    shape = hostile.value("x", *[1 << 20] * 100_000)
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [shape], [shape])
+    start = time.monotonic()
+    with pytest.raises(IntegrityError, match="beyond what is read"):
+        scan(hostile.saved(graph, tmp_path / "x.onnx"))
+    assert time.monotonic() - start < 5

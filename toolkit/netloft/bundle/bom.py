@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netloft.bundle.rewrite import copied, seal
 from netloft.errors import IntegrityError
+from netloft.runtime.manifest import read_json_bytes
 
-__all__ = ["BOM", "add_bom", "bom_of"]
+__all__ = ["BOM", "bom_of", "write_bom"]
 
 BOM = "bom.cdx.json"
 """The file's name in a bundle."""
@@ -22,24 +22,24 @@ BOM = "bom.cdx.json"
 _LIBRARIES = ("torch", "onnxruntime", "onnx")
 
 
-def add_bom(bundle: Path) -> None:
-    """Put a bill of materials into a bundle, which is sealed anew; a signature goes.
+def write_bom(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a bill of materials into a copy of a bundle, before that is sealed.
 
     Raises:
-        IntegrityError: The bundle is not what its manifest says.
-        OutputError: It cannot be written.
+        IntegrityError: The bundle lacks what it would tell.
     """
-    with copied(bundle) as (staging, manifest):
-        facts = bom_of(manifest, _report(staging))
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
-        (staging / BOM).write_text(text + "\n", encoding="utf-8")
-        seal(staging, manifest)
+    try:
+        facts = bom_of(manifest, _report(folder))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"the bundle does not say what it is made of: {error!r}") from error
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    (folder / BOM).write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def _report(folder: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads((folder / "report.json").read_bytes())
-    except (OSError, ValueError) as error:
+        found = json.loads(read_json_bytes(folder / "report.json"))
+    except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"report.json cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise IntegrityError("report.json is not a JSON object")

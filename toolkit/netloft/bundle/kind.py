@@ -10,6 +10,7 @@ from typing import Any
 
 from netloft.errors import OutputError
 from netloft.runtime.integrity import SIGNATURE
+from netloft.runtime.manifest import read_json_bytes
 
 __all__ = ["BUNDLE", "FolderKind", "check_ours"]
 
@@ -78,8 +79,8 @@ def check_ours(folder: Path, target: Path, kind: FolderKind) -> None:
 def _listed_files(folder: Path, kind: FolderKind) -> Mapping[str, Any] | None:
     """Return what a folder's record lists; None where it has no such record."""
     try:
-        record = json.loads((folder / kind.record).read_bytes())
-    except (OSError, ValueError):
+        record = json.loads(read_json_bytes(folder / kind.record))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or not kind.keys <= record.keys():
         return None

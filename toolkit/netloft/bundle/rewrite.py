@@ -29,6 +29,7 @@ def copied(bundle: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """
     with staged_bundle(bundle) as staging:
         manifest = read_manifest(bundle)
+        check_files(bundle, manifest["files"])  # no link is followed, no pipe read
         for name in manifest["files"]:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, staging / name, follow_symlinks=False)

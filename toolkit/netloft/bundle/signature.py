@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from netloft.bundle.bom import write_bom
 from netloft.bundle.rewrite import copied, seal
 from netloft.errors import IntegrityError, MissingError, UsageError, first_line
 from netloft.runtime.integrity import SIGNATURE
@@ -18,13 +19,14 @@ from netloft.runtime.integrity import SIGNATURE
 __all__ = ["check_signature", "sign"]
 
 
-def sign(bundle: Path, key: Path, password: str | None = None) -> None:
+def sign(bundle: Path, key: Path | None, password: str | None = None, *, bom: bool = False) -> None:
     """Sign a bundle, whose files are compared with its manifest first.
 
     Args:
-        bundle: Its folder; a signature that is there is replaced.
-        key: A private key of an elliptic curve, in PEM.
+        bundle: Its folder; a signature that is there is replaced, or goes.
+        key: A private key of an elliptic curve, in PEM; None to leave it unsigned.
         password: Of the key, where it is encrypted.
+        bom: Add a bill of materials, too.
 
     Raises:
         MissingError: model-signing is not installed.
@@ -32,11 +34,21 @@ def sign(bundle: Path, key: Path, password: str | None = None) -> None:
         IntegrityError: The bundle is not what its manifest says.
         OutputError: It cannot be written.
     """
+    signer = None if key is None else _signer(key, password)
+    with copied(bundle) as (staging, manifest):
+        if bom:
+            write_bom(staging, manifest)
+        seal(staging, manifest)
+        if signer is not None:
+            signer.set_hashing_config(_hashing(staging)).sign(staging, staging / SIGNATURE)
+
+
+def _signer(key: Path, password: str | None) -> Any:
     signing = _package().signing
     _require(key)
     secret = password.encode() if password else None  # which cryptography wants, and not text
     try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key, password=secret)
+        return signing.Config().use_elliptic_key_signer(private_key=key, password=secret)
     except (ValueError, TypeError, OSError) as error:
         raise UsageError(
             f"{key} is no private key that can be used: {first_line(error)}",
@@ -44,9 +56,6 @@ def sign(bundle: Path, key: Path, password: str | None = None) -> None:
             "-genkey -noout -out key.pem; the password of an encrypted one is read from "
             "NETLOFT_KEY_PASSWORD",
         ) from error
-    with copied(bundle) as (staging, manifest):
-        seal(staging, manifest)
-        config.set_hashing_config(_hashing(staging)).sign(staging, staging / SIGNATURE)
 
 
 def check_signature(bundle: Path, key: Path) -> str:

@@ -16,6 +16,9 @@ __all__ = ["check_keep", "read_vectors", "write_vectors"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_LARGEST = 1 << 31
+"""Bytes of a test vector, as protobuf holds them."""
+
 
 def check_keep(folder: Path) -> None:
     """Refuse, before any work, a place for test vectors that is not ours to write.
@@ -62,8 +65,10 @@ def read_vectors(folder: Path, kind: str) -> dict[str, npt.NDArray[Any]]:
     found = {}
     for path in sorted(folder.glob(f"{kind}_*.pb"), key=_number):
         try:
+            if path.stat().st_size > _LARGEST:
+                raise ValueError(f"it has more than {_LARGEST} bytes")
             name, array = whole_tensor(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, OverflowError, OSError) as error:
             raise IntegrityError(f"{path.name} is not a tensor: {error}") from error
         if name in found:
             raise IntegrityError(f"{path.name} is a second {kind} '{name}'")

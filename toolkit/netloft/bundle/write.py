@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,9 +16,15 @@ from netloft.bundle.kind import BUNDLE, FolderKind, check_ours
 from netloft.bundle.lock import exclusive
 from netloft.errors import OutputError
 
-__all__ = ["check_target", "staged_bundle", "staged_folder"]
+__all__ = ["check_target", "default_target", "staged_bundle", "staged_folder"]
 
 _LONG = 200  # bytes of a name to which a prefix and a suffix can be added on any file system
+
+
+def default_target(name: str) -> Path:
+    """Return where a model's bundle goes if nobody says: `out/NAME`, whatever the name is."""
+    folder = re.sub(r"[^\w.-]+", "_", name)[:100].strip(". ") or "net"
+    return Path("out") / folder
 
 
 def check_target(target: Path, kind: FolderKind = BUNDLE) -> None:

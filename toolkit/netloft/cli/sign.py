@@ -31,17 +31,14 @@ def sign(bundle: Path, key: Path | None, bom: bool, quiet: bool) -> None:
     """
     import os
 
-    from netloft.bundle.bom import BOM, add_bom
+    from netloft.bundle.bom import BOM
     from netloft.bundle.signature import sign as sign_bundle
     from netloft.errors import UsageError
     from netloft.runtime.integrity import SIGNATURE
 
     if key is None and not bom:
         raise UsageError("nothing to do", remedy="name a --key to sign with, or ask for --bom")
-    if bom:
-        add_bom(bundle)
-    if key is not None:
-        sign_bundle(bundle, key, os.environ.get("NETLOFT_KEY_PASSWORD"))
+    sign_bundle(bundle, key, os.environ.get("NETLOFT_KEY_PASSWORD"), bom=bom)
     if not quiet:
         made = [name for name, done in ((BOM, bom), (SIGNATURE, key is not None)) if done]
         click.echo("\n".join(f"{bundle / name}" for name in made))

@@ -230,9 +230,10 @@ def _print(found: Verification, target: Path, reference: str) -> None:
     from netloft.report.runtimes import print_runtimes
     from netloft.report.search import print_search
     from netloft.report.summary import print_layers, print_parity
+    from netloft.report.table import printable
 
     for check in found.checks:
-        click.echo(check)
+        click.echo(printable(check))
     if found.parity:
         print_parity(found.parity, reference)
     if found.runtimes:
@@ -240,18 +241,18 @@ def _print(found: Verification, target: Path, reference: str) -> None:
     if found.layers:
         print_layers(found.layers)
     for unlike in found.unlike:
-        click.echo(f"differs: {unlike['module'] or unlike['node']} ({unlike['op']}): "
-                   f"{unlike['what']}")  # fmt: skip
+        told = f"{unlike['module'] or unlike['node']} ({unlike['op']}): {unlike['what']}"
+        click.echo(f"differs: {printable(told)}")
     if found.search is not None:
         print_search(found.search)
     if found.mutation is not None:
         print_mutation(found.mutation)
     for note in found.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {printable(note)}")
     for row in found.not_run:
-        click.echo(f"not run: {row['what']}: {row['reason']}")
+        click.echo(f"not run: {printable(row['what'])}: {printable(row['reason'])}")
     for verdict in found.verdicts:
-        click.echo(f"verdict: {verdict}")
+        click.echo(f"verdict: {printable(verdict)}")
     if found.first_bad:
-        click.echo(f"first bad operation: {found.first_bad}")
+        click.echo(f"first bad operation: {printable(found.first_bad)}")
     click.echo(f"{found.status}: {target}")

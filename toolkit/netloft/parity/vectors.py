@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from netloft.runtime.reasons import first_line
 __all__ = ["Run", "held", "replay", "runs_here"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Run = Callable[[Arrays, list[str]], Arrays]
-"""Takes inputs, and names of outputs, and gives these."""
+Run = Callable[[Arrays, Mapping[str, Sequence[int]]], Arrays]
+"""Takes inputs, and the shapes of the outputs that are wanted, by name, and gives these."""
 
 
 def replay(
@@ -47,7 +47,7 @@ def replay(
     _check_names(manifest, inputs, outputs)
     rows = list[dict[str, Any]]()
     for provider, run in runs.items():
-        given = run(inputs, list(outputs))
+        given = run(inputs, {name: array.shape for name, array in outputs.items()})
         for name, expected in outputs.items():
             if np.shape(given[name]) != expected.shape:
                 raise IntegrityError(
@@ -57,16 +57,18 @@ def replay(
                 )
             made = row(provider, name, given[name])
             rows += [made] if made is not None else []
+    if runs and not rows:
+        raise IntegrityError(f"no output of {folder} can be judged", remedy=AGAIN)
     return rows
 
 
 def runs_here(model: Path | bytes, provider: str, threads: int | None = None) -> Run:
     """Return what runs a file of our own in this process."""
 
-    def run(feeds: Arrays, outputs: list[str]) -> Arrays:
+    def run(feeds: Arrays, outputs: Mapping[str, Sequence[int]]) -> Arrays:
         session = start_session(model, provider, threads=threads)
         try:
-            given = session.run(outputs, dict(feeds))
+            given = session.run(list(outputs), dict(feeds))
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             raise IntegrityError(
                 f"the model does not run on its test vectors on {provider}: {first_line(error)}",

@@ -7,13 +7,18 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-__all__ = ["plain_table", "print_table"]
+__all__ = ["plain_table", "print_table", "printable"]
 
 # a number with its unit, or a cell that stands for "no number"
 _NUMBER = re.compile(
     r"[+-]?[\d,.]+(e[+-]?\d+)?([%\u00d7]| ?[a-zA-Z\u00b5/]{1,8})?|inf|nan|-|", re.I
 )
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def printable(text: str) -> str:
+    """Return text that stays on its line, whatever a name in it holds."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def print_table(

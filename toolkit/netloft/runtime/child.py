@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from netloft.errors import IntegrityError, NetloftError
 from netloft.runtime.providers import PROVIDERS, process_cpus, start_session
 from netloft.runtime.reasons import NVIDIA, first_line
+from netloft.runtime.scan import scan
 from netloft.runtime.trial import GIB
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 __all__ = ["main"]
 
 _OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "BFCArena", "Failed to allocate")
+_OF_A_THREAD = 24 << 20  # its stack, and what the allocator sets apart for it
 
 
 def main() -> None:
@@ -32,7 +38,6 @@ def main() -> None:
     model = Path(asked["model"])
     try:
         feeds = _feeds(source, asked["feeds"])
-        _limit(asked["limits"], asked["provider"], model)
         facts, arrays = _tried(model, asked, feeds)
     except MemoryError:
         facts, arrays = _told(_too_much(model, asked["limits"])), []
@@ -70,35 +75,17 @@ def _too_much(model: Path, limits: Mapping[str, Any]) -> IntegrityError:
     )
 
 
-def _limit(limits: Mapping[str, Any], provider: str, model: Path) -> None:
-    """Let the system hold this process to its limits, where it can."""
-    try:
-        import resource
-    except ImportError:  # Windows has none: the clock alone is held
-        return
-    seconds = int(limits["seconds"] * process_cpus()) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    reserved = Path("/proc/self/statm")
-    if provider in NVIDIA or not reserved.exists():
-        return
-    start = int(reserved.read_text().split()[0]) * resource.getpagesize()
-    own = sum(path.stat().st_size for path in model.parent.glob(f"{model.name}*"))
-    most = start + limits["memory"] + 3 * own
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
 def _tried(
     model: Path, asked: Mapping[str, Any], feeds: dict[str, Any] | None
 ) -> tuple[dict[str, Any], list[Any]]:
-    checked = _checked(model)
-    how = {"threads": asked["threads"]}
+    held = _limit(asked, model.stat().st_size)
+    found = scan(model)
+    if held:
+        _limit(asked, model.stat().st_size + found.outside_bytes)
+    facts: dict[str, Any] = {"outputs": [], "ran_on": {}, "elsewhere": [], "memory_held": held}
+    facts |= {"scan": dataclasses.asdict(found), "checked": _checked(model)}
     try:
-        if feeds is None:
-            start_session(model, asked["provider"], **how)
-            return {"outputs": [], "ran_on": {}, "elsewhere": [], "checked": checked}, []
-        session = start_session(model, asked["provider"], profile_to=Path("profile"), **how)
-        arrays = [np.asarray(array) for array in session.run(asked["outputs"], feeds)]
+        facts, arrays = _run(model, asked, feeds, facts)
     except NetloftError as error:
         _raise_if_memory(error, model, asked["limits"])
         raise
@@ -108,9 +95,61 @@ def _tried(
             f"the model does not run on its test vectors on {asked['provider']}: "
             f"{first_line(error)}"
         ) from error
+    return facts, arrays
+
+
+def _limit(asked: Mapping[str, Any], size: int) -> bool:
+    """Let the system hold this process to its limits; return whether memory is held too.
+
+    Args:
+        asked: The request.
+        size: Bytes of the file, which may be in memory thrice.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has none: the clock alone is held
+        return False
+    limits, threads = asked["limits"], asked["threads"] or process_cpus()
+    seconds = int(limits["seconds"] * process_cpus()) + 1
+    # at the softer limit SIGXCPU ends it, which tells why; at the harder one SIGKILL
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    reserved = Path("/proc/self/statm")
+    if asked["provider"] in NVIDIA or not reserved.exists():
+        return False
+    start = int(reserved.read_text().split()[0]) * resource.getpagesize()
+    most = start + limits["memory"] + 3 * size + threads * _OF_A_THREAD
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    return True
+
+
+def _run(
+    model: Path, asked: Mapping[str, Any], feeds: dict[str, Any] | None, facts: dict[str, Any]
+) -> tuple[dict[str, Any], list[Any]]:
+    """Start the file, and run it where there are inputs."""
+    how: dict[str, Any] = {"threads": asked["threads"]}
+    if feeds is not None:
+        how["profile_to"] = Path("profile")
+    session = start_session(model, asked["provider"], **how)
+    facts |= {"declared": _declared(session)}
+    if feeds is None:
+        return facts, []
+    names = list(asked["outputs"])
+    arrays = [np.asarray(array) for array in session.run(names, feeds)]
+    for (name, shape), array in zip(asked["outputs"].items(), arrays, strict=True):
+        if list(array.shape) != shape:  # told here: what is too large is not sent
+            raise IntegrityError(
+                f"output '{name}' has shape {list(array.shape)}, and its test vector {shape}"
+            )
     ran_on, elsewhere = _placed(Path(session.end_profiling()), PROVIDERS[asked["provider"]])
-    facts = {"outputs": asked["outputs"], "ran_on": ran_on, "elsewhere": elsewhere}
-    return {**facts, "checked": checked}, arrays
+    return facts | {"outputs": names, "ran_on": ran_on, "elsewhere": elsewhere}, arrays
+
+
+def _declared(session: ort.InferenceSession) -> dict[str, list[tuple[str, str]]]:
+    ends = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
+    return {kind: [(value.name, value.type) for value in values] for kind, values in ends.items()}
 
 
 def _raise_if_memory(error: Exception, model: Path, limits: Mapping[str, Any]) -> None:

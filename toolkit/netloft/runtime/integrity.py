@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def _files_below(folder: Path) -> Iterator[str]:
             relative = path.relative_to(folder).as_posix()
             if path.is_symlink():
                 raise IntegrityError(f"{relative} is a link", remedy=AGAIN)
+            if name in names and not stat.S_ISREG(path.lstat().st_mode):  # a pipe would never end
+                raise IntegrityError(f"{relative} is no file", remedy=AGAIN)
             if name in names:
                 yield relative
 

@@ -21,7 +21,7 @@ from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Net", "Tensor", "load"]
+__all__ = ["Net", "Tensor", "check_declared", "load"]
 
 # ONNX Runtime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64"}
@@ -111,15 +111,9 @@ class Net:
 
     def _check_session(self) -> None:
         """The manifest describes the file, or one of them was not written by netloft."""
-        for kind, declared, actual in (
-            ("input", self.inputs, self._session.get_inputs()),
-            ("output", self.outputs, self._session.get_outputs()),
-        ):
-            found = [(value.name, _element_type(value.type)) for value in actual]
-            if found != [(tensor.name, tensor.dtype) for tensor in declared]:
-                raise IntegrityError(
-                    f"the {kind}s in manifest.json are not those of {self._file}", remedy=AGAIN
-                )
+        ends = {"inputs": self._session.get_inputs(), "outputs": self._session.get_outputs()}
+        found = {kind: [(v.name, v.type) for v in values] for kind, values in ends.items()}
+        check_declared(self.manifest, found, self._file)
 
     def _checked(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         wanted = [tensor.name for tensor in self.inputs]
@@ -130,6 +124,27 @@ class Net:
             )
         lengths: dict[str, int] = {}
         return {t.name: _checked_array(t, inputs[t.name], lengths) for t in self.inputs}
+
+
+def check_declared(
+    manifest: Mapping[str, Any], found: Mapping[str, Sequence[tuple[str, str]]], file: str
+) -> None:
+    """See that a file's inputs and outputs are those of the manifest.
+
+    Args:
+        manifest: Of the bundle.
+        found: Names and types of `inputs` and `outputs`, in ONNX Runtime's words.
+        file: Name of the file, for the message.
+
+    Raises:
+        IntegrityError: They are not.
+    """
+    for kind, values in found.items():
+        actual = [(name, _element_type(text)) for name, text in values]
+        if actual != [(tensor["name"], tensor["dtype"]) for tensor in manifest[kind]]:
+            raise IntegrityError(
+                f"the {kind} in manifest.json are not those of {file}", remedy=AGAIN
+            )
 
 
 def load(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -13,7 +15,15 @@ from typing import Any, TypeVar
 from netloft.errors import IntegrityError, NetloftError
 from netloft.runtime.tuning import MODEL, problem_of
 
-__all__ = ["AGAIN", "FORMAT", "read_manifest", "sealed", "steady"]
+__all__ = [
+    "AGAIN",
+    "FORMAT",
+    "KEYS",
+    "read_json_bytes",
+    "read_manifest",
+    "sealed",
+    "steady",
+]
 
 FORMAT = 1
 """Version of the schema that this netloft writes and reads."""
@@ -31,9 +41,17 @@ KEYS = frozenset({
 })  # fmt: skip
 """What a manifest of this format may say; another key is damage, or a format that is not known."""
 
+_NEEDED = {"name": str, "inputs": list, "outputs": list, "files": dict, "tolerances": dict}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {
+    "netloft": str, "class": str, "model": str, "arguments": dict, "weights": str, "seed": int,
+    "graph_hash": str, "opset": int, "ir_version": int, "batch": (int, str), "preprocess": dict,
+    "labels": list, "precision": str,
+}  # fmt: skip
 _UNSEALED = "0" * 64
 _DIGEST = re.compile("[0-9a-f]{64}")
-_TRIES = 10
+_TRIES, _PAUSE_S = 10, 0.02
+LARGEST_JSON = 1 << 26
+"""Bytes of a manifest, or of a report, that are read."""
 _T = TypeVar("_T")
 
 
@@ -54,24 +72,32 @@ def steady(folder: Path, read: Callable[[], _T]) -> _T:
         before = _stamp(folder)
         try:
             found = read()
-        except (NetloftError, OSError):
+        except (NetloftError, OSError) as error:
+            if before and _stamp(folder) == before:
+                if isinstance(error, NetloftError):
+                    raise
+                raise IntegrityError(f"{folder} cannot be read: {error}", remedy=AGAIN) from error
+            absent = None if before else error
+        else:
             if _stamp(folder) == before:
-                raise
-            continue
-        if _stamp(folder) == before:
-            return found
+                return found
+            absent = None
+        time.sleep(_PAUSE_S)  # where two folders cannot be exchanged there is none for a moment
+    if absent is not None:
+        raise absent
     raise IntegrityError(
         f"{folder} was replaced {_TRIES} times while it was read", remedy="try again later"
     )
 
 
-def _stamp(folder: Path) -> tuple[int, ...]:
-    """Return what tells a bundle from the one that takes its place."""
+def _stamp(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """Return what tells a bundle, or a file, from what takes its place; empty for none."""
     try:
-        facts = (folder / "manifest.json").stat()
-    except OSError:  # in two renames there is none for a moment
+        paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+        facts = [path.lstat() for path in paths]
+    except OSError:
         return ()
-    return facts.st_dev, facts.st_ino, facts.st_mtime_ns
+    return tuple((f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in facts)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -88,14 +114,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has no manifest.json", remedy="name a folder that netloft export wrote"
         )
     try:
-        content = file.read_bytes()
-        manifest = json.loads(content, parse_constant=_refused)
+        content = read_json_bytes(file)
+        manifest = json.loads(content, parse_constant=_refused, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"manifest.json cannot be read: {error}", remedy=AGAIN) from error
     problem = _manifest_problem(manifest) or _damage(content, manifest)
     if problem:
         raise IntegrityError(f"manifest.json {problem}", remedy=AGAIN)
     return dict(manifest)
+
+
+def read_json_bytes(file: Path) -> bytes:
+    """Return the bytes of a JSON file, if they are not too many.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: They are.
+    """
+    size = file.stat().st_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"it has {size:,} bytes")
+    return file.read_bytes()
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refused(text)
+    return number
 
 
 def _refused(constant: str) -> None:
@@ -136,10 +182,14 @@ def _manifest_problem(manifest: object) -> str:
     unknown = sorted(map(str, manifest.keys() - KEYS))
     if unknown:
         return f"has an unknown key {unknown[0]!r}"
-    kinds = {"name": str, "inputs": list, "outputs": list, "files": dict, "tolerances": dict}
-    for key, kind in kinds.items():
+    for key, kind in _NEEDED.items():
         if not isinstance(manifest.get(key), kind):
             return f"has no '{key}'"
+    for key, kinds in _OPTIONAL.items():
+        if key in manifest and not isinstance(manifest[key], kinds):
+            return f"has a '{key}' that is none"
+    if not all(isinstance(label, str) for label in manifest.get("labels", ())):
+        return "has labels that are no text"
     if not all(map(_is_tensor, (*manifest["inputs"], *manifest["outputs"]))):
         return "describes an input or output in an unknown way"
     for name, tolerance in manifest["tolerances"].items():

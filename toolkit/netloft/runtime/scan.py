@@ -1,37 +1,41 @@
 """What can be said of an ONNX file before anything runs it: how large it is, and what it reads.
 
-The file may be anybody's. It is read field by field within a budget, so that neither a huge number
-in it nor a deep nesting costs more than a few milliseconds; its weights are looked at where they
-lie. Source: onnx.proto; onnx's docs/ExternalData.md.
+The file may be anybody's. It is read field by field within a budget, and its weights are looked at
+where they lie; a field of another wire type than its schema says is refused, since other readers
+pass over what this one would read. Source: onnx.proto; onnx's docs/ExternalData.md.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from netloft.errors import IntegrityError
 from netloft.runtime.tensor import DTYPES, TensorHeader, array_of, tensor_header
-from netloft.runtime.wire import Field, fields, number_at
+from netloft.runtime.wire import BYTES, NUMBER, Field, fields, number_at, require_kind
 
 __all__ = ["DEFAULT_BUDGET", "Budget", "Scan", "scan"]
 
 # field numbers in onnx.proto
-_IR_VERSION, _GRAPH, _OPSETS, _FUNCTIONS = 1, 7, 8, 25
-_NODE, _INITIALIZER, _VALUES = 1, 5, (11, 12, 13)
-_FUNCTION_NODE, _ATTRIBUTE = 7, 5
-_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS = 5, 6, 10, 11
+_IR_VERSION, _GRAPH, _OPSETS, _TRAINING, _FUNCTIONS = 1, 7, 8, 20, 25
+_NODE, _INITIALIZER, _VALUES, _SPARSE_INITIALIZER = 1, 5, (11, 12, 13), 15
+_FUNCTION_NODE, _FUNCTION_ATTRIBUTE, _OPERATOR, _ATTRIBUTE = 7, 11, 4, 5
+_FLOAT, _TENSOR, _SUBGRAPH, _FLOATS, _TENSORS, _SUBGRAPHS = 2, 5, 6, 7, 10, 11
+_SPARSE, _SPARSES, _SPARSE_PARTS = 22, 23, (1, 2)
 _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE = 2, 1, 2, 1, 1
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 
 _KEYS = {"location", "offset", "length", "checksum"}
+_BFLOAT16 = 16
+_UNREADABLE = {17, 18, 19, 20, 23, 24}  # kinds of float8 and float4, and what is yet to come
 _PIECE = 1 << 22  # elements that are looked at in one go
 
 
@@ -68,7 +72,9 @@ class Scan:
         weight_bytes: That they take.
         nan: Names of the weights that hold NaN.
         infinite: Names of those that hold infinities and no NaN.
+        unread: How many are of a kind that is not looked into.
         outside: Files that weights lie in, by name.
+        outside_bytes: That weights take in these; a part that several share counts once.
     """
 
     ir_version: int = 0
@@ -78,7 +84,9 @@ class Scan:
     weight_bytes: int = 0
     nan: list[str] = field(default_factory=list)
     infinite: list[str] = field(default_factory=list)
-    outside: set[str] = field(default_factory=set)
+    unread: int = 0
+    outside: list[str] = field(default_factory=list)
+    outside_bytes: int = 0
 
 
 def scan(path: Path, budget: Budget = DEFAULT_BUDGET, *, values: bool = True) -> Scan:
@@ -106,6 +114,7 @@ class _Reader:
     def __init__(self, path: Path, budget: Budget, *, values: bool) -> None:
         self._path, self._budget, self._values = path, budget, values
         self._outside: dict[str, mmap.mmap] = {}
+        self._seen = set[tuple[str, int, int]]()
         self.found = Scan()
 
     def read(self) -> None:
@@ -117,6 +126,7 @@ class _Reader:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         for each in fields(data, 0, size):
             if each.number == _IR_VERSION:
+                require_kind(each, NUMBER)
                 self.found.ir_version = number_at(data, each.contents)
             elif each.number == _OPSETS:
                 domain, version = _opset(data, each)
@@ -124,9 +134,16 @@ class _Reader:
             elif each.number == _GRAPH:
                 self._graph(data, each, 1)
             elif each.number == _FUNCTIONS:
-                for inner in _inside(data, each):
-                    if inner.number == _FUNCTION_NODE:
-                        self._node(data, inner, 1)
+                self._function(data, each)
+            elif each.number == _TRAINING:
+                raise ValueError("it holds instructions for training, which nothing here reads")
+
+    def _function(self, data: mmap.mmap, function: Field) -> None:
+        for each in _inside(data, function):
+            if each.number == _FUNCTION_NODE:
+                self._node(data, each, 1)
+            elif each.number == _FUNCTION_ATTRIBUTE:
+                self._attribute(data, each, 1)
 
     def _require(self, held: bool, what: str) -> None:
         if not held:
@@ -142,6 +159,8 @@ class _Reader:
                 self._node(data, each, depth)
             elif each.number == _INITIALIZER:
                 self._tensor(data, each)
+            elif each.number == _SPARSE_INITIALIZER:
+                self._sparse(data, each)
             elif each.number in _VALUES:
                 self._declared(data, each)
 
@@ -150,13 +169,33 @@ class _Reader:
         most = self._budget.nodes
         self._require(self.found.nodes <= most, f"it has more than {most} nodes")
         for each in _inside(data, node):
-            if each.number != _ATTRIBUTE:
-                continue
-            for inner in _inside(data, each):
-                if inner.number in (_TENSOR, _TENSORS):
-                    self._tensor(data, inner)
-                elif inner.number in (_SUBGRAPH, _SUBGRAPHS):
-                    self._graph(data, inner, depth + 1)
+            if each.number == _ATTRIBUTE:
+                self._attribute(data, each, depth)
+            elif each.number == _OPERATOR and data[each.contents : each.end] == b"EPContext":
+                raise ValueError("it has a node that loads a compiled engine from another file")
+
+    def _attribute(self, data: mmap.mmap, attribute: Field, depth: int) -> None:
+        single = set[int]()
+        for each in _inside(data, attribute):
+            if each.number in (_TENSOR, _SUBGRAPH, _SPARSE):
+                if each.number in single:  # other readers would make one of the two
+                    raise ValueError("an attribute is there twice")
+                single.add(each.number)
+            if each.number in (_TENSOR, _TENSORS):
+                self._tensor(data, each)
+            elif each.number in (_SUBGRAPH, _SUBGRAPHS):
+                self._graph(data, each, depth + 1)
+            elif each.number in (_SPARSE, _SPARSES):
+                self._sparse(data, each)
+            elif each.number in (_FLOAT, _FLOATS):
+                values = np.frombuffer(data[each.contents : each.end], "<f4")
+                if self._values and np.isnan(values).any():
+                    self.found.nan.append("an attribute")
+
+    def _sparse(self, data: mmap.mmap, sparse: Field) -> None:
+        for each in _inside(data, sparse):
+            if each.number in _SPARSE_PARTS:
+                self._tensor(data, each)
 
     def _declared(self, data: mmap.mmap, value: Field) -> None:
         """Look at the shape that an input, an output or a value between is said to have."""
@@ -171,54 +210,80 @@ class _Reader:
         self._lengths(lengths)
 
     def _lengths(self, lengths: list[int] | tuple[int, ...]) -> None:
-        wrong = any(length < 0 for length in lengths)
-        elements = math.prod(lengths)
-        self._require(
-            not wrong and elements <= self._budget.elements,
-            f"a value of {' × '.join(map(str, lengths[:8]))} elements",
-        )
+        elements, most = 1, self._budget.elements
+        for length in lengths:  # one by one: the product of a million lengths takes minutes
+            elements *= length
+            self._require(
+                0 <= elements <= most and len(lengths) <= 64,
+                f"a value of {' × '.join(map(str, lengths[:8]))} elements",
+            )
 
     def _tensor(self, data: mmap.mmap, tensor: Field) -> None:
+        require_kind(tensor, BYTES)
         header = tensor_header(data, tensor.contents, tensor.end)
         self._lengths(header.dims)
         self.found.weights += 1
         if header.external is not None:
-            data, header = self._placed(header)
+            placed = self._placed(header)
+            if placed is None:
+                return  # looked at before
+            data, header = placed
         dtype = DTYPES.get(header.type)
         if header.raw is not None:
             size = header.raw[1] - header.raw[0]
             self.found.weight_bytes += size
             if dtype is not None and size != header.elements * np.dtype(dtype).itemsize:
                 raise ValueError(f"'{header.name}' has {size} bytes for {list(header.dims)}")
-        if self._values and dtype is not None and dtype.startswith("float"):
-            self._look(data, header)
+        if self._values:
+            self._look(data, header, dtype)
 
-    def _look(self, data: mmap.mmap, header: TensorHeader) -> None:
-        values = array_of(data, header).reshape(-1)
+    def _look(self, data: mmap.mmap, header: TensorHeader, dtype: str | None) -> None:
+        if header.type == _BFLOAT16 and header.raw is not None:
+            # the upper half of a float32
+            bits = np.frombuffer(data, "<u2", (header.raw[1] - header.raw[0]) // 2, header.raw[0])
+            self._look_into(header.name, (bits.astype(np.uint32) << 16).view(np.float32))
+        elif dtype is not None and dtype.startswith(("float", "complex")):
+            self._look_into(header.name, array_of(data, header).reshape(-1))
+        elif header.type in _UNREADABLE or header.type == _BFLOAT16:
+            self.found.unread += 1
+
+    def _look_into(self, name: str, values: npt.NDArray[Any]) -> None:
         infinite = False
         for start in range(0, values.size, _PIECE):
             piece = values[start : start + _PIECE]
             if not np.isfinite(piece).all():
                 infinite = True
                 if np.isnan(piece).any():
-                    self.found.nan.append(header.name)
+                    self.found.nan.append(name)
                     return
         if infinite:
-            self.found.infinite.append(header.name)
+            self.found.infinite.append(name)
 
-    def _placed(self, header: TensorHeader) -> tuple[mmap.mmap, TensorHeader]:
-        """Return the file that a weight lies in, and where; the file has to be one of our own."""
+    def _placed(self, header: TensorHeader) -> tuple[mmap.mmap, TensorHeader] | None:
+        """Return the file that a weight lies in, and where; None for a part that was looked at.
+
+        The file has to be one of the model's own.
+        """
         entries = header.external or {}
         strange = sorted(set(entries) - _KEYS)
         if strange:
             raise ValueError(f"'{header.name}' lies outside with an unknown key '{strange[0]}'")
-        data = self._file(entries.get("location", ""))
+        location = entries.get("location", "")
+        data = self._file(location)
         offset = _whole(entries.get("offset", "0"))
         length = _whole(entries["length"]) if "length" in entries else len(data) - offset
         if length < 0 or offset + length > len(data):
-            raise ValueError(f"the file '{entries['location']}' ends within '{header.name}'")
-        placed = TensorHeader(header.name, header.dims, header.type, (offset, offset + length))
-        return data, placed
+            raise ValueError(f"the file '{location}' ends within '{header.name}'")
+        part = location, offset, length
+        if part in self._seen:
+            return None
+        self._seen.add(part)
+        self.found.outside_bytes += length
+        self._require(
+            self.found.outside_bytes <= self._budget.bytes, "weights of more than all of its files"
+        )
+        place = offset, offset + length
+        return data, TensorHeader(header.name, header.dims, header.type, place)
 
     def _file(self, location: str) -> mmap.mmap:
         if location not in self._outside:
@@ -227,7 +292,7 @@ class _Reader:
             if not plain or "\\" in location or "\0" in location or ":" in location:
                 raise ValueError(f"its weights lie in '{location}', which is not beside it")
             self._outside[location] = self._opened(self._path.parent / location)
-            self.found.outside.add(location)
+            self.found.outside.append(location)
         return self._outside[location]
 
     def _opened(self, path: Path) -> mmap.mmap:
@@ -249,6 +314,7 @@ class _Reader:
 
 
 def _inside(data: mmap.mmap, outer: Field, number: int | None = None) -> Iterator[Field]:
+    require_kind(outer, BYTES)
     for each in fields(data, outer.contents, outer.end):
         if number is None or each.number == number:
             yield each

@@ -5,6 +5,7 @@ Source: onnx.proto, message TensorProto.
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from netloft.runtime.wire import fields, number_at, numbers_of
+from netloft.runtime.wire import BYTES, NUMBER, fields, number_at, numbers_of, require_kind
 
 __all__ = ["DTYPES", "TensorHeader", "array_of", "tensor_header", "whole_tensor"]
 
@@ -32,7 +33,9 @@ _TYPED = {4: "<f4", 5: "", 7: "", 10: "<f8", _UNSIGNED: ""}
 """Fields of values that are not raw bytes; of whole numbers where the type is empty."""
 
 _KEY, _VALUE = 1, 2
+_WIRE = {_TYPE: NUMBER, _NAME: BYTES, _RAW: BYTES, _EXTERNAL: BYTES, _LOCATION: NUMBER}
 _MOST_DIMS = 64  # NumPy's own limit
+_INT32 = 0xFFFFFFFF  # what protobuf keeps of a number that its schema calls 32 bits long
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,14 @@ def tensor_header(data: Data, start: int, end: int) -> TensorHeader:
     name, kind, dims, raw = "", 0, list[int](), None
     typed, entries, outside = list[tuple[int, int, int]](), dict[str, str](), False
     for each in fields(data, start, end):
+        if each.number in _WIRE:
+            require_kind(each, _WIRE[each.number])
         if each.number == _DIMS:
-            dims += numbers_of(data, each)
+            dims += itertools.islice(numbers_of(data, each), _MOST_DIMS + 1)
+            if len(dims) > _MOST_DIMS:
+                break  # told below
         elif each.number == _TYPE:
-            kind = number_at(data, each.contents)
+            kind = number_at(data, each.contents) & _INT32
         elif each.number == _NAME:
             name = data[each.contents : each.end].decode("utf-8", "replace")
         elif each.number == _RAW:
@@ -82,9 +89,11 @@ def tensor_header(data: Data, start: int, end: int) -> TensorHeader:
             typed.append((each.number, each.start, each.end))
         elif each.number == _EXTERNAL:
             key, value = _entry(data, each.contents, each.end)
+            if key in entries:
+                raise ValueError(f"the tensor '{name}' says twice where it lies: {key}")
             entries[key] = value
         elif each.number == _LOCATION:
-            outside = number_at(data, each.contents) == 1
+            outside = number_at(data, each.contents) & _INT32 == 1
     if len(dims) > _MOST_DIMS or any(length < 0 for length in dims):
         raise ValueError(f"the tensor '{name}' has lengths that are none: {dims[:8]}")
     external = entries if outside or (entries and raw is None) else None
@@ -130,14 +139,34 @@ def _values(data: Data, number: int, start: int, end: int) -> npt.NDArray[Any]:
     kind = _TYPED[number]
     if kind:
         return np.frombuffer(data[each.contents : each.end], kind)
-    whole = np.array(list(numbers_of(data, each)), np.int64)
+    if each.kind == BYTES:
+        whole = _varints(np.frombuffer(data[each.contents : each.end], np.uint8))
+    else:
+        whole = np.array([number_at(data, each.contents)], np.int64)
     return whole.view(np.uint64) if number == _UNSIGNED else whole
+
+
+def _varints(packed: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Return whole numbers that are packed together."""
+    ends = np.flatnonzero(packed < 128)
+    if packed.size and (not ends.size or ends[-1] != packed.size - 1):
+        raise ValueError("a number is cut off")
+    if not ends.size:
+        return np.empty(0, np.int64)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 10:
+        raise ValueError("a number has more than 64 bits")
+    shifts = 7 * (np.arange(packed.size) - np.repeat(starts, lengths))
+    parts = (packed & 127).astype(np.uint64) << shifts.astype(np.uint64)
+    return np.add.reduceat(parts, starts).view(np.int64)
 
 
 def _entry(data: Data, start: int, end: int) -> tuple[str, str]:
     found = {
         each.number: data[each.contents : each.end].decode("utf-8", "replace")
         for each in fields(data, start, end)
+        if each.kind == BYTES
     }
     return found.get(_KEY, ""), found.get(_VALUE, "")
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ import numpy.typing as npt
 
 from netloft import errors
 from netloft.defaults import TRIAL_GIB, TRIAL_SECONDS
-from netloft.errors import IntegrityError, NetloftError
+from netloft.errors import IntegrityError, MissingError, NetloftError
+from netloft.runtime.scan import Scan
 
 __all__ = ["DEFAULT_LIMITS", "GIB", "Child", "Limits", "Trial", "try_out"]
 
@@ -61,12 +63,18 @@ class Trial:
         elsewhere: Operators of the nodes that another provider than the one asked for ran.
         checked: Whether onnx.checker and strict shape inference passed the file; None where the
             onnx package is not installed.
+        scan: What the file says of itself.
+        declared: Names and types of `inputs` and `outputs`, in ONNX Runtime's words.
+        memory_held: Whether the system held it to its memory.
     """
 
     outputs: Arrays = field(default_factory=dict)
     ran_on: Mapping[str, int] = field(default_factory=dict)
     elsewhere: tuple[str, ...] = ()
     checked: bool | None = None
+    scan: Scan = field(default_factory=Scan)
+    declared: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    memory_held: bool = False
 
 
 class Child:
@@ -76,10 +84,20 @@ class Child:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="netloft-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="netloft-")
+        except OSError as error:
+            raise MissingError(
+                f"there is no temporary folder to try a file out in: {error}",
+                remedy="name one that can be written with TMPDIR",
+            ) from error
         # -P: a folder that happens to be the current one must not lend its modules
         command = [sys.executable, "-P", "-m", "netloft.runtime.child"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "MALLOC_ARENA_MAX": "2",  # or each thread reserves 64 MiB, which counts as asked for
+        }
         with (Path(self._folder.name) / _SAID).open("wb") as said:
             self._process = subprocess.Popen(
                 command,
@@ -105,13 +123,14 @@ class Child:
         *,
         threads: int | None = None,
         feeds: Arrays | None = None,
-        outputs: Sequence[str] = (),
+        outputs: Mapping[str, Sequence[int]] = MappingProxyType({}),
         limits: Limits = DEFAULT_LIMITS,
     ) -> Trial:
         """Check a file, start it, and run it; see `try_out`."""
         asked = {
             "model": os.fspath(model.absolute()), "provider": provider, "threads": threads,
-            "outputs": list(outputs), "feeds": None if feeds is None else list(feeds),
+            "outputs": {name: list(shape) for name, shape in outputs.items()},
+            "feeds": None if feeds is None else list(feeds),
             "limits": asdict(limits),
         }  # fmt: skip
         written = io.BytesIO()
@@ -153,7 +172,8 @@ def try_out(model: Path, provider: str, **how: Any) -> Trial:
         model: An `.onnx` file.
         provider: What has to run it.
         how: `threads` for one operation; `feeds`, inputs to run it on, without which it is only
-            started; `outputs`, the names of those that are wanted; `limits` of what it may use.
+            started; `outputs`, the shapes of those that are wanted, by name; `limits` of what it
+            may use.
 
     Raises:
         IntegrityError: It is not valid, does not run, or was stopped at its limits.
@@ -173,4 +193,12 @@ def _read(answer: bytes) -> Trial:
     arrays = {
         name: np.lib.format.read_array(stream, allow_pickle=False) for name in facts["outputs"]
     }
-    return Trial(arrays, facts["ran_on"], tuple(facts["elsewhere"]), facts["checked"])
+    return Trial(
+        arrays,
+        facts["ran_on"],
+        tuple(facts["elsewhere"]),
+        facts["checked"],
+        Scan(**facts["scan"]),
+        facts["declared"],
+        facts["memory_held"],
+    )

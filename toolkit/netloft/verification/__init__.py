@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from netloft.errors import UsageError
 from netloft.runtime.manifest import steady
 from netloft.runtime.providers import available
-from netloft.runtime.scan import scan
-from netloft.runtime.trial import DEFAULT_LIMITS, Child, Limits
+from netloft.runtime.trial import DEFAULT_LIMITS, Child, Limits, try_out
 from netloft.verification.found import Verification
 from netloft.verification.use import check_doubts, check_search, check_use
 from netloft.verification.work import Work
@@ -89,7 +88,7 @@ def verify(
             them with.
     """
     path = _target(target)
-    against = _other_file(against) if isinstance(against, str | Path) else against
+    against = _other_file(against, limits) if isinstance(against, str | Path) else against
     wanted = {"layers": layers, "stress": stress, "search": search, "data": data, "domain": domain}
     check_use(path, against, [what for what, asked in wanted.items() if asked], mutate=mutate)
     check_doubts(path, against, runtimes=runtimes, second_opinion=second_opinion)
@@ -115,7 +114,7 @@ def verify(
     if search:
         kept = None if keep is None else Path(keep)
         work.seek(budget=search, seed=seed, keep=kept, progress=progress)
-    if not work.rows:
+    if not work.rows and not os.path.isdir(path):
         reason = "a lone .onnx file has no test vectors; give the module it came from"
         work.not_run.append({"what": "parity", "reason": reason})
     if runtimes:
@@ -127,17 +126,14 @@ def verify(
     return work.found()
 
 
-def _other_file(against: str | Path) -> Path:
+def _other_file(against: str | Path, limits: Limits) -> Path:
     """Return the other file, which is looked at as carefully as the target."""
     path = Path(against)
     if not (os.path.isfile(path) and path.suffix.lower() == ".onnx"):
         raise UsageError(
             f"{path} is no .onnx file to compare with", remedy="name an .onnx file, or a module"
         )
-    from netloft.structure import check_structure
-
-    scan(path)
-    check_structure(path)
+    try_out(path, "cpu", limits=limits)
     return path
 
 

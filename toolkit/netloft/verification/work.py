@@ -13,9 +13,10 @@ from netloft.errors import IntegrityError, ProviderError, UsageError
 from netloft.parity.vectors import Arrays, Run, replay
 from netloft.parity.verdict import counts
 from netloft.runtime.integrity import check_files
+from netloft.runtime.load import check_declared
 from netloft.runtime.manifest import AGAIN, read_manifest
 from netloft.runtime.providers import PROVIDERS
-from netloft.runtime.scan import Scan, scan
+from netloft.runtime.scan import Scan
 from netloft.runtime.trial import Child, Limits, Trial
 from netloft.runtime.tuning import rows_of, tuned_files
 from netloft.verification.found import Verification
@@ -117,7 +118,6 @@ class Work:
         if os.path.isdir(self.path):
             self._replay(against, searched=searched)
         else:
-            self._scan(self.model)
             self._load()
 
     def _replay(self, against: nn.Module | Path | None, *, searched: bool) -> None:
@@ -128,8 +128,7 @@ class Work:
             check_comparable(manifest, against)
         check_files(self.path, manifest["files"])
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
-        _check_versions(manifest, self._scan(self.model))
-        self.rows += replay(self.path, manifest, self._runs(self.model, self.providers))
+        self.rows += replay(self.path, manifest, self._runs(self.model, manifest, self.providers))
         self._replay_tuned(manifest)
         self.power = functools.partial(_planted, self.path, manifest)
         self.known = functools.partial(_known, self.path, manifest)
@@ -137,26 +136,17 @@ class Work:
     def _replay_tuned(self, manifest: Mapping[str, Any]) -> None:
         """Hold the files that stand in for the model on some machines to the same vectors."""
         for name, providers in tuned_files(rows_of(manifest)).items():
-            scan(self.path / name)
             running = [provider for provider in providers if provider in self.providers]
-            rows = replay(self.path, manifest, self._runs(self.path / name, running))
-            self.rows += [{**row, "input": f"{name}, {row['input']}"} for row in rows]
+            runs = self._runs(self.path / name, manifest, running)
+            self.rows += [
+                {**row, "input": f"{name}, {row['input']}"}
+                for row in replay(self.path, manifest, runs)
+            ]
             self.notes = (*self.notes, f"{name}: {_REWRITTEN}")
             if not running:
                 self._tried(self.path / name, "cpu")
                 reason = f"it is for {', '.join(providers)}"
                 self.not_run.append({"what": name, "reason": reason})
-
-    def _scan(self, model: Path) -> Scan:
-        """See that a file is within bounds, and what its weights hold."""
-        found = scan(model)
-        weights = f"{found.nodes:,} nodes and {found.weight_bytes:,} bytes of weights"
-        self.checks.append(f"{weights}, without NaN" if not found.nan else weights)
-        for what, names in (("NaN", found.nan), ("infinities", found.infinite)):
-            if names:
-                more = f" and {len(names) - 1} more" if names[1:] else ""
-                self.notes += (f"the weight '{names[0]}'{more} holds {what}",)
-        return found
 
     def _load(self) -> None:
         """Start a file that comes without anything to compare with."""
@@ -164,11 +154,23 @@ class Work:
             self._tried(self.model, provider)
             self.checks.append(f"the model loads on {provider}")
 
-    def _runs(self, model: Path, providers: Sequence[str]) -> dict[str, Run]:
-        return {name: functools.partial(self._run, model, name) for name in providers}
+    def _runs(
+        self, model: Path, manifest: Mapping[str, Any], providers: Sequence[str]
+    ) -> dict[str, Run]:
+        return {name: functools.partial(self._run, model, manifest, name) for name in providers}
 
-    def _run(self, model: Path, provider: str, feeds: Arrays, outputs: list[str]) -> Arrays:
+    def _run(
+        self,
+        model: Path,
+        manifest: Mapping[str, Any],
+        provider: str,
+        feeds: Arrays,
+        outputs: Mapping[str, Sequence[int]],
+    ) -> Arrays:
         found = self._tried(model, provider, feeds=feeds, outputs=outputs)
+        check_declared(manifest, found.declared, model.name)
+        if model == self.model:
+            _check_versions(manifest, found.scan)
         self.checks.append(_ran(model, provider, found))
         return found.outputs
 
@@ -177,12 +179,34 @@ class Work:
         child, self.child = self.child or Child(), None
         with child:
             found = child.try_out(model, provider, threads=self.threads, limits=self.limits, **how)
-        if found.checked is None:
-            missing = {"what": "onnx.checker", "reason": "the onnx package is not installed"}
-            self.not_run += [missing] if missing not in self.not_run else []
-        elif _VALID not in self.checks:
+        self._note_scan(model, found.scan)
+        if found.checked and _VALID not in self.checks:
             self.checks.append(_VALID)
+        if found.checked is None:
+            self._leave("onnx.checker", "the onnx package is not installed")
+        if not found.memory_held:
+            self._leave(f"a limit of memory on {provider}", "this system does not hold one")
         return found
+
+    def _leave(self, what: str, reason: str) -> None:
+        row = {"what": what, "reason": reason}
+        self.not_run += [row] if row not in self.not_run else []
+
+    def _note_scan(self, model: Path, found: Scan) -> None:
+        """Tell how large a file is, and what its weights hold."""
+        told = f"{model.name}: {found.nodes:,} nodes, {found.weight_bytes:,} bytes of weights"
+        clean = not found.nan and not found.unread
+        told += ", without NaN" if clean else ""
+        if told in self.checks:
+            return
+        self.checks.append(told)
+        if found.unread:
+            what = f"a look for NaN in {found.unread} weights of {model.name}"
+            self._leave(what, "their element type is not one that is read here")
+        for what, names in (("NaN", found.nan), ("infinities", found.infinite)):
+            if names:
+                more = f" and {len(names) - 1} more" if names[1:] else ""
+                self.notes += (f"{model.name}: the weight '{names[0]}'{more} holds {what}",)
 
     def compare(
         self,
@@ -301,9 +325,9 @@ def _known(*given: Any) -> Known:
 def _check_versions(manifest: Mapping[str, Any], found: Scan) -> None:
     """The manifest says which runtimes read the file, and the file has to say the same."""
     for key, actual in (("ir_version", found.ir_version), ("opset", found.opsets.get(""))):
-        if key in manifest and manifest[key] != actual:
+        if manifest.get(key) != actual:
             raise IntegrityError(
-                f"manifest.json says {key} {manifest[key]}, and model.onnx has {actual}",
+                f"manifest.json says {key} {manifest.get(key)}, and model.onnx has {actual}",
                 remedy=AGAIN,
             )
 
