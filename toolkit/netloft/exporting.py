@@ -22,15 +22,9 @@ import torch
 from torch import nn
 
 from netloft import __version__
-from netloft.bundle import (
-    Manifest,
-    TensorSpec,
-    check_target,
-    default_target,
-    hash_files,
-    staged_bundle,
-)
+from netloft.bundle import Manifest, TensorSpec, check_target, hash_files, staged_bundle
 from netloft.bundle.vectors import write_vectors
+from netloft.bundle.write import default_target
 from netloft.converting import Conversion, check_precision, convert
 from netloft.defaults import DEFAULT_OPSET
 from netloft.export_options import DEFAULT_OPTIONS, ExportOptions

@@ -2,13 +2,12 @@
 
 from netloft.bundle.atomic import write_file
 from netloft.bundle.manifest import Manifest, TensorSpec, hash_files
-from netloft.bundle.write import check_target, default_target, staged_bundle, staged_folder
+from netloft.bundle.write import check_target, staged_bundle, staged_folder
 
 __all__ = [
     "Manifest",
     "TensorSpec",
     "check_target",
-    "default_target",
     "hash_files",
     "staged_bundle",
     "staged_folder",
