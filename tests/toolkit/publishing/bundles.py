@@ -110,3 +110,27 @@ def _model(batch: str | int, input_name: str, output_name: str) -> onnx.ModelPro
     )
     opset = [helper.make_opsetid("", 20)]
     return helper.make_model(graph, opset_imports=opset, ir_version=10)
+
+
+def make_pairs_bundle(folder: Path) -> Path:
+    """Write a bundle that holds each item against the others: its output is [batch, batch]."""
+    folder.mkdir(parents=True)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["input"], ["t"], perm=[1, 0]),
+            helper.make_node("MatMul", ["input", "t"], ["scores"]),
+        ],
+        "pairs",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", "batch"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    x = np.random.default_rng(0).standard_normal((BATCH, 4)).astype(np.float32)
+    write_vectors(folder / "test_data_set_0", {"input": x}, {"scores": x @ x.T})
+    seal(
+        folder, "dynamic", ("input", "scores"), (),
+        inputs=(TensorSpec("input", "float32", ("batch", 4)),),
+        outputs=(TensorSpec("scores", "float32", ("batch", "batch")),),
+    )  # fmt: skip
+    return folder

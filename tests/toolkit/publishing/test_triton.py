@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.toolkit.publishing.bundles import CLASSES, SHAPE, make_bundle, seal, tuned_row
+from tests.toolkit.publishing.bundles import (
+    BATCH,
+    CLASSES,
+    SHAPE,
+    make_bundle,
+    make_pairs_bundle,
+    seal,
+    tuned_row,
+)
 
 from netloft.bundle.vectors import read_vectors
 from netloft.publishing import publish
@@ -70,6 +78,15 @@ def test_a_fixed_batch_is_part_of_the_shape(tmp_path: Path) -> None:
     assert sample.batch_size == 1
     assert tuple(sample.inputs["input"].dims) == (4, *SHAPE)
     assert (folder / "warmup" / "input_0").stat().st_size == 4 * 4 * int(np.prod(SHAPE))
+
+
+def test_items_that_are_held_against_each_other_are_not_mixed_with_others(tmp_path: Path) -> None:
+    pairs = make_pairs_bundle(tmp_path / "b")
+    config = parsed(publish(pairs, "triton", tmp_path / "out").path)
+    assert config.max_batch_size == 0
+    assert not config.HasField("dynamic_batching")
+    assert tuple(config.output[0].dims) == (-1, -1)
+    assert tuple(config.model_warmup[0].inputs["input"].dims) == (BATCH, 4)
 
 
 @pytest.mark.parametrize(

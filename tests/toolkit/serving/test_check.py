@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.toolkit.publishing.bundles import BATCH, make_bundle
+from tests.toolkit.publishing.bundles import BATCH, make_bundle, make_pairs_bundle
 from tests.toolkit.serving import servers
 
 from netloft.errors import IntegrityError, MissingError, ServingError, UsageError
@@ -204,6 +204,20 @@ def test_a_fixed_batch_is_asked_for_whole(tmp_path: Path) -> None:
         found = check(fixed, url, seconds=0.1)
     assert found.status == "pass"
     assert {row.batch for row in found.load} == {4}
+
+
+def test_items_that_are_held_against_each_other_are_asked_for_together(tmp_path: Path) -> None:
+    pairs = make_pairs_bundle(tmp_path / "pairs")
+    with servers.rest_server(pairs) as (url, _):
+        found = check(pairs, url, seconds=0.1)
+    assert found.status == "pass"
+    assert {row.batch for row in found.load} == {BATCH}
+    with (
+        servers.rest_server(pairs, most=1) as (url, model),
+        pytest.raises(ServingError, match="batch-size must be"),
+    ):
+        check(pairs, url)
+    assert len(model.asked) == 1
 
 
 def test_another_model_at_the_address_is_told(tmp_path: Path, bundle: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from netloft.batching import items_are_apart
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.rerun.known import known_alone
@@ -59,11 +60,9 @@ class Source:
 
     @property
     def is_batched(self) -> bool:
-        """Whether every tensor has the open batch as its first axis, and another behind it."""
-        shapes = [tensor.shape for tensor in (*self.inputs, *self.outputs)]
-        return self.manifest.get("batch") == "dynamic" and all(
-            len(shape) > 1 and shape[0] == "batch" for shape in shapes
-        )
+        """Whether items are apart, and every tensor has another axis behind that of the batch."""
+        tensors = (*self.inputs, *self.outputs)
+        return items_are_apart(self.manifest) and all(len(tensor.shape) > 1 for tensor in tensors)
 
     @property
     def origin(self) -> dict[str, str]:

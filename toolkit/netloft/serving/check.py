@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from netloft.batching import items_are_apart
 from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, ServingError, UsageError
 from netloft.parity.rerun.known import Known, known_alone
@@ -112,7 +113,7 @@ class _Work:
         known: What the model should give.
         inputs: Of the test vectors.
         wanted: Outputs of the test vectors.
-        is_open: Every tensor has the open batch as its first axis.
+        is_open: Items are apart, so that they may be asked for one by one.
         checks: What was checked.
     """
 
@@ -129,8 +130,7 @@ class _Work:
         self.inputs: Arrays = self.known.feeds[0]
         self.wanted = read_vectors(folder / "test_data_set_0", "output")
         _check_vectors(manifest, self.inputs, self.wanted)
-        tensors = (*manifest["inputs"], *manifest["outputs"])
-        self.is_open = all(tensor["shape"][:1] == ["batch"] for tensor in tensors)
+        self.is_open = items_are_apart(manifest)
         self.checks: list[str] = []
         largest = sum(array.size for array in self.wanted.values()) * _TEXT + _AROUND
         self._connect: Callable[[], Client] = functools.partial(
