@@ -35,7 +35,8 @@ class Model:
         is_binary: The server knows tensors as bytes.
         lie: Answers a request for results in the place of the truth; None for no lie.
         most: Items in a request.
-        asked: Bodies of the requests for results.
+        asked: Bodies of the requests for results, of REST.
+        answered: Requests for results.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Model:
         self.name = str(self.manifest["name"])
         self.is_binary, self.lie, self.most = is_binary, lie, most
         self.asked: list[bytes] = []
+        self.answered = 0
         self._session = ort.InferenceSession(bundle / "model.onnx")
 
     def run(self, inputs: Arrays) -> Arrays:
+        self.answered += 1
         names = [tensor["name"] for tensor in self.manifest["outputs"]]
         values = self._session.run(names, inputs)
         return dict(zip(names, map(np.asarray, values), strict=True))
@@ -213,6 +216,17 @@ def drip(handler: Handler, outputs: Arrays) -> None:
     try:
         for _ in range(100):
             handler.wfile.write(b" ")
+            time.sleep(0.05)
+    except OSError:  # the client has left
+        pass
+
+
+def drip_headers(handler: Handler, outputs: Arrays) -> None:
+    """Send headers a byte at a time, without end."""
+    try:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(100):
+            handler.wfile.write(b"x")
             time.sleep(0.05)
     except OSError:  # the client has left
         pass

@@ -19,7 +19,15 @@ from netloft.parity.rerun.known import Known, known_alone
 from netloft.protocol import DATATYPES
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
-from netloft.serving.client import Address, Answer, Arrays, Client, connect, parse_url
+from netloft.serving.client import (
+    Address,
+    Answer,
+    Arrays,
+    Client,
+    SlowServerError,
+    connect,
+    parse_url,
+)
 from netloft.serving.load import CONCURRENCY, LoadRow, measure_load
 
 __all__ = ["Served", "verify_served"]
@@ -170,7 +178,7 @@ class _Work:
         try:
             answer = client.send(client.request(self.inputs, names))
         except ServingError as error:
-            if not self.is_open or self.items == 1:
+            if not self.is_open or self.items == 1 or isinstance(error, SlowServerError):
                 raise
             parts = [client.send(client.request(self._part(i), names)) for i in range(self.items)]
             found = [self._read(client, part, 1) for part in parts]

@@ -16,13 +16,27 @@ import numpy.typing as npt
 
 from netloft.errors import MissingError, ServingError, UsageError
 
-__all__ = ["Address", "Answer", "Arrays", "Client", "connect", "described", "parse_url", "said"]
+__all__ = [
+    "Address",
+    "Answer",
+    "Arrays",
+    "Client",
+    "SlowServerError",
+    "connect",
+    "described",
+    "parse_url",
+    "said",
+]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _PORTS = {"http": 80, "https": 443, "grpc": 8001, "grpcs": 8001}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _LONGEST = 300  # characters of what a server says that are told
+
+
+class SlowServerError(ServingError):
+    """A server did not answer in time; asked again, it would be waited for again."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from netloft.errors import ServingError
 from netloft.protocol import datatype_of
 from netloft.runtime.reasons import first_line
-from netloft.serving.client import Address, Answer, Arrays, described, said
+from netloft.serving.client import Address, Answer, Arrays, SlowServerError, described, said
 
 __all__ = ["CLIENT", "GrpcClient"]
 
@@ -86,7 +86,8 @@ class GrpcClient:
         try:
             return ask()
         except InferenceServerException as error:
-            raise ServingError(
+            is_slow = error.status() == "StatusCode.DEADLINE_EXCEEDED"
+            raise (SlowServerError if is_slow else ServingError)(
                 f"the server does not answer: {said(error)}",
                 remedy="is it started, and is this its address of gRPC?",
             ) from error

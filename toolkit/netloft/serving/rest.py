@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from netloft.errors import ServingError
 from netloft.protocol import datatype_of
 from netloft.runtime.reasons import first_line
-from netloft.serving.client import Address, Answer, Arrays, described, said
+from netloft.serving.client import Address, Answer, Arrays, SlowServerError, described, said
 
 __all__ = ["CLIENT", "RestClient"]
 
@@ -37,6 +39,34 @@ Source: https://github.com/triton-inference-server/server/blob/main/docs/protoco
 class _Request(NamedTuple):
     body: bytes
     headers: Mapping[str, str]
+
+
+class _Bounded(io.RawIOBase):
+    """What a socket receives until a time; the socket's own timeout is of each receive alone."""
+
+    def __init__(self, sock: socket.socket, received: io.RawIOBase, end: float) -> None:
+        self._socket, self._received, self._end = sock, received, end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int | None:  # type: ignore[override]
+        self._socket.settimeout(_left(self._end))
+        found: int | None = self._received.readinto(buffer)
+        return found
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose headers and body have to be here, together, in the socket's timeout."""
+
+    def __init__(self, sock: socket.socket, *rest: Any, **more: Any) -> None:
+        super().__init__(sock, *rest, **more)
+        end = time.monotonic() + (sock.gettimeout() or 0)
+        self.fp: io.BufferedReader = io.BufferedReader(_Bounded(sock, self.fp.detach(), end))
 
 
 class RestClient:
@@ -55,6 +85,7 @@ class RestClient:
             self._connection = http.client.HTTPConnection(
                 address.host, address.port, timeout=timeout_s
             )
+        self._connection.response_class = _Response
 
     def tensors(self, kind: str) -> Sequence[Mapping[str, Any]]:
         """Return what the server says of the `inputs` or `outputs`."""
@@ -115,12 +146,11 @@ class RestClient:
         """Send one message and read the answer, within the time and the size."""
         end = time.monotonic() + self._timeout_s
         try:
-            self._connection.request(method, path, body, dict(headers))
-            response = self._connection.getresponse()
-            found = self._read(response, end)
+            response = self._answered(method, path, body, headers, end)
+            found = self._read(response)
         except TimeoutError as error:
             self.close()
-            raise ServingError(
+            raise SlowServerError(
                 f"the server did not answer within {self._timeout_s:g} s",
                 remedy="give a longer --timeout, or look at the server's log",
             ) from error
@@ -137,7 +167,32 @@ class RestClient:
             raise ServingError(f"the server says {response.status}: {_problem(found)}")
         return found, response.headers
 
-    def _read(self, response: http.client.HTTPResponse, end: float) -> bytes:
+    def _answered(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], end: float
+    ) -> http.client.HTTPResponse:
+        """Send one message and read the headers; once more where the kept connection was closed."""
+        is_kept = self._connection.sock is not None
+        try:
+            return self._sent(method, path, body, headers, end)
+        except (BrokenPipeError, ConnectionResetError):  # the latter is also http.client's own
+            if not is_kept:
+                raise
+            self.close()
+        return self._sent(method, path, body, headers, end)
+
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], end: float
+    ) -> http.client.HTTPResponse:
+        if self._connection.sock is None:
+            self._connection.timeout = _left(end)
+            self._connection.connect()
+        # a kept socket still has what the last exchange left over
+        self._connection.sock.settimeout(_left(end))
+        self._connection.request(method, path, body, dict(headers))
+        self._connection.sock.settimeout(_left(end))
+        return self._connection.getresponse()
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
         found = bytearray()
         while chunk := response.read1(_CHUNK):
             found += chunk
@@ -146,16 +201,19 @@ class RestClient:
                     f"the answer is longer than {self._most_bytes:,} bytes, which is more than "
                     "the model's outputs can take"
                 )
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            if self._connection.sock is not None:
-                self._connection.sock.settimeout(left)
         response.close()  # the connection may be used again
         return bytes(found)
 
 
 CLIENT = RestClient
+
+
+def _left(end: float) -> float:
+    """Return the seconds until a time that has not come."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _input(name: str, array: npt.NDArray[Any], binary: bool) -> InferInput:
