@@ -17,6 +17,7 @@ import numpy.typing as npt
 from netloft.errors import MissingError, ServingError, UsageError
 
 __all__ = [
+    "REQUEST",
     "Address",
     "Answer",
     "Arrays",
@@ -27,6 +28,9 @@ __all__ = [
     "parse_url",
     "said",
 ]
+
+REQUEST = "netloft"
+"""Name of each request: servers send it back, or one of their own, other each time, for none."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

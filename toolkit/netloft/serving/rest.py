@@ -23,7 +23,15 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from netloft.errors import ServingError
 from netloft.protocol import datatype_of
 from netloft.runtime.reasons import first_line
-from netloft.serving.client import Address, Answer, Arrays, SlowServerError, described, said
+from netloft.serving.client import (
+    REQUEST,
+    Address,
+    Answer,
+    Arrays,
+    SlowServerError,
+    described,
+    said,
+)
 
 __all__ = ["CLIENT", "RestClient"]
 
@@ -97,7 +105,9 @@ class RestClient:
             self._binary = _BINARY in self._extensions()
         tensors = [_input(name, array, self._binary) for name, array in inputs.items()]
         wanted = [InferRequestedOutput(name, binary_data=self._binary) for name in outputs]
-        body, length = InferenceServerClient.generate_request_body(tensors, outputs=wanted)
+        body, length = InferenceServerClient.generate_request_body(
+            tensors, outputs=wanted, request_id=REQUEST
+        )
         if length is None:
             return _Request(body, {"Content-Type": "application/json"})
         headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(length)}
