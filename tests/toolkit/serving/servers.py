@@ -23,6 +23,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Lie = Callable[["Handler", Arrays], Any]
 
 TYPES = {theirs: ours for ours, theirs in DATATYPES.items()}
+CONTENTS = {"bool": "bool", "int8": "int", "int64": "int64", "uint16": "uint", "uint64": "uint64",
+            "float32": "fp32", "float64": "fp64"}  # fmt: skip
 LENGTH = "Inference-Header-Content-Length"
 
 
@@ -35,18 +37,27 @@ class Model:
         is_binary: The server knows tensors as bytes.
         lie: Answers a request for results in the place of the truth; None for no lie.
         most: Items in a request.
+        is_typed: Over gRPC, the values of results are in `contents`, not in raw bytes.
+        peers: Who asked for results over gRPC.
         asked: Bodies of the requests for results, of REST.
         answered: Requests for results.
     """
 
     def __init__(
-        self, bundle: Path, *, is_binary: bool = True, lie: Lie | None = None, most: int = 64
+        self,
+        bundle: Path,
+        *,
+        is_binary: bool = True,
+        lie: Lie | None = None,
+        most: int = 64,
+        is_typed: bool = False,
     ) -> None:
         self.manifest = read_manifest(bundle)
         self.name = str(self.manifest["name"])
         self.is_binary, self.lie, self.most = is_binary, lie, most
         self.asked: list[bytes] = []
         self.answered = 0
+        self.is_typed, self.peers = is_typed, set[str]()
         self._session = ort.InferenceSession(bundle / "model.onnx")
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -178,6 +189,7 @@ def grpc_server(bundle: Path, **how: Any) -> Iterator[tuple[str, Model]]:
             return service_pb2.ModelMetadataResponse(name=model.name, **facts)
 
         def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
+            model.peers.add(context.peer())
             inputs = {
                 tensor.name: np.frombuffer(raw, TYPES[tensor.datatype]).reshape(tensor.shape)
                 for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
@@ -187,10 +199,14 @@ def grpc_server(bundle: Path, **how: Any) -> Iterator[tuple[str, Model]]:
                 outputs = model.lie(context, outputs)
             response = service_pb2.ModelInferResponse(model_name=model.name)
             for name, array in outputs.items():
-                response.outputs.add(
+                output = response.outputs.add(
                     name=name, datatype=DATATYPES[array.dtype.name], shape=array.shape
                 )
-                response.raw_output_contents.append(array.tobytes())
+                if model.is_typed:
+                    values = getattr(output.contents, f"{CONTENTS[array.dtype.name]}_contents")
+                    values.extend(array.ravel().tolist())
+                else:
+                    response.raw_output_contents.append(array.tobytes())
             return response
 
     server = grpc.server(ThreadPoolExecutor(8))

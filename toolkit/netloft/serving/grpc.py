@@ -11,14 +11,34 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from netloft.errors import ServingError
-from netloft.protocol import datatype_of
+from netloft.protocol import DATATYPES, datatype_of
 from netloft.runtime.reasons import first_line
-from netloft.serving.client import Address, Answer, Arrays, SlowServerError, described, said
+from netloft.serving.client import (
+    REQUEST,
+    Address,
+    Answer,
+    Arrays,
+    SlowServerError,
+    described,
+    said,
+)
 
 __all__ = ["CLIENT", "GrpcClient"]
 
 _T = TypeVar("_T")
 _UNLIMITED = -1
+
+_TYPES = {theirs: ours for ours, theirs in DATATYPES.items()}
+_CONTENTS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents",
+    "INT32": "int_contents", "INT64": "int64_contents", "UINT8": "uint_contents",
+    "UINT16": "uint_contents", "UINT32": "uint_contents", "UINT64": "uint64_contents",
+    "FP32": "fp32_contents", "FP64": "fp64_contents",
+}  # fmt: skip
+"""Field of the values, in an answer without raw bytes; float16 goes as raw bytes alone.
+
+Source: the protocol's `InferTensorContents`, in the address that `netloft.serving.client` names.
+"""
 
 
 class _Request(NamedTuple):
@@ -38,17 +58,23 @@ class GrpcClient:
             channel_args=[
                 ("grpc.max_send_message_length", _UNLIMITED),
                 ("grpc.max_receive_message_length", most_bytes),
+                # else all channels to one address share a connection
+                ("grpc.use_local_subchannel_pool", 1),
             ],
         )
 
     def tensors(self, kind: str) -> Sequence[Mapping[str, Any]]:
         """Return what the server says of the `inputs` or `outputs`."""
         found = self._asked(
-            lambda: self._client.get_model_metadata(
-                self._model, as_json=True, client_timeout=self._timeout_s
-            )
+            lambda: self._client.get_model_metadata(self._model, client_timeout=self._timeout_s)
         )
-        return described(found.get(kind))
+        # the message, since as JSON it has no shape where that is empty
+        return described(
+            [
+                {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+                for tensor in getattr(found, kind)
+            ]
+        )
 
     def request(self, inputs: Arrays, outputs: Sequence[str]) -> _Request:
         """Return a request; its tensors are bytes."""
@@ -63,20 +89,23 @@ class GrpcClient:
         result = self._asked(
             lambda: self._client.infer(
                 self._model, request.inputs, outputs=request.outputs,
-                client_timeout=self._timeout_s,
+                request_id=REQUEST, client_timeout=self._timeout_s,
             )
         )  # fmt: skip
         response = result.get_response()
         tensors = [output.SerializeToString(deterministic=True) for output in response.outputs]
-        return Answer(b"".join([*tensors, *response.raw_output_contents]), result)
+        return Answer(b"".join([*tensors, *response.raw_output_contents]), response)
 
     def read(self, answer: Answer, outputs: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """Return the tensors of an answer."""
+        response, found = answer.message, {}
         try:
-            found = {name: answer.message.as_numpy(name) for name in outputs}
+            for index, output in enumerate(response.outputs):
+                if output.name in outputs:
+                    found[output.name] = _array(output, response.raw_output_contents, index)
         except Exception as error:  # what a server sends may be wrong in any way
             raise ServingError(f"the answer cannot be read: {said(first_line(error))}") from error
-        return {name: np.asarray(array) for name, array in found.items() if array is not None}
+        return found
 
     def close(self) -> None:
         """End the channel."""
@@ -94,3 +123,17 @@ class GrpcClient:
 
 
 CLIENT = GrpcClient
+
+
+def _array(output: Any, raw: Sequence[bytes], index: int) -> npt.NDArray[Any]:
+    """Return a tensor, from the raw bytes where the answer has any, else from its own contents."""
+    kind = output.datatype
+    if kind not in _TYPES:
+        raise ValueError(f"'{output.name}' has the element type {kind}")
+    if raw:
+        found = np.frombuffer(raw[index], _TYPES[kind])
+    elif kind in _CONTENTS:
+        found = np.array(getattr(output.contents, _CONTENTS[kind]), _TYPES[kind])
+    else:
+        raise ValueError(f"'{output.name}' has no values")
+    return found.reshape(tuple(output.shape))
