@@ -74,7 +74,7 @@ def test_load_has_a_row_for_each_number_of_clients(bundle: Path, serve: Callable
         assert row.errors == row.wrong == 0
         assert row.batch == 1
         assert row.p50_ms is not None
-        assert 0 < row.items_per_s <= row.requests / 0.5
+        assert 0 < row.items_per_s <= row.requests / 0.5  # test_load has the exact value
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,24 @@ def test_wrong_answers_under_load_are_counted(bundle: Path) -> None:
     assert found.status == "fail"
     assert sum(row.wrong for row in found.load) >= 4
     assert sum(row.errors for row in found.load) == 0
+
+
+def test_no_more_clients_ask_where_nothing_is_answered(bundle: Path) -> None:
+    answered = []
+
+    def once(handler: servers.Handler, outputs: servers.Arrays) -> servers.Arrays | None:
+        answered.append(1)
+        if len(answered) > 1:
+            servers.fail(handler, outputs)
+            return None
+        return outputs
+
+    with servers.rest_server(bundle, lie=once) as (url, _):
+        found = check(bundle, url, seconds=0.1)
+    assert found.status == "fail"
+    (row,) = found.load
+    assert (row.concurrency, row.requests) == (1, 0)
+    assert row.problem == "the server says 500: out of memory at line 1"
 
 
 def test_errors_under_load_are_counted_and_told(bundle: Path) -> None:

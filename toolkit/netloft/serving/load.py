@@ -17,6 +17,11 @@ __all__ = ["CONCURRENCY", "LoadRow", "measure_load"]
 CONCURRENCY = (1, 2, 4, 8)
 
 _WARMUP = 3
+_KEPT_BYTES = 64 << 20
+"""Of different answers that a client keeps until its time is over; those beyond are judged at once.
+
+Most servers send the same bytes again and again; of one that does not, memory is not to be full.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class LoadRow:
         batch: Items in a request.
         requests: That were answered.
         errors: That were not.
-        wrong: Answers that are not within the tolerance.
+        wrong: Answers that are not within the tolerance, those of the warm-up among them.
         p50_ms: Median time from sending a request to the last byte of its answer; None where the
             requests are too few to tell, as for the others.
         p95_ms: 95th percentile.
@@ -51,7 +56,7 @@ class LoadRow:
 
 @dataclass
 class _Worker:
-    """One client in its own thread.
+    """One client, in one thread at a time.
 
     Attributes:
         client: Its connection.
@@ -61,7 +66,8 @@ class _Worker:
         errors: Those that were not.
         wrong: Answers that are wrong.
         problem: The first error.
-        known: Answers that were judged, and the verdict: most are the same, byte by byte.
+        kept: Answers that are not judged yet and how often each came, by their bytes.
+        kept_bytes: Of those.
     """
 
     client: Client
@@ -71,21 +77,28 @@ class _Worker:
     errors: int = 0
     wrong: int = 0
     problem: str = ""
-    known: dict[int, bool] = field(default_factory=dict)
+    kept: dict[bytes, tuple[Answer, int]] = field(default_factory=dict)
+    kept_bytes: int = 0
 
     def warm_up(self) -> None:
-        """Ask a few times that do not count; an error is left for the time that does."""
+        """Ask a few times; errors and times do not count, and wrong answers do."""
         for _ in range(_WARMUP):
             self._ask()
             if self.errors:
                 break
         self.times_ms.clear()
-        self.errors = self.wrong = 0
+        self.errors, self.problem = 0, ""
 
     def run(self, seconds: float) -> None:
+        """Ask again and again; each thread that judges meanwhile would hold up the others."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._ask()
+
+    def judge_kept(self) -> None:
+        for answer, count in self.kept.values():
+            self.wrong += 0 if self.judge(answer) else count
+        self.kept.clear()
 
     def _ask(self) -> None:
         begin = time.perf_counter_ns()
@@ -96,10 +109,13 @@ class _Worker:
             self.problem = self.problem or error.problem
             return
         self.times_ms.append((time.perf_counter_ns() - begin) / 1e6)
-        mark = hash(answer.raw)
-        if mark not in self.known:
-            self.known[mark] = self.judge(answer)
-        self.wrong += not self.known[mark]
+        first, count = self.kept.get(answer.raw, (answer, 0))
+        size = 0 if count else len(answer.raw)
+        if self.kept_bytes + size <= _KEPT_BYTES:
+            self.kept[first.raw] = first, count + 1
+            self.kept_bytes += size
+        else:
+            self.wrong += not self.judge(answer)
 
 
 def measure_load(
@@ -112,19 +128,24 @@ def measure_load(
 
     Args:
         clients: Takes the number of a client and returns it, what it asks, and what tells whether
-            an answer is right.
+            an answer is right; called by several threads.
         concurrency: How many there are.
         batch: Items in a request.
         seconds: How long.
     """
-    workers = [_Worker(*clients(index)) for index in range(concurrency)]
-    for worker in workers:
+
+    def ready(index: int) -> _Worker:
+        worker = _Worker(*clients(index))
         worker.warm_up()
-    begin = time.monotonic()
+        return worker
+
     with ThreadPoolExecutor(concurrency) as threads:
+        workers = list(threads.map(ready, range(concurrency)))
+        begin = time.monotonic()
         list(threads.map(lambda worker: worker.run(seconds), workers))
-    elapsed_s = time.monotonic() - begin
+        elapsed_s = time.monotonic() - begin
     for worker in workers:
+        worker.judge_kept()
         worker.client.close()
     return _row(workers, batch, elapsed_s)
 
