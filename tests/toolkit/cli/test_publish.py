@@ -63,6 +63,7 @@ def test_quiet_says_nothing(bundle: Path, tmp_path: Path) -> None:
         (("--to", "triton", "--name", "../x"), 2, "cannot be the name of a published model"),
         (("--to", "triton", "--max-batch", "0"), 2, "0 is not in the range"),
         (("--to", "mlflow", "--backend", "python"), 2, "--backend means nothing to mlflow"),
+        (("--to", "mlflow", "--provider", "cuda"), 2, "--provider means nothing to mlflow"),
         (("--to", "ort-web", "--provider", "cuda"), 2, "--provider means nothing to ort-web"),
     ],
 )

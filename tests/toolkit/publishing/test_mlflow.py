@@ -27,11 +27,11 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_the_flavours_name_the_file_and_the_provider(bundle: Path, tmp_path: Path) -> None:
-    folder = publish(bundle, "mlflow", tmp_path / "out", provider="cuda").path
+    folder = publish(bundle, "mlflow", tmp_path / "out").path
     facts = mlmodel(folder)
     onnx, python = facts["flavors"]["onnx"], facts["flavors"]["python_function"]
     assert (folder / onnx["data"]).read_bytes() == (bundle / "model.onnx").read_bytes()
-    assert onnx["providers"] == ["CUDAExecutionProvider"]
+    assert onnx["providers"] == ["CPUExecutionProvider"]
     assert onnx["onnx_session_options"]["execution_mode"] == "sequential"
     assert python["loader_module"] == "mlflow.onnx"
     for kind in ("conda", "virtualenv"):
@@ -69,7 +69,9 @@ def test_names_from_the_model_come_back_as_they_are(tmp_path: Path) -> None:
 
 def test_tuned_options_are_those_that_mlflow_hands_on(tmp_path: Path) -> None:
     tuned = make_bundle(tmp_path / "b", tuning=[tuned_row()])
-    facts = mlmodel(publish(tuned, "mlflow", tmp_path / "out").path)
+    found = publish(tuned, "mlflow", tmp_path / "out")
+    assert found.record["tuned"]["threads"] == 3
+    facts = mlmodel(found.path)
     options = facts["flavors"]["onnx"]["onnx_session_options"]
     assert options["intra_op_num_threads"] == 3
     assert options["extra_session_config"] == {"session.intra_op.allow_spinning": "0"}

@@ -187,6 +187,7 @@ def test_a_bundle_is_not_published_into_itself(bundle: Path) -> None:
     [
         ("tensorrt", {}, "there is no target 'tensorrt'"),
         ("mlflow", {"backend": "python"}, "--backend means nothing to mlflow"),
+        ("mlflow", {"provider": "cuda"}, "--provider means nothing to mlflow"),
         ("kserve", {"max_batch": 4}, "--max-batch means nothing to kserve"),
         ("ort-web", {"provider": "cuda"}, "--provider means nothing to ort-web"),
         ("triton", {"backend": "torch"}, "there is no backend 'torch'"),

@@ -24,7 +24,7 @@ BACKENDS = ("onnxruntime", "python")
 @click.option("--to", "target", required=True, type=click.Choice(TARGETS), help="The engine.")
 @click.option("--name", help="Name of the model, and of its folder; the bundle's by default.")
 @click.option("--provider", type=click.Choice(PROVIDERS),
-              help="What is to run it, for triton, kserve and mlflow; cpu by default.")  # fmt: skip
+              help="What is to run it, for triton and kserve; cpu by default.")  # fmt: skip
 @click.option("--backend", type=click.Choice(BACKENDS),
               help="Triton's backend; onnxruntime by default.")  # fmt: skip
 @click.option("--max-batch", type=click.IntRange(1, 65_536), metavar="N",

@@ -39,16 +39,19 @@ class Target:
     Attributes:
         write: Writes the layout into a folder that is empty.
         takes: Names of the options that mean something to it.
+        is_tuned: Session options that the bundle keeps are published.
     """
 
     write: Callable[[Source, Path, Options], None]
     takes: frozenset[str] = frozenset()
+    is_tuned: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
-    "triton": Target(triton.write, frozenset({"provider", "backend", "max_batch"})),
-    "kserve": Target(kserve.write, frozenset({"provider"})),
-    "mlflow": Target(mlflow.write, frozenset({"provider"})),
+    "triton": Target(triton.write, frozenset({"provider", "backend", "max_batch"}), is_tuned=True),
+    "kserve": Target(kserve.write, frozenset({"provider"}), is_tuned=True),
+    # MLflow has no place for a provider's options, and goes on with the CPU where one fails
+    "mlflow": Target(mlflow.write, is_tuned=True),
     "ort-web": Target(ort_web.write),
     "ort-mobile": Target(ort_mobile.write),
 }
@@ -129,7 +132,7 @@ def _record(
 ) -> dict[str, Any]:
     from netloft import __version__
 
-    tuned = source.tuned(options.provider) if "provider" in row.takes else None
+    tuned = source.tuned(options.provider) if row.is_tuned else None
     return {
         "netloft": __version__,
         "format": FORMAT,

@@ -37,7 +37,8 @@ def write(source: Source, folder: Path, options: Options) -> None:
     Args:
         source: The bundle.
         folder: The model's.
-        options: The provider; MLflow's own default goes on with the CPU where CUDA fails.
+        options: The CPU's: MLflow hands no options to a provider, so that CUDA would round factors
+            to 10 bits, and it goes on with the CPU where another provider does not start.
     """
     copy_model(source, folder)
     text = {
