@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from tests.toolkit.publishing.bundles import (
 )
 
 from netloft.bundle.vectors import read_vectors
+from netloft.errors import UsageError
 from netloft.publishing import publish
 from netloft.publishing.pbtxt import Word, to_pbtxt
 
@@ -90,19 +92,37 @@ def test_items_that_are_held_against_each_other_are_not_mixed_with_others(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("provider", "kind", "accelerator"),
-    [("cpu", 2, ""), ("cuda", 1, "cuda"), ("tensorrt", 1, "tensorrt"), ("openvino", 2, "openvino")],
+    ("provider", "kind", "accelerators"),
+    [("cpu", 2, []), ("cuda", 1, ["cuda"]), ("tensorrt", 1, ["tensorrt", "cuda"])],
 )
 def test_the_provider_chooses_where_it_runs(
-    bundle: Path, provider: str, kind: int, accelerator: str, tmp_path: Path
+    bundle: Path, provider: str, kind: int, accelerators: list[str], tmp_path: Path
 ) -> None:
     config = parsed(publish(bundle, "triton", tmp_path, provider=provider).path)
     assert config.instance_group[0].kind == kind
     wanted = config.optimization.execution_accelerators
-    named = [*wanted.gpu_execution_accelerator, *wanted.cpu_execution_accelerator]
-    assert [each.name for each in named] == ([accelerator] if accelerator else [])
-    if provider == "cuda":
-        assert dict(named[0].parameters) == {"use_tf32": "0"}
+    assert not wanted.cpu_execution_accelerator
+    assert [each.name for each in wanted.gpu_execution_accelerator] == accelerators
+    if accelerators:
+        assert dict(wanted.gpu_execution_accelerator[-1].parameters) == {"use_tf32": "0"}
+
+
+def test_openvino_is_for_the_python_backend_alone(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no option that keeps OpenVINO in float32"):
+        publish(bundle, "triton", tmp_path, provider="openvino")
+    assert os.listdir(tmp_path) == []
+    folder = publish(bundle, "triton", tmp_path, provider="openvino", backend="python").path
+    assert parsed(folder).instance_group[0].kind == 2  # KIND_CPU
+    assert '"precision": "FP32"' in (folder / "1" / "model.py").read_text()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "pairs"])
+def test_a_largest_batch_is_refused_where_none_are_formed(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    other = make_bundle(folder, batch=4) if kind == "fixed" else make_pairs_bundle(folder)
+    with pytest.raises(UsageError, match="--max-batch means nothing here"):
+        publish(other, "triton", tmp_path / "out", max_batch=8)
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_from_the_model_stay_inside_their_quotes(tmp_path: Path) -> None:
@@ -233,3 +253,26 @@ def test_the_python_backend_does_not_go_on_with_the_cpu(bundle: Path, tmp_path: 
         pytest.raises(RuntimeError, match="does not start here"),
     ):
         started(folder)
+
+
+@pytest.mark.usefixtures("backend")
+def test_cuda_runs_what_tensorrt_leaves(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    class Session:
+        def __init__(self, *_: Any, providers: Any) -> None:
+            asked.extend(providers)
+
+        def get_providers(self) -> list[str]:
+            return [*(name for name, _ in asked), "CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    started(publish(bundle, "triton", tmp_path, backend="python", provider="tensorrt").path)
+    assert asked == [
+        ("TensorrtExecutionProvider", {"device_id": "0"}),
+        ("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"}),
+    ]

@@ -19,7 +19,7 @@ class Options:
     Attributes:
         provider: What is to run the model: `cpu`, `cuda`, `tensorrt` or `openvino`.
         backend: Triton's: `onnxruntime`, or `python` for a server that has that alone.
-        max_batch: The most items that Triton puts into one run, where the batch is open.
+        max_batch: The most items that Triton puts into one run; None for 8, where it forms batches.
 
     Raises:
         UsageError: One has no such value.
@@ -27,7 +27,7 @@ class Options:
 
     provider: str = "cpu"
     backend: str = "onnxruntime"
-    max_batch: int = 8
+    max_batch: int | None = None
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -38,7 +38,7 @@ class Options:
                 raise UsageError(
                     f"there is no {what} '{value}'", remedy=f"use one of {', '.join(known)}"
                 )
-        if self.max_batch < 1:
+        if self.max_batch is not None and self.max_batch < 1:
             raise UsageError(
                 f"a batch of {self.max_batch} items cannot be run", remedy="give 1 or more"
             )

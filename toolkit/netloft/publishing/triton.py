@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from netloft.errors import ExportError
+from netloft.errors import ExportError, UsageError
 from netloft.protocol import datatype_of
 from netloft.publishing.options import Options
 from netloft.publishing.pbtxt import Word, to_pbtxt
@@ -28,23 +28,16 @@ __all__ = ["write"]
 _VERSION = "1"
 _LABELS = "labels.txt"
 
+_MAX_BATCH = 8
+
 _GPU = frozenset({"cuda", "tensorrt"})
-_ACCELERATORS: Mapping[str, Mapping[str, Any]] = {
-    # without this the backend lets CUDA round factors to 10 bits, which no tolerance allows
-    "cuda": {
-        "gpu_execution_accelerator": {
-            "name": "cuda",
-            "parameters": {"key": "use_tf32", "value": "0"},
-        }
-    },
-    # the backend gives TensorRT the number of its GPU only where there is a parameter
-    "tensorrt": {
-        "gpu_execution_accelerator": {
-            "name": "tensorrt",
-            "parameters": {"key": "precision_mode", "value": "FP32"},
-        }
-    },
-    "openvino": {"cpu_execution_accelerator": {"name": "openvino"}},
+# without this the backend lets CUDA round factors to 10 bits, which no tolerance allows
+_CUDA = {"name": "cuda", "parameters": {"key": "use_tf32", "value": "0"}}
+# the backend gives TensorRT the number of its GPU only where there is a parameter
+_TENSORRT = {"name": "tensorrt", "parameters": {"key": "precision_mode", "value": "FP32"}}
+_ACCELERATORS: Mapping[str, list[Mapping[str, Any]]] = {
+    "cuda": [_CUDA],
+    "tensorrt": [_TENSORRT, _CUDA],  # what TensorRT leaves would else run with CUDA's own options
 }
 
 
@@ -57,8 +50,11 @@ def write(source: Source, folder: Path, options: Options) -> None:
         options: Provider, backend and the largest batch.
 
     Raises:
+        UsageError: The provider would not be held to float32, or there is a largest batch and
+            Triton may form none.
         ExportError: A tensor has no axis, or an element type that Triton does not know.
     """
+    _check(source, options)
     copy_model(source, folder / _VERSION)
     if options.backend == "python":
         render("triton_model.py.j2", folder / _VERSION / "model.py")
@@ -71,11 +67,26 @@ def write(source: Source, folder: Path, options: Options) -> None:
     _write_warmup(source, folder / "warmup")
 
 
+def _check(source: Source, options: Options) -> None:
+    """Refuse what would not be done as it was asked for."""
+    if options.backend == "onnxruntime" and options.provider == "openvino":
+        raise UsageError(
+            "Triton's ONNX Runtime backend has no option that keeps OpenVINO in float32",
+            remedy="give --backend python, or another provider",
+        )
+    if options.max_batch is not None and not source.is_batched:
+        raise UsageError(
+            "--max-batch means nothing here: Triton forms batches only where the first axis of "
+            "every input and output is an open batch, and no other axis follows it",
+            remedy="leave it out",
+        )
+
+
 def _config(source: Source, options: Options, labelled: str) -> dict[str, Any]:
     engine = {"platform": "onnxruntime_onnx", "backend": "onnxruntime"}
     config: dict[str, Any] = {"name": source.name}
     config |= engine if options.backend == "onnxruntime" else {"backend": "python"}
-    config["max_batch_size"] = options.max_batch if source.is_batched else 0
+    config["max_batch_size"] = _largest(options) if source.is_batched else 0
     config["input"] = [_tensor(source, tensor) for tensor in source.inputs]
     config["output"] = [
         _tensor(source, tensor) | ({"label_filename": _LABELS} if tensor.name == labelled else {})
@@ -86,7 +97,7 @@ def _config(source: Source, options: Options, labelled: str) -> dict[str, Any]:
     kind = Word("KIND_GPU" if options.provider in _GPU else "KIND_CPU")
     config["instance_group"] = {"count": 1, "kind": kind}
     if options.backend == "onnxruntime" and options.provider in _ACCELERATORS:
-        accelerators = dict(_ACCELERATORS[options.provider])
+        accelerators = {"gpu_execution_accelerator": _ACCELERATORS[options.provider]}
         config["optimization"] = {"execution_accelerators": accelerators}
     config["parameters"] = [
         {"key": key, "value": {"string_value": value}}
@@ -94,6 +105,10 @@ def _config(source: Source, options: Options, labelled: str) -> dict[str, Any]:
     ]
     config["model_warmup"] = list(_warmup(source, options))
     return config
+
+
+def _largest(options: Options) -> int:
+    return _MAX_BATCH if options.max_batch is None else options.max_batch
 
 
 def _tensor(source: Source, tensor: Tensor) -> dict[str, Any]:
@@ -127,7 +142,7 @@ def _parameters(source: Source, options: Options) -> dict[str, str]:
 
 def _warmup(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """Describe runs that are made before the model is ready, on the bundle's own test vectors."""
-    for batch in sorted({1, options.max_batch} if source.is_batched else {1}):
+    for batch in sorted({1, _largest(options)} if source.is_batched else {1}):
         yield {
             "name": f"batch_{batch}" if source.is_batched else "test_vectors",
             "batch_size": batch,
