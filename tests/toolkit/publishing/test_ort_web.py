@@ -34,7 +34,7 @@ export class Tensor {
 export const InferenceSession = {
   async create(model, options) {
     if (!(model instanceof Uint8Array) || options.executionProviders[0] !== "wasm") throw Error();
-    const answers = await (await fetch("ort/answers.json")).json();
+    const answers = await (await fetch("../ort/answers.json")).json();
     return { async run(feeds) {
       for (const tensor of Object.values(feeds)) {
         const size = tensor.dims.reduce((a, b) => a * b, 1);
@@ -56,8 +56,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def shown(folder: Path) -> Iterator[Any]:
-    """Serve a folder and open its page; gives the page when it has a verdict."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    """Serve what holds a folder and open its page; gives the page when it has a verdict."""
+    served = functools.partial(Quiet, directory=str(folder.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -65,7 +66,7 @@ def shown(folder: Path) -> Iterator[Any]:
             page = browser.new_page()
             page.asked = []
             page.on("request", lambda request: page.asked.append(request.url))
-            page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+            page.goto(f"http://127.0.0.1:{server.server_port}/{folder.name}/")
             page.wait_for_selector("#status[data-status]", timeout=60_000)
             own = f"http://127.0.0.1:{server.server_port}/"
             assert all(url.startswith((own, "data:")) for url in page.asked)
@@ -77,14 +78,15 @@ def shown(folder: Path) -> Iterator[Any]:
 
 def answer(folder: Path, tensors: Mapping[str, Any]) -> None:
     """Let the stand-in give these results."""
-    (folder / "ort").mkdir()
-    (folder / "ort" / "ort.wasm.min.mjs").write_text(STAND_IN)
+    runtime = folder.parent / "ort"
+    runtime.mkdir()
+    (runtime / "ort.wasm.min.mjs").write_text(STAND_IN)
     facts = {
         name: ["float32", [repr(float(value)) for value in array.ravel()], list(array.shape)]
         for name, array in tensors.items()
     }
     text = json.dumps(facts).replace('"nan"', '"NaN"').replace('"inf"', '"Infinity"')
-    (folder / "ort" / "answers.json").write_text(text)
+    (runtime / "answers.json").write_text(text)
 
 
 def row(page: Any) -> list[str]:
@@ -175,9 +177,9 @@ def test_onnx_runtime_web_passes(tmp_path: Path) -> None:
     if dist is None:
         pytest.skip("NETLOFT_ORT_WEB does not name the folder dist of npm's onnxruntime-web")
     folder = publish(make_bundle(tmp_path / "b"), "ort-web", tmp_path / "out").path
-    (folder / "ort").mkdir()
+    (folder.parent / "ort").mkdir()
     for name in ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
-        shutil.copy(Path(dist) / name, folder / "ort" / name)
+        shutil.copy(Path(dist) / name, folder.parent / "ort" / name)
     with shown(folder) as page:
         assert page.get_attribute("#status", "data-status") == "pass", page.text_content("#status")
         assert row(page)[7] == "pass"

@@ -164,6 +164,34 @@ def test_what_somebody_else_wrote_is_not_replaced(bundle: Path, tmp_path: Path) 
     assert (published / "2" / "model.onnx").read_text() == "mine"
 
 
+def test_what_python_leaves_does_not_keep_a_model_from_being_replaced(
+    bundle: Path, tmp_path: Path
+) -> None:
+    cache = publish(bundle, "triton", tmp_path, backend="python").path / "1" / "__pycache__"
+    cache.mkdir()
+    (cache / "model.cpython-311.pyc").write_bytes(b"\0")
+    publish(bundle, "triton", tmp_path, backend="python")
+    assert not cache.exists()
+    cache.mkdir()
+    (cache / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds 1/__pycache__/notes\.txt"):
+        publish(bundle, "triton", tmp_path)
+
+
+def test_what_the_pages_readme_says_leaves_it_to_be_published_again(
+    bundle: Path, tmp_path: Path
+) -> None:
+    page = publish(bundle, "ort-web", tmp_path).path
+    (tmp_path / "ort").mkdir()
+    (tmp_path / "ort" / "ort.wasm.min.mjs").write_text("")
+    assert '"../ort/ort.wasm.min.mjs"' in (page / "app.js").read_text()
+    assert "beside this folder" in (page / "README.md").read_text()
+    publish(bundle, "ort-web", tmp_path)
+    with pytest.raises(UsageError, match="ort/ is for ONNX Runtime"):
+        publish(bundle, "ort-web", tmp_path, "Ort")
+    assert (tmp_path / "ort" / "ort.wasm.min.mjs").exists()
+
+
 def test_a_link_is_not_followed(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
     (tmp_path / "models").mkdir()

@@ -26,6 +26,7 @@ class FolderKind:
         keys: That the record has besides.
         unlisted: Files that may be there and are not in the record, which they are made from.
         elsewhere: How to name another place, as an instruction.
+        has_caches: Python runs what is in it, and leaves `.pyc` files in folders `__pycache__`.
     """
 
     what: str
@@ -34,6 +35,7 @@ class FolderKind:
     keys: frozenset[str]
     elsewhere: str
     unlisted: frozenset[str] = frozenset()
+    has_caches: bool = False
 
 
 BUNDLE = FolderKind(
@@ -92,5 +94,13 @@ def _foreign(folder: Path, files: Mapping[str, Any], kind: FolderKind) -> str:
     """Return the first path below a folder that its record does not account for."""
     folders = {parent.as_posix() for name in files for parent in Path(name).parents}
     known = {kind.record, *kind.unlisted, *files, *folders}
-    below = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return next((name for name in below if name not in known), "")
+    below = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    foreign = (path.as_posix() for path in below if not (kind.has_caches and _is_cache(path)))
+    return next((name for name in foreign if name not in known), "")
+
+
+def _is_cache(path: Path) -> bool:
+    """Tell whether Python made a file or folder, from a file that is beside it."""
+    return path.name == "__pycache__" or (
+        path.parent.name == "__pycache__" and path.suffix == ".pyc"
+    )

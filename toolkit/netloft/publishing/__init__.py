@@ -27,6 +27,7 @@ PUBLISHED = FolderKind(
     record=RECORD,
     keys=frozenset({"netloft", "format", "target", "bundle"}),
     elsewhere="give another DIR or another --name",
+    has_caches=True,  # Triton's Python backend leaves some beside model.py
 )
 
 FORMAT = 1

@@ -1,7 +1,7 @@
 """ONNX Runtime in a browser: a page that runs the model and shows its own parity rows.
 
 Source: https://onnxruntime.ai/docs/tutorials/web and the package `onnxruntime-web` on npm, whose
-`dist/ort.wasm.min.mjs` the page imports from the folder `ort/` beside it.
+`dist/ort.wasm.min.mjs` the page imports from the folder `ort/` beside its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from netloft.errors import ExportError
+from netloft.errors import ExportError, UsageError
 from netloft.protocol import datatype_of
 from netloft.publishing.options import Options
 from netloft.publishing.source import WEIGHTS, Source, copy_model
@@ -33,9 +33,15 @@ def write(source: Source, folder: Path, options: Options) -> None:
         options: Not used.
 
     Raises:
+        UsageError: The name is that of the folder beside the model's that ONNX Runtime goes to.
         ExportError: The model is too large for a browser, or has an element type that JavaScript
             has no array for.
     """
+    if source.name.lower() == "ort":  # some disks make no difference
+        raise UsageError(
+            f"a page cannot be named {source.name}: beside it, ort/ is for ONNX Runtime",
+            remedy="give another --name",
+        )
     if WEIGHTS in source.manifest["files"]:
         raise ExportError(
             "a model with weights beyond 1.9 GB does not fit into a browser",
