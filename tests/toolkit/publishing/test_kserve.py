@@ -24,9 +24,10 @@ from netloft.publishing.kserve import _service
 class InferOutput:
     def __init__(self, name: str, shape: list[int], datatype: str) -> None:
         self.name, self.shape, self.datatype = name, shape, datatype
+        self.data: Any = None
 
     def set_data_from_numpy(self, array: npt.NDArray[Any], binary_data: bool) -> None:
-        self.array, self.binary_data = array, binary_data
+        self.data = array.tobytes() if binary_data else array.ravel().tolist()
 
 
 class InferInput:
@@ -73,8 +74,10 @@ def published(tmp_path: Path) -> Path:
     return publish(make_bundle(tmp_path / "b"), "kserve", tmp_path / "out").path
 
 
-def asked(array: npt.NDArray[Any], name: str = "input") -> SimpleNamespace:
-    return SimpleNamespace(inputs=[InferInput(name, array)], id="7", use_binary_outputs=True,
+def asked(
+    array: npt.NDArray[Any], name: str = "input", *, is_binary: bool = True
+) -> SimpleNamespace:
+    return SimpleNamespace(inputs=[InferInput(name, array)], id="7", use_binary_outputs=is_binary,
                            request_outputs=None)  # fmt: skip
 
 
@@ -83,16 +86,21 @@ def test_the_bundle_is_there_whole(published: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kserve")
-def test_the_predictor_gives_what_the_bundle_gives(published: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_the_predictor_gives_what_the_bundle_gives(
+    published: Path, is_binary: bool, tmp_path: Path
+) -> None:
     model = predictor(published)
     assert model.ready
     x = read_vectors(tmp_path / "b" / "test_data_set_0", "input")["input"]
     y = read_vectors(tmp_path / "b" / "test_data_set_0", "output")["scores"]
-    answer = asyncio.run(model.predict(asked(x)))
+    answer = asyncio.run(model.predict(asked(x, is_binary=is_binary)))
     (output,) = answer.infer_outputs
     assert (answer.model_name, answer.response_id) == ("net", "7")
     assert (output.name, output.datatype, output.shape) == ("scores", "FP32", list(y.shape))
-    assert np.allclose(output.array, y, atol=1e-6)
+    found = np.frombuffer(output.data, np.float32) if is_binary else output.data
+    assert isinstance(found, np.ndarray), "a list has an object for each element"
+    assert np.allclose(found.reshape(y.shape), y, atol=1e-6)
     described = {"name": "input", "datatype": "FP32", "shape": [-1, 3, 8, 8]}
     assert model.get_input_types() == [described]
 
