@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from netloft.bundle import Manifest
 from netloft.cli import main
+from netloft.matrix.result import CellResult
+from netloft.matrix.summary import Summary
 from netloft.parity.compare import Comparison
 from netloft.parity.rerun.runtimes import RuntimeRow
 from netloft.parity.task_level import TaskComparison
@@ -80,6 +82,16 @@ def test_bench(bundle: Path, tmp_path: Path) -> None:
     hold(json.loads(Path(history).read_text("utf-8")), "bench-1")
 
 
+def test_matrix(tmp_path: Path) -> None:
+    plan, out = tmp_path / "models.toml", tmp_path / "out"
+    wrong = '[[model]]\nspec = "mnist"\nname = "wrong"\narguments = { nonsense = 1 }\n'
+    plan.write_text(f'[matrix]\nthreads = 1\n[[model]]\nspec = "mnist"\n{wrong}')
+    printed = run("matrix", plan, "-o", out, "--jobs", "1", "--quiet", "--json")
+    assert printed == json.loads((out / "summary.json").read_bytes())
+    assert [cell["status"] for cell in printed["cells"]] == ["pass", "error"]
+    hold(printed, "matrix-1")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["export", "nonsense"], ["verify", "absent.onnx"], ["bench", "x", "--batches", "-"]],
@@ -107,6 +119,8 @@ def names(kind: type) -> set[str]:
         (("bench-1", "$defs", "row"), names(TargetRow)),
         (("bench-1", "$defs", "node"), names(ProfileRow)),
         (("bench-1", "$defs", "judgement"), names(Judgement)),
+        (("matrix-1",), set(Summary(()).to_dict())),
+        (("matrix-1", "$defs", "cell"), names(CellResult)),
     ],
     ids=lambda value: "/".join(value) if isinstance(value, tuple) else "",
 )

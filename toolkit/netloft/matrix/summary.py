@@ -14,6 +14,7 @@ from typing import Any
 
 from netloft import __version__
 from netloft.bundle import write_file
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import MissingError
 from netloft.matrix.result import EXIT_CODES, CellResult
 from netloft.runtime.providers import NotRun
@@ -78,6 +79,7 @@ class Summary:
         """Return everything, ready for JSON."""
         names = {code: status for status, code in EXIT_CODES.items()}
         return {
+            "format": JSON_FORMAT,
             "status": names[self.exit_code],
             "exit_code": self.exit_code,
             "netloft": __version__,
