@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +149,57 @@ def test_the_id_changes_with_what_the_cell_is_and_with_nothing_else(
     with (tmp_path / "net.py").open("a") as file:
         file.write("\n")
     assert plan(text)[0].id != cell.id
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in the working folder whose code tells when it is run."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "ownnets"
+    (folder / "small").mkdir(parents=True)
+    for name in ("__init__.py", "small/__init__.py", "small/net.py"):
+        (folder / name).write_text("raise RuntimeError('it was imported')\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spec", "file"),
+    [
+        ("ownnets:Net", "__init__.py"),
+        ("ownnets.small:Net", "small/__init__.py"),
+        ("ownnets.small.net:Net.make", "small/net.py"),
+    ],
+)
+def test_a_local_modules_file_is_part_of_the_id_and_is_not_imported(
+    plan: Plan, package: Path, spec: str, file: str
+) -> None:
+    text = f'[[model]]\nspec = "{spec}"'
+    (cell,) = plan(text)
+    assert cell.target == spec
+    assert plan(text) == (cell,)
+    (package / file).write_text("raise RuntimeError('it was changed')\n")
+    (other,) = plan(text)
+    assert other.id != cell.id
+    assert not [name for name in sys.modules if name.startswith("ownnets")]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["mnist", "torchvision:resnet18", "timm:vit", "torch.nn:Linear", "no.such:Net", "time:x"],
+)
+def test_what_is_installed_or_has_no_file_has_no_hash(plan: Plan, package: Path, spec: str) -> None:
+    (cell,) = plan(f'[[model]]\nspec = "{spec}"')
+    assert cell.code_sha256 == ""
+
+
+def test_a_module_in_a_zip_file_has_no_hash(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "nets.zip", "w") as archive:
+        archive.writestr("zippednets.py", "")
+    monkeypatch.syspath_prepend(tmp_path / "nets.zip")
+    (cell,) = plan('[[model]]\nspec = "zippednets:Net"')
+    assert cell.code_sha256 == ""
 
 
 def test_a_cell_asks_for_what_it_needs(plan: Plan) -> None:

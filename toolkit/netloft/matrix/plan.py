@@ -14,6 +14,7 @@ from typing import Any
 from netloft.defaults import DEFAULT_OPSET, MAX_BATCH, OPSETS, PRECISIONS
 from netloft.errors import InputError, UsageError
 from netloft.matrix.cell import Cell
+from netloft.matrix.code import local_module
 from netloft.matrix.document import Document, read_document
 from netloft.models.catalog import closest
 from netloft.runtime.integrity import sha256_of
@@ -163,10 +164,11 @@ def _label(spec: str) -> str:
 
 
 def _located(table: _Table, spec: str) -> tuple[str, str]:
-    """Return a MODEL with the whole path of its file, and that file's SHA-256."""
+    """Return a MODEL with the whole path of its file, and its own code's SHA-256."""
     left, colon, right = spec.rpartition(":")
     if not left.endswith(".py"):
-        return spec, ""
+        module = local_module(spec)
+        return spec, sha256_of(module) if module else ""
     path = _existing(table, left, "spec")
     return f"{path}{colon}{right}", sha256_of(path)
 
