@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +147,62 @@ def test_a_network_that_leaves_python_is_a_row(plan: Plan, tmp_path: Path) -> No
     result = run_cell(one(plan, "Leaving"), tmp_path / "out", at_once=1)
     assert result.status in ("fail", "error")
     assert "goodbye" in result.error
+
+
+def test_a_file_that_was_changed_while_the_cell_waited_is_not_taken_for_the_first(
+    plan: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    for name in ("net.py", "w.safetensors"):
+        cell = one(plan, more='weights = "w.safetensors"')
+        with (tmp_path / name).open("a") as file:
+            file.write("\n# another network\n")
+        result = run_cell(cell, tmp_path / "out", at_once=1)
+        assert (result.status, result.settled, result.exit_code) == ("error", False, 2)
+        assert result.error.startswith(f"{name} was changed while the matrix ran\n  remedy: run")
+        assert read_result(tmp_path / "out", cell.id) is None
+    (tmp_path / "net.py").unlink()
+    result = run_cell(cell, tmp_path / "out", at_once=1)
+    assert (result.status, result.settled) == ("missing", False)
+    assert "net.py cannot be read: No such file" in result.error
+
+
+@pytest.mark.parametrize("code", ["", "def broken(:"])
+def test_a_file_that_is_changed_during_the_export_is_not_taken_for_the_first(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    from netloft import models
+
+    load = models.load_model
+
+    def edited(*args: Any, **how: Any) -> Any:
+        with (tmp_path / "net.py").open("a") as file:
+            file.write(f"\n{code}\n")
+        return load(*args, **how)
+
+    monkeypatch.setattr(models, "load_model", edited)
+    result = run_cell(one(plan), tmp_path / "out", at_once=1)
+    assert (result.status, result.settled, result.bundle) == ("error", False, "")
+    assert result.error.startswith("net.py was changed while the matrix ran")
+
+
+def test_a_worker_that_imported_a_module_before_it_was_changed_says_so(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = tmp_path / "module_of_old.py"
+    module.write_text("Net = 3\n")
+    try:
+        results = []
+        for text in ("Net = 3\n", "from net import Net\n"):
+            module.write_text(text)
+            (cell,) = plan('[[model]]\nspec = "module_of_old:Net"')
+            results.append(run_cell(cell, tmp_path / "out", at_once=1))
+    finally:
+        del sys.modules["module_of_old"]
+    assert [result.settled for result in results] == [True, False]
+    assert results[1].status == "missing"
+    assert "has imported module_of_old as it was before" in results[1].error
 
 
 def test_a_cell_that_was_begun_too_often_is_not_begun_again(plan: Plan, tmp_path: Path) -> None:

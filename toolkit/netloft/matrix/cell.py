@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from netloft import __version__
 from netloft.errors import CheckError, MissingError, NetloftError, OutputError, UsageError
+from netloft.matrix.code import ChangedError, changed, loaded_before
 from netloft.matrix.result import (
     ATTEMPTS,
     CellResult,
@@ -49,7 +50,7 @@ class Cell:
         arguments: For the constructor.
         inputs: As `--input` takes them.
         weights: A name, or the whole path of a file; None for random ones.
-        code_sha256: Of the file of the network; empty where it is none.
+        code_sha256: Of the network's own file; empty where there is none, or it is installed.
         weights_sha256: Of the weights file; empty where it is none.
         precision: `fp32`, `fp16` or `int8`.
         opset: ONNX operator set.
@@ -150,17 +151,25 @@ def failed(cell: Cell, error: BaseException, at_once: int) -> CellResult:
         return CellResult(**cell.row(), status="fail", error=told, at_once=at_once, traceback=trace)
     kinds = ((CheckError, "fail"), (UsageError, "error"), (MissingError, "missing"))
     status = next((name for kind, name in kinds if isinstance(error, kind)), "fail")
-    # what is missing, or a full disk, is the machine's: it may be better the next time
-    settled = not isinstance(error, MissingError | OutputError)
+    # what is missing, or a full disk, is the machine's: it may be better the next time; and what
+    # was changed belongs to another cell
+    settled = not isinstance(error, MissingError | OutputError | ChangedError)
     row = cell.row()
     return CellResult(**row, status=status, error=str(error), settled=settled, at_once=at_once)
 
 
 def _attempt(cell: Cell, place: Path, at_once: int) -> CellResult:
-    try:
-        facts = _bundle(cell, place, at_once)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the other cells go on
-        return failed(cell, error, at_once)
+    facts = dict[str, Any]()
+    wrong: BaseException | None = changed(cell) or loaded_before(cell)
+    if wrong is None:
+        try:
+            facts = _bundle(cell, place, at_once)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the other cells go on
+            wrong = error
+        # an error, too, may be that of a file that somebody was at work on
+        wrong = changed(cell) or wrong
+    if wrong is not None:
+        return failed(cell, wrong, at_once)
     return CellResult(**cell.row(), **facts, status="pass", settled=True, at_once=at_once)
 
 
