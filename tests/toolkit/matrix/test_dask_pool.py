@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
-from collections.abc import Callable, Iterator
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,15 +45,17 @@ class Marked(Net):
 
 
 @contextmanager
-def cluster(workers: list[dict[str, Any]], **settings: Any) -> Iterator[Any]:
-    """Start a scheduler with workers that declare what they have."""
+def cluster(
+    workers: list[dict[str, Any]], preload: Sequence[str] = (), **settings: Any
+) -> Iterator[Any]:
+    """Start a scheduler with workers that declare what they have, and run `preload` before."""
     import dask
 
     nanny = {"cls": distributed.Nanny}
     own = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "dashboard": False}
+    each = {"nthreads": 2, "memory_limit": 0, "preload": list(preload), **own}
     specs = {
-        index: {**nanny, "options": {"nthreads": 2, "memory_limit": 0, "resources": has, **own}}
-        for index, has in enumerate(workers)
+        index: {**nanny, "options": {**each, "resources": has}} for index, has in enumerate(workers)
     }
     scheduler = {"cls": distributed.Scheduler, "options": {"port": 0, **own}}
     how = {"workers": specs, "scheduler": scheduler, "silence_logs": "CRITICAL"}
@@ -161,3 +171,139 @@ def test_workers_that_would_do_something_else_are_refused(
     with pytest.raises(UsageError, match=r"worker tcp://10\.0\.0\.2:1") as caught:
         dask_pool._check_workers(Stub(), tmp_path)
     assert said in caught.value.problem
+
+
+@contextmanager
+def command(which: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `dask worker` or `dask scheduler`, which dies alone: no nanny starts it again."""
+    how = [sys.executable, "-m", f"distributed.cli.dask_{which}", "--no-dashboard", *arguments]
+    with subprocess.Popen(how, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def worker(address: str, resources: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    has = ["--resources", resources] if resources else []
+    with command("worker", address, "--no-nanny", "--nthreads", "1", *has) as process:
+        with distributed.Client(address) as client:
+            for _ in range(600):
+                pids = client.run(os.getpid).values()
+                if process.pid in pids:
+                    break
+                time.sleep(0.1)
+        yield process
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"_LOOK_S": 0.5, "_STRANDED_S": 2, "_PATIENCE_S": 3}.items():
+        monkeypatch.setattr(dask_pool, name, seconds)
+
+
+@contextmanager
+def once(mark: Path, act: Callable[[], object]) -> Iterator[None]:
+    """Do something as soon as a network is being made."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            if mark.exists() and mark.read_text():
+                act()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def endless(plan: Plan, mark: Path) -> tuple[Cell, ...]:
+    return plan(
+        "[matrix]\nthreads = 1\nopsets = [18, 20]\nmemory_gb = 0.5\n"
+        f'[[model]]\nspec = "net.py:Endless"\narguments = {{ mark = "{mark}" }}\n'
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [(0, "has no worker any more"), (1, "it asks for MEMORY=5e+08, and no worker has that")],
+)
+def test_cells_that_no_living_worker_can_take_are_missing(
+    plan: Plan, tmp_path: Path, hasty: None, others: int, said: str
+) -> None:
+    cells = endless(plan, tmp_path / "mark")
+    with cluster([{}] * others) as running, worker(running.scheduler_address, "MEMORY=1e9") as it:
+        with once(tmp_path / "mark", it.kill):
+            summary = run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
+        with distributed.Client(running) as client:
+            left = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+    assert [cell.status for cell in summary.cells] == ["missing"] * 2, summary.cells
+    assert all(said in cell.error and not cell.settled for cell in summary.cells)
+    assert left == 0, "a worker that comes back would take what nobody waits for"
+
+
+@pytest.mark.slow
+def test_a_worker_that_comes_back_takes_the_cell(
+    plan: Plan, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "_STRANDED_S", 60)
+    net, mark = tmp_path / "net.py", tmp_path / "mark"
+    net.write_text(net.read_text().replace("Path(mark).touch()", 'Path(mark).write_text("x")'))
+    text = '[[model]]\nspec = "net.py:Fragile"\nthreads = 1\nmemory_gb = 0.5\n'
+    cells = plan(f'{text}arguments = {{ mark = "{mark}" }}')
+    how = "--no-nanny", "--nthreads", "1", "--resources", "MEMORY=1e9"
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(cluster([])).scheduler_address
+        stack.enter_context(worker(address, "MEMORY=1e9"))
+        another = functools.partial(stack.enter_context, command("worker", address, *how))
+        with once(mark, another):
+            summary = run_matrix(cells, tmp_path / "out", cluster=address)
+    assert [cell.status for cell in summary.cells] == ["pass"], summary.cells
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_cells_whose_scheduler_is_gone_are_missing(
+    plan: Plan, tmp_path: Path, hasty: None, number: signal.Signals
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    cells = endless(plan, tmp_path / "mark")
+    with (
+        command("scheduler", "--host", address) as scheduler,
+        worker(address, "MEMORY=1e9"),
+        once(tmp_path / "mark", lambda: scheduler.send_signal(number)),
+    ):
+        summary = run_matrix(cells, tmp_path / "out", cluster=address)
+    assert [cell.status for cell in summary.cells] == ["missing"] * 2, summary.cells
+    said = "the cluster lost it" if number == signal.SIGKILL else "its scheduler does not answer"
+    assert all(said in cell.error and not cell.settled for cell in summary.cells)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("p.__version__ = c.__version__ = '0.0.9'", "has netloft 0.0.9"), ("p.LOCK = 'x'", "not see")],
+)
+def test_a_worker_that_joins_later_and_differs_takes_no_cell(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, said: str
+) -> None:
+    cells = plan('[[model]]\nspec = "net.py:Net"\nthreads = 1')
+    monkeypatch.setattr(dask_pool, "_check_workers", lambda *_: None)  # it was not there yet
+    before = f"import netloft.matrix.dask_pool as p, netloft.matrix.cell as c\n{change}\n"
+    with cluster([{}], preload=[before]) as running:
+        summary = run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
+    (row,) = summary.cells
+    assert (row.id, row.status, row.settled) == (cells[0].id, "missing", False)
+    assert row.error.startswith("worker tcp://127.0.0.1:")
+    assert said in row.error
+    assert "remedy: install netloft" in row.error
+    assert not list((tmp_path / "out" / "cells").iterdir())
