@@ -100,7 +100,7 @@ def test_who_waited_beside_a_killer_is_not_blamed(plan: Plan, tmp_path: Path) ->
         '[[model]]\nspec = "net.py:Poison"\n'
         '[[model]]\nspec = "net.py:Net"\n'
     )
-    strict = {"distributed.scheduler.allowed-failures": 0}
+    strict: dict[str, Any] = {"distributed.scheduler.allowed-failures": 0}
     with cluster([{"MEMORY": 1e9}], **strict) as running:
         summary = run_matrix(cells, tmp_path / "out", cluster=running.scheduler_address)
     assert [cell.status for cell in summary.cells] == ["fail", "pass"], summary.cells
