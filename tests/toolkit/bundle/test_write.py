@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -85,6 +86,25 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_read_only_place_is_refused() -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         check_target(Path("/proc/net-loft"))
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_asking_whether_a_place_can_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool
+) -> None:
+    def killed(path: Path, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    if not nameless:
+        monkeypatch.setattr(write, "_nameless", lambda _: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rmdir", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            check_target(tmp_path / "net")
+    assert bool(os.listdir(tmp_path)) != nameless
+    with staged_bundle(tmp_path / "net") as folder:  # the next one sweeps
+        (folder / "manifest.json").write_text(MANIFEST)
+    assert os.listdir(tmp_path) == ["net"]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

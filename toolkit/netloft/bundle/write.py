@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -115,16 +116,34 @@ def _existing_parent(target: Path) -> Path:
 def _probe_writable(parent: Path, target: Path, kind: FolderKind) -> None:
     # asking the file system is the only sure test: root may write where the mode bits say no,
     # and may not where the file system is read-only
-    probe = parent / f".netloft-{secrets.token_hex(4)}"
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         target.lstat()  # a name that is too long raises here
     try:
-        probe.mkdir()
-        probe.rmdir()
+        if not _nameless(parent):
+            probe = parent / f"{_prefix(target.absolute())}{secrets.token_hex(4)}"
+            probe.mkdir()  # the next one sweeps it away if we are killed now
+            probe.rmdir()
     except OSError as error:
         raise OutputError(
             f"{target} cannot be written: {error.strerror}", remedy=kind.elsewhere
         ) from error
+
+
+def _nameless(folder: Path) -> bool:
+    """Make a file without a name, of which nothing can be left; False where there are none.
+
+    Raises:
+        OSError: The file system refuses to hold one.
+    """
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600))
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            return False
+        raise
+    return True
 
 
 def _make_parents(parent: Path, created: list[Path]) -> None:
