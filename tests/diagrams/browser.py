@@ -17,6 +17,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
+_RUNNING = list[Any]()
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 READ = """() => {
@@ -106,10 +107,13 @@ def chromium() -> Iterator[Any]:
     """Start the browser; where there is none, the test is skipped."""
     if CHROMIUM is None:
         pytest.skip("no chromium on PATH")
+    if _RUNNING:  # Playwright has one loop in a process: who comes second shares the browser
+        yield _RUNNING[0]
+        return
     with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        _RUNNING.append(driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS))
+        yield _RUNNING[0]
+        _RUNNING.pop().close()
 
 
 @contextmanager

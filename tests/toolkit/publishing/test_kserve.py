@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import importlib.util
 import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -74,6 +76,12 @@ def published(tmp_path: Path) -> Path:
     return publish(make_bundle(tmp_path / "b"), "kserve", tmp_path / "out").path
 
 
+def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread: this one may be in the loop of a browser."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def asked(
     array: npt.NDArray[Any], name: str = "input", *, is_binary: bool = True
 ) -> SimpleNamespace:
@@ -94,7 +102,7 @@ def test_the_predictor_gives_what_the_bundle_gives(
     assert model.ready
     x = read_vectors(tmp_path / "b" / "test_data_set_0", "input")["input"]
     y = read_vectors(tmp_path / "b" / "test_data_set_0", "output")["scores"]
-    answer = asyncio.run(model.predict(asked(x, is_binary=is_binary)))
+    answer = awaited(model.predict(asked(x, is_binary=is_binary)))
     (output,) = answer.infer_outputs
     assert (answer.model_name, answer.response_id) == ("net", "7")
     assert (output.name, output.datatype, output.shape) == ("scores", "FP32", list(y.shape))
@@ -109,9 +117,9 @@ def test_the_predictor_gives_what_the_bundle_gives(
 @pytest.mark.parametrize("name", ["input", "other"])
 def test_a_wrong_request_is_the_clients_fault(published: Path, name: str) -> None:
     with pytest.raises(InvalidInputError, match="input"):
-        asyncio.run(predictor(published).predict(asked(np.zeros((1, 2), np.float32), name)))
+        awaited(predictor(published).predict(asked(np.zeros((1, 2), np.float32), name)))
     with pytest.raises(InvalidInputError, match="version 2"):
-        asyncio.run(predictor(published).predict({"instances": []}))
+        awaited(predictor(published).predict({"instances": []}))
 
 
 @pytest.mark.usefixtures("kserve")

@@ -43,7 +43,7 @@ def test_files_and_modules_side_by_side(tmp_path: Path) -> None:
     assert (first.ratio_to_first, first.verdict) == (1, "")
     assert second.ratio_to_first is not None
     assert second.verdict in ("faster", "slower", "cannot tell")
-    assert set(result.to_dict()) == {"speed", "not_run", "environment"}
+    assert set(result.to_dict()) == {"format", "speed", "not_run", "environment"}
     assert result.not_run == ()
 
 
