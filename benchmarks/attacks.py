@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import random
@@ -44,6 +46,19 @@ Models = tuple[Path, Path]
 Accident = Callable[[Counts, Models, Path, int], None]
 
 
+def _refused(counts: Counts, what: str, said: str, attempt: Callable[[], object]) -> None:
+    """Count one attempt, which has to end in an error that says so."""
+    counts.tries += 1
+    try:
+        attempt()
+    except IntegrityError as error:
+        counts.told += said in error.problem
+        if said not in error.problem:
+            counts.bad.append(f"{what}: {error.problem}")
+    else:
+        counts.bad.append(f"{what} was believed")
+
+
 def _damaged(damage: Callable[[Path, random.Random], str]) -> Accident:
     """Damage a bundle; it has to be refused, with the file named."""
 
@@ -52,14 +67,7 @@ def _damaged(damage: Callable[[Path, random.Random], str]) -> Accident:
         for _ in range(tries):
             shutil.copytree(models[0], target)
             name = damage(target, chance)
-            counts.tries += 1
-            try:
-                load(target)
-                counts.bad.append(f"{name} was believed")
-            except IntegrityError as error:
-                counts.told += name in error.problem
-                if name not in error.problem:
-                    counts.bad.append(f"{name} was damaged, and told is: {error.problem}")
+            _refused(counts, name, name, lambda: load(target))
             shutil.rmtree(target)
 
     return accident
@@ -128,60 +136,39 @@ def _outside(counts: Counts, models: Models, place: Path, tries: int) -> None:
         for _ in range(max(1, tries // len(hostile.OUTSIDE) + 1)):
             folder = place / "model"
             folder.mkdir()
-            counts.tries += 1
-            try:
-                scan(make(folder))
-                counts.bad.append(f"{name} was read")
-            except IntegrityError as error:
-                counts.told += said in error.problem
-                if said not in error.problem:
-                    counts.bad.append(f"{name}: {error.problem}")
+            model = make(folder)
+            _refused(counts, name, said, functools.partial(scan, model))
             shutil.rmtree(folder)
 
 
-HUNGRY: dict[str, tuple[hostile.Make, dict[str, Any]]] = {
-    "endless loop": (hostile.endless, {"x": np.float32(1)}),
-    "forty doublings": (hostile.doubling, {"x": np.arange(4, dtype=np.float32)}),
-    "10^10 numbers": (hostile.huge, {"x": np.arange(4, dtype=np.float32)}),
+FOUR = {"x": np.arange(4, dtype=np.float32)}
+HUNGRY: dict[str, tuple[hostile.Make, dict[str, Any], tuple[int, ...]]] = {
+    "endless loop": (hostile.endless, {"x": np.float32(1)}, ()),
+    "forty doublings": (hostile.doubling, FOUR, ()),
+    "10^10 numbers": (hostile.huge, FOUR, (4,)),
 }
-
-
-Y = {"endless loop": {"y": ()}, "forty doublings": {"y": ()}, "10^10 numbers": {"y": (4,)}}
-"""Shapes of their results, if they ever gave one."""
+"""How each is made, its input, and the shape of its result, if it ever gave one."""
 
 
 def _hungry(counts: Counts, models: Models, place: Path, tries: int) -> None:
     """Run files that never end or want all memory, within limits."""
     limits = Limits(memory=GIB, seconds=3)
-    for index in range(tries):
-        name = list(HUNGRY)[index % len(HUNGRY)]
-        make, feeds = HUNGRY[name]
-        counts.tries += 1
+    for name in itertools.islice(itertools.cycle(HUNGRY), tries):
+        make, feeds, shape = HUNGRY[name]
         start = time.monotonic()
-        try:
-            try_out(make(place), "cpu", feeds=feeds, outputs=Y[name], limits=limits)
-            counts.bad.append(f"{name} ended by itself")
-        except IntegrityError as error:
-            counts.told += "was stopped" in error.problem
-            if "was stopped" not in error.problem:
-                counts.bad.append(f"{name}: {error.problem}")
+        how = {"feeds": feeds, "outputs": {"y": shape}, "limits": limits}
+        attempt = functools.partial(try_out, make(place), "cpu", **how)
+        _refused(counts, name, "was stopped", attempt)
         if time.monotonic() - start > limits.seconds + 10:
             counts.bad.append(f"{name} took {time.monotonic() - start:.0f} s")
 
 
 def _unread(counts: Counts, models: Models, place: Path, tries: int) -> None:
     """Scan files that are refused before anything runs."""
-    for index in range(tries):
-        name = list(hostile.REFUSED)[index % len(hostile.REFUSED)]
+    for name in itertools.islice(itertools.cycle(hostile.REFUSED), tries):
         make, said = hostile.REFUSED[name]
-        counts.tries += 1
-        try:
-            scan(make(place), Budget(nodes=100))
-            counts.bad.append(f"{name} was read")
-        except IntegrityError as error:
-            counts.told += said in error.problem
-            if said not in error.problem:
-                counts.bad.append(f"{name}: {error.problem}")
+        attempt = functools.partial(scan, make(place), Budget(nodes=100))
+        _refused(counts, name, said, attempt)
 
 
 ATTACKS: dict[str, tuple[str, Accident]] = {

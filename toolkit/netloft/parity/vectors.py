@@ -18,7 +18,7 @@ from netloft.runtime.manifest import AGAIN
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
 
-__all__ = ["Run", "held", "replay", "runs_here"]
+__all__ = ["Run", "check_names", "held", "replay", "runs_here"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Run = Callable[[Arrays, Mapping[str, Sequence[int]]], Arrays]
@@ -44,7 +44,7 @@ def replay(
     inputs, outputs, row = held(folder, manifest)
     if not inputs or not outputs:
         raise IntegrityError(f"{folder} has no test vectors", remedy=AGAIN)
-    _check_names(manifest, inputs, outputs)
+    check_names(manifest, inputs, outputs)
     rows = list[dict[str, Any]]()
     for provider, run in runs.items():
         given = run(inputs, {name: array.shape for name, array in outputs.items()})
@@ -96,8 +96,12 @@ def held(folder: Path, manifest: Mapping[str, Any]) -> tuple[_Named, _Named, _Ro
     return inputs, outputs, row
 
 
-def _check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
-    """The vectors, and the tolerances, are of the inputs and outputs in the manifest."""
+def check_names(manifest: Mapping[str, Any], inputs: Arrays, outputs: Arrays) -> None:
+    """See that vectors and tolerances are of the inputs and outputs in the manifest.
+
+    Raises:
+        IntegrityError: One is missing, or is of something else.
+    """
     for kind, found in (
         ("input", inputs),
         ("output", outputs),

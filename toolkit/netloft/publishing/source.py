@@ -17,8 +17,8 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import IntegrityError, UsageError
 from netloft.parity.rerun.known import known_alone
 from netloft.runtime.integrity import check_files, sha256_of
-from netloft.runtime.load import Tensor
-from netloft.runtime.manifest import read_manifest
+from netloft.runtime.load import Tensor, tensors_of
+from netloft.runtime.manifest import AGAIN, read_manifest
 from netloft.runtime.tuning import MODEL, TunedRow, rows_of
 
 __all__ = ["WEIGHTS", "Source", "check_name", "copy_model", "read_source"]
@@ -27,7 +27,6 @@ WEIGHTS = "model.onnx.data"
 """Where the weights of a file past protobuf's limit are."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_AGAIN = "export the model again, or fetch the bundle again"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -124,11 +123,11 @@ def read_source(folder: Path, name: str | None) -> Source:
         name=named,
         manifest=manifest,
         sha256=sha256_of(folder / "manifest.json"),
-        inputs=_tensors(manifest["inputs"]),
-        outputs=_tensors(manifest["outputs"]),
+        inputs=tensors_of(manifest["inputs"]),
+        outputs=tensors_of(manifest["outputs"]),
         given=read_vectors(vectors, "input"),
         wanted=read_vectors(vectors, "output"),
-        labels=_labels(manifest),
+        labels=tuple(manifest.get("labels", ())),
     )
     _check_text(source)
     _check_vectors(source)
@@ -153,11 +152,7 @@ def copy_model(source: Source, folder: Path, *names: str) -> None:
         shutil.copyfile(source.folder / name, place)
         wanted = source.sha256 if name == "manifest.json" else files[name]["sha256"]
         if sha256_of(place) != wanted:
-            raise IntegrityError(f"{name} was changed while it was published", remedy=_AGAIN)
-
-
-def _tensors(values: list[Mapping[str, Any]]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(v["name"], v["dtype"], tuple(v["shape"])) for v in values)
+            raise IntegrityError(f"{name} was changed while it was published", remedy=AGAIN)
 
 
 def _check_text(source: Source) -> None:
@@ -165,7 +160,7 @@ def _check_text(source: Source) -> None:
     names = [tensor.name for tensor in (*source.inputs, *source.outputs)]
     for text in (source.origin["name"], *names, *source.labels):
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise IntegrityError(f"manifest.json has {text!r}, which is no text", remedy=_AGAIN)
+            raise IntegrityError(f"manifest.json has {text!r}, which is no text", remedy=AGAIN)
 
 
 def _check_vectors(source: Source) -> None:
@@ -177,12 +172,12 @@ def _check_vectors(source: Source) -> None:
         fits = [t.name in found and _fits(t, found[t.name]) for t in declared]
         if len(found) != len(declared) or not all(fits):
             raise IntegrityError(
-                f"the {kind} test vectors are not of the {kind}s in manifest.json", remedy=_AGAIN
+                f"the {kind} test vectors are not of the {kind}s in manifest.json", remedy=AGAIN
             )
     for tensor in source.outputs:
         if tensor.name not in source.manifest["tolerances"]:
             raise IntegrityError(
-                f"manifest.json has no tolerance for '{tensor.name}'", remedy=_AGAIN
+                f"manifest.json has no tolerance for '{tensor.name}'", remedy=AGAIN
             )
 
 
@@ -195,10 +190,3 @@ def _fits(tensor: Tensor, array: npt.NDArray[Any]) -> bool:
         and array.size > 0
         and all(wanted == length for wanted, length in pairs if isinstance(wanted, int))
     )
-
-
-def _labels(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    labels = manifest.get("labels", [])
-    if not isinstance(labels, list):
-        raise IntegrityError("manifest.json has labels that are no list", remedy=_AGAIN)
-    return tuple(map(str, labels))

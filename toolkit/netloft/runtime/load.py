@@ -21,7 +21,7 @@ from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Net", "Tensor", "check_declared", "load"]
+__all__ = ["Net", "Tensor", "check_declared", "load", "tensors_of"]
 
 # ONNX Runtime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64"}
@@ -70,8 +70,8 @@ class Net:
     ) -> None:
         self.manifest, self.provider, self.tuned = manifest, provider, tuned
         self.name = str(manifest["name"])
-        self.inputs = _tensors(manifest["inputs"])
-        self.outputs = _tensors(manifest["outputs"])
+        self.inputs = tensors_of(manifest["inputs"])
+        self.outputs = tensors_of(manifest["outputs"])
         self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
         self._session, self._file = session, tuned.file if tuned else MODEL
         self._check_session()
@@ -190,7 +190,8 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     return Net(manifest, session, name, tuned)
 
 
-def _tensors(values: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+def tensors_of(values: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+    """Return the `inputs` or `outputs` of a manifest that was checked."""
     return tuple(Tensor(v["name"], v["dtype"], tuple(v["shape"])) for v in values)
 
 

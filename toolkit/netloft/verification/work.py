@@ -145,8 +145,7 @@ class Work:
             self.notes = (*self.notes, f"{name}: {_REWRITTEN}")
             if not running:
                 self._tried(self.path / name, "cpu")
-                reason = f"it is for {', '.join(providers)}"
-                self.not_run.append({"what": name, "reason": reason})
+                self._leave(name, f"it is for {', '.join(providers)}")
 
     def _load(self) -> None:
         """Start a file that comes without anything to compare with."""
@@ -229,7 +228,7 @@ class Work:
         self.notes = self.held.parity.notes
         self.not_run += self.held.left
         if self.held.not_run:
-            self.not_run.append({"what": "layers", "reason": self.held.not_run})
+            self._leave("layers", self.held.not_run)
         if not self.by_task:
             self.power = functools.partial(planted_against, self.held)
             self.known = functools.partial(known_results, self.held.expected, self.model)
@@ -241,8 +240,7 @@ class Work:
 
         assert self.held is not None
         if self.failed:
-            reason = "the file fails as it is, on inputs that are named"
-            self.not_run.append({"what": "search", "reason": reason})
+            self._leave("search", "the file fails as it is, on inputs that are named")
             return
         rows, self.search = seek_worst(self.held, self.providers[0], self.threads, **how)
         self.rows += [dataclasses.asdict(row) for row in rows]
@@ -275,8 +273,7 @@ class Work:
     def plant(self, per_kind: int, progress: Callable[[str], None]) -> None:
         """See how many planted faults the same checks find."""
         if self.failed:
-            reason = "the file fails as it is, so that every fault would be found"
-            self.not_run.append({"what": "mutation", "reason": reason})
+            self._leave("mutation", "the file fails as it is, so that every fault would be found")
             return
         assert self.power is not None
         how = {"per_kind": per_kind, "progress": progress}
