@@ -71,11 +71,14 @@ def as_batched(inputs: Mapping[str, torch.Tensor], batch: str | int) -> dict[str
     return {name: resized(t, batch) if t.dim() else t for name, t in inputs.items()}
 
 
-def random_state() -> tuple[bytes, object, bytes]:
-    """Return the state of the generators that a forward pass may draw from."""
+def random_state() -> dict[str, object]:
+    """Return the state of each generator that a forward pass may draw from."""
     _, keys, *position = np.random.get_state()
-    drawn = np.asarray(keys).tobytes() + repr(position).encode()
-    return torch.random.get_rng_state().numpy().tobytes(), random.getstate(), drawn
+    return {
+        "torch": torch.random.get_rng_state().numpy().tobytes(),
+        "random": random.getstate(),
+        "numpy": np.asarray(keys).tobytes() + repr(position).encode(),
+    }
 
 
 def plain_state(module: nn.Module) -> dict[str, object]:
