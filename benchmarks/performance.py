@@ -24,13 +24,14 @@ from typing import Any
 
 import onnx
 
-from netloft.errors import CheckError, NetloftError
+from netloft.errors import CheckError, NetloftError, first_line
 from netloft.exporting import ExportOptions, export_model
 from netloft.models import load_model
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import LoadedModel
+from netloft.parity.task_level import rms_error, sqnr_db
 from netloft.runtime.providers import NotRun
-from netloft.speed.contestants import Contestant, start
+from netloft.speed.contestants import Contestant, onnxruntime_contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan, measure
@@ -48,6 +49,8 @@ TORCHVISION = (
 )  # fmt: skip
 THREADS, BATCHES = (1, 2), (1, 8)
 TUNED, PLAIN = "netloft", "netloft, as exported"
+QUANTIZED = "quantize_static, default"
+QUANTIZED_FILE = "quantized.onnx"
 PLAN = Plan(width=0.02, patience=15.0)
 INT8 = ("onnxruntime", "openvino", "openvino-default")
 """Engines for int8 files; levels of optimisation and slimmers are told of float32."""
@@ -87,11 +90,15 @@ def one(name: str, threads: int) -> Iterator[Row]:
     known = {"net": name, "threads": threads, "cpu": facts["cpu"], "peak": peak}
     with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
         bundles, failed = _bundles(model, Path(folder))
-        yield from ({**known, "not_run": row.what, "reason": row.reason} for row in failed)
         macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
+        if "int8" in bundles:
+            failed += _quantize(model, bundles["fp32"], Path(folder, QUANTIZED_FILE))
+        noise = _noise(model, bundles, Path(folder, QUANTIZED_FILE))
+        yield from ({**known, "not_run": row.what, "reason": row.reason} for row in failed)
         for batch in BATCHES:
             for row in _measured(model, bundles, batch, threads):
-                yield {**known, "batch": batch, "macs": macs, **row}
+                told = noise.get(row["contestant"]) if row["precision"] == "int8" else None
+                yield {**known, "batch": batch, "macs": macs, **row, "sqnr_db": told}
 
 
 def _bundles(model: LoadedModel, folder: Path) -> tuple[dict[str, Path], list[NotRun]]:
@@ -146,8 +153,8 @@ def _entries(
                 continue
             if engine.name != "onnxruntime-tuned":
                 yield precision, _started(engine.name, label, source, setup)
-    if "int8" in bundles:
-        yield "int8", start("quantize_static", lambda: _quantized(model, bundles["fp32"], setup))
+    if (bundles["fp32"].parent / QUANTIZED_FILE).exists():
+        yield "int8", start(QUANTIZED, lambda: _quantized(bundles["fp32"], setup))
     module = source_of(model, ["cpu"], setup.threads)
     for engine in engines_for(module, list(ENGINES.values())):
         yield "fp32", _started(engine.name, engine.label, module, setup)
@@ -164,38 +171,58 @@ def _started(name: str, label: str, source: Source, setup: Setup) -> Contestant 
     return made if isinstance(made, NotRun) else dataclasses.replace(made, engine=label)
 
 
-def _quantized(model: LoadedModel, bundle: Path, setup: Setup) -> Contestant:
-    """Return ONNX Runtime's own quantiser with its habits, calibrated on what the bundle was."""
+def _quantize(model: LoadedModel, bundle: Path, made: Path) -> list[NotRun]:
+    """Quantise with ONNX Runtime's own quantiser and its habits, on what netloft calibrates on."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    from netloft.speed.contestants import onnxruntime_contestant, timed_session
-
-    path = bundle / "model.onnx"
-    name = onnx.load(path).graph.input[0].name
-    given = domain_inputs(model, 8, 0)
-    inputs = given[0] if given else model.example(8)
-    (array,) = (value.numpy() for value in inputs.values())
-
-    left = [{name: array}]
+    left = [_arrays(model, bundle, seed=0)]
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:
             return left.pop() if left else None
 
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "int8.onnx")
-        quantize_static(path, made, Reader())
-        session = timed_session(made, "cpu", setup.threads)
+    try:
+        quantize_static(bundle / "model.onnx", made, Reader())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
+        return [NotRun(QUANTIZED, first_line(error))]
+    return []
+
+
+def _arrays(model: LoadedModel, bundle: Path, seed: int) -> dict[str, Any]:
+    """Return inputs as the network is for, under the one name that the file has for them."""
+    name = onnx.load(bundle / "model.onnx", load_external_data=False).graph.input[0].name
+    given = domain_inputs(model, 8, seed)
+    (array,) = (value.numpy() for value in (given[0] if given else model.example(8)).values())
+    return {name: array}
+
+
+def _noise(model: LoadedModel, bundles: Mapping[str, Path], quantized: Path) -> dict[str, float]:
+    """Return the signal to noise of int8 files, in dB, on inputs that neither was made with."""
+    if "int8" not in bundles:
+        return {}
+    feeds = _arrays(model, bundles["fp32"], seed=1)
+
+    def result(path: Path) -> Any:
+        return timed_session(path, "cpu", 1).run(None, feeds)[0]
+
+    reference = result(bundles["fp32"] / "model.onnx")
+    files = {TUNED: bundles["int8"] / "model.onnx", QUANTIZED: quantized}
+    there = {name: path for name, path in files.items() if path.exists()}
+    return {n: round(sqnr_db(rms_error(result(path), reference)), 1) for n, path in there.items()}
+
+
+def _quantized(bundle: Path, setup: Setup) -> Contestant:
+    """Return what ONNX Runtime's own quantiser made."""
     source = source_of(bundle, ["cpu"], setup.threads)
     if not isinstance(source, FileSource):
         raise CheckError("a bundle is a file")
     return onnxruntime_contestant(
-        session,
+        timed_session(bundle.parent / QUANTIZED_FILE, "cpu", setup.threads),
         source.feeds("cpu", setup.batch),
         provider="cpu",
         batch=setup.batch,
         threads=setup.threads,
-        engine="quantize_static, default",
+        engine=QUANTIZED,
     )
 
 

@@ -19,6 +19,7 @@ FIRST, PLAIN = "netloft", "netloft, as exported"
 WHY = {
     "OpenVINO by default": "it computes in another precision where `computes in` says so",
     "OpenVINO, f32": "kernels of its own, compiled for the shapes",
+    "quantize_static, default": "it rounds every layer, whatever that costs: see its dB",
     "torch.compile": "it fuses across operations, and was compiled for the one batch",
 }
 """What is known of those that are faster somewhere."""
@@ -30,7 +31,8 @@ is slower than netloft. Intervals are of 99 %. `netloft` is what `netloft.runtim
 Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak` is what netloft
 reaches of the multiply-adds that the processors can do in float32, counted as the plain network has
 them: a rewritten convolution takes fewer, and int8 has another peak. Bold is faster than netloft by
-the whole interval. One thread has one processor.
+the whole interval. One thread has one processor. dB are the signal to noise of an int8 file beside
+the float32 one, on inputs that it was not made with; netloft writes none that has less than 20.
 """
 
 
@@ -73,7 +75,11 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
         share = 2 * own["macs"] * own["batch"] / own["p50_ms"] / 1e6 / own["peak"]
         cells = [_cell(found.get(name)) for name in others]
         where = " | ".join(map(str, place))
-        yield f"| {where} | {own['p50_ms']:.2f} | {share:.0%} | " + " | ".join(cells) + " |"
+        yield (
+            f"| {where} | {own['p50_ms']:.2f}{_decibels(own)} | {share:.0%} | "
+            + " | ".join(cells)
+            + " |"
+        )
         for name, row in found.items():
             if row["verdict"] == "faster":
                 precise = f", in {row['computes_in']}" if row["computes_in"] != "f32" else ""
@@ -100,8 +106,12 @@ def _best(rows: Sequence[Row]) -> int:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "not run"
-    text = f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    text = f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f}){_decibels(row)}"
     return f"**{text}**" if row["verdict"] == "faster" else text
+
+
+def _decibels(row: Row) -> str:
+    return "" if row["sqnr_db"] is None else f", {row['sqnr_db']:.0f} dB"
 
 
 def _not_run(rows: Sequence[Row]) -> Iterator[str]:
