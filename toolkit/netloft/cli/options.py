@@ -47,6 +47,7 @@ class ModelRequest:
     seed: int
     dynamic: dict[str, dict[int, str]]
     around: dict[str, Any]
+    trust: bool = False
 
     @property
     def is_file(self) -> bool:
@@ -56,7 +57,7 @@ class ModelRequest:
     @property
     def is_asked(self) -> bool:
         """Tell whether any option of a module was given."""
-        return bool(self.arguments or self.weights or self.inputs or self.around)
+        return bool(self.arguments or self.weights or self.inputs or self.around or self.trust)
 
     def load(self) -> LoadedModel:
         """Load the module, with its weights and its inputs.
@@ -78,6 +79,7 @@ class ModelRequest:
             weights=self.weights,
             inputs=tuple(parse_input(text) for text in self.inputs),
             seed=self.seed,
+            trust=self.trust,
         )
         if not self.around:
             return model
@@ -102,6 +104,7 @@ class ModelRequest:
             "--batch": self.batch != "dynamic",
             "--dynamic": self.dynamic,
             "--preprocess, --head or --labels": self.around,
+            "--trust": self.trust,
         }
         for option in (name for name, value in given.items() if value):
             raise UsageError(
@@ -207,6 +210,9 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
                   help="Leave another axis open, such as 2=height; repeat for more.")  # fmt: skip
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help="Seed of random weights and inputs.")  # fmt: skip
+    @click.option("--trust", is_flag=True,
+                  help="Load a .pt2 file unchecked: this runs any code that its maker put into "
+                  "it, with your rights.")  # fmt: skip
     @wrapping_options
     @functools.wraps(command)
     def with_request(
@@ -218,10 +224,11 @@ def loading_options(command: _Command, *, hide_batch: bool = False) -> _Command:
         seed: int,
         dynamic: dict[str, dict[int, str]],
         around: dict[str, Any],
+        trust: bool,
         **rest: Any,
     ) -> Any:
         arguments = dict(parse_argument(text) for text in args)
-        request = ModelRequest("", arguments, weights, inputs, batch, seed, dynamic, around)
+        request = ModelRequest("", arguments, weights, inputs, batch, seed, dynamic, around, trust)
         return command(request=request, **rest)
 
     return with_request

@@ -25,7 +25,7 @@ def load(spec: str, *, weights: str | None = None, seed: int = 0, **arguments: o
 
     Args:
         spec: A built-in name, `torchvision:NAME`, `timm:NAME`, `package.module:attribute` or
-            `path/to/file.py:attribute`.
+            `path/to/file.py:attribute`; or a `.pt2` archive, which is checked first.
         weights: A file, or the name of weights that torchvision publishes; random by default.
         seed: Of random weights; the caller's generators are left as they were.
         arguments: For the constructor.
@@ -35,7 +35,8 @@ def load(spec: str, *, weights: str | None = None, seed: int = 0, **arguments: o
         their inputs are known.
 
     Raises:
-        SpecError: The spec names nothing that can be built with these arguments.
+        SpecError: The spec names nothing that can be built with these arguments, or an archive
+            that could run code.
         CheckpointError: The weights cannot be read, or do not fit.
         MissingError: timm is asked for and not installed.
         DownloadError: The weights have to be fetched and cannot be.
@@ -52,6 +53,7 @@ def load_model(
     weights: str | None = None,
     inputs: Sequence[InputSpec] = (),
     seed: int = 0,
+    trust: bool = False,
 ) -> LoadedModel:
     """Load the network that a MODEL spec names, with its inputs, domain and preprocessing.
 
@@ -62,9 +64,12 @@ def load_model(
         inputs: Shapes to take in place of the model's own; a user's network has none unless it
             states `netloft_inputs`.
         seed: Of random weights and of the inputs that calibrate them.
+        trust: Load a `.pt2` archive unchecked. That runs whatever code its maker put there, with
+            the rights of this process.
 
     Raises:
-        SpecError: The spec names nothing that can be built with these arguments.
+        SpecError: The spec names nothing that can be built with these arguments, or an archive
+            that could run code.
         InputError: The inputs are unknown, or one is not an argument of `forward`.
         CheckpointError: The weights cannot be read, or do not fit.
         MissingError: timm is asked for and not installed.
@@ -72,4 +77,4 @@ def load_model(
     """
     from netloft.models.loading import load_model as run
 
-    return run(spec, arguments or {}, weights, inputs, seed, needs_inputs=True)
+    return run(spec, arguments or {}, weights, inputs, seed, needs_inputs=True, trust=trust)

@@ -35,6 +35,7 @@ def load_model(
     seed: int,
     *,
     needs_inputs: bool,
+    trust: bool = False,
 ) -> LoadedModel:
     """Load a model; see `netloft.models.load_model`.
 
@@ -45,9 +46,10 @@ def load_model(
         inputs: In place of the model's own.
         seed: Of random weights and calibration.
         needs_inputs: Refuse a model whose inputs are unknown.
+        trust: Load a `.pt2` archive unchecked.
     """
     with seeded(seed):  # a file may build its network, or draw numbers, when it is imported
-        target = resolve(spec)
+        target = resolve(spec, trust=trust)
     enum = published(target, weights) if weights else None
     published_as = fetch(enum, target) if enum is not None else ""
     module = build(target, arguments, seed, enum)
@@ -94,7 +96,7 @@ def _domain(target: Target, preprocess: Mapping[str, object]) -> str:
 
 def _with_random_weights(model: LoadedModel, target: Target, seed: int) -> LoadedModel:
     if isinstance(target.make, nn.Module):
-        return dataclasses.replace(model, weights="as the network held them")
+        return dataclasses.replace(model, weights=target.weights or "as the network held them")
     if target.origin == "user":
         done = [f"as its constructor makes them, seed {seed}"]
     else:

@@ -33,6 +33,7 @@ class Target:
         make: What builds the module, or the module itself.
         builtin: The catalogue's row, for a built-in.
         arguments: Constructor arguments that the name stands for.
+        weights: Where those come from that the module holds, where that is known.
     """
 
     name: str
@@ -41,20 +42,30 @@ class Target:
     make: Callable[..., Any] | nn.Module
     builtin: Builtin | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
+    weights: str = ""
 
 
-def resolve(spec: str) -> Target:
+def resolve(spec: str, *, trust: bool = False) -> Target:
     """Find what a MODEL spec names.
 
     Args:
         spec: A built-in name, `torchvision:NAME`, `timm:NAME`, `package.module:attribute` or
-            `path/to/file.py:attribute`. The last two import, and so run, that code.
+            `path/to/file.py:attribute`. These two import, and so run, that code. Or the path of
+            a `.pt2` archive, which is checked first.
+        trust: Load a `.pt2` archive unchecked, which runs any code that its maker put there.
 
     Raises:
-        SpecError: It names nothing that can be loaded.
+        SpecError: It names nothing that can be loaded, or an archive that could run code.
         MissingError: timm is asked for and not installed.
     """
     left, colon, right = spec.rpartition(":")
+    if spec.lower().endswith(".pt2"):
+        return _archive(Path(spec).expanduser(), trust)
+    if trust:
+        raise SpecError(
+            f"--trust is for a .pt2 archive, and '{spec}' is none",
+            remedy="leave it out; a Python file or module is run as it is",
+        )
     _refuse_files(spec)
     if colon and left in ("torchvision", "timm"):
         return _torchvision(right, spec) if left == "torchvision" else _timm(right, spec)
@@ -111,13 +122,16 @@ def _timm(name: str, spec: str) -> Target:
     return Target(re.sub(r"[^\w.-]", "_", name), spec, "timm", make)
 
 
+def _archive(path: Path, trust: bool) -> Target:
+    from netloft.models.pt2 import load_archive
+
+    module, held = load_archive(path, trust=trust)
+    name = re.sub(r"[^\w.-]", "_", path.stem).strip("_.") or "net"
+    return Target(name, relative_file(str(path.resolve())), "user", module, weights=held)
+
+
 def _refuse_files(spec: str) -> None:
     suffix = Path(spec).suffix.lower()
-    if suffix == ".pt2":
-        raise SpecError(
-            f"{Path(spec).name} is a torch.export archive, and reading one runs the pickles in it",
-            remedy="name the network that it was exported from, as path/to/file.py:Net",
-        )
     if suffix == ".onnx":
         raise SpecError(
             f"{Path(spec).name} is an ONNX file, and this needs the PyTorch network",

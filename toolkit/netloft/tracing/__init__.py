@@ -22,6 +22,7 @@ from netloft.tracing.axes import Axes, checked_axes, lengths_of
 from netloft.tracing.capture import Captured, capture
 from netloft.tracing.clone import detached_copy, private_copy
 from netloft.tracing.dead import dead_modules, unused_parameters
+from netloft.tracing.declared import check_declared
 from netloft.tracing.faithful import UnfaithfulError, check_faithful, flatten_outputs
 from netloft.tracing.guard import as_batched, check_module
 from netloft.tracing.nesting import room_for
@@ -67,8 +68,10 @@ def trace(
     check_module(module)
     inputs = as_batched(bind_inputs(compiled(module), example_inputs), batch)
     # proving copies the network, so that there the collector is needed
+    axes = checked_axes(dynamic, inputs)
+    check_declared(module, inputs, batch, axes)
     with room_for(module), contextlib.nullcontext() if prove else collector_paused():
-        return _traced(module, inputs, batch, name, prove, checked_axes(dynamic, inputs))
+        return _traced(module, inputs, batch, name, prove, axes)
 
 
 def _traced(
