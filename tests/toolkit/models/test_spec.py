@@ -71,8 +71,7 @@ def test_the_spec_of_a_file_is_never_absolute(net_file: Path) -> None:
         ("no such:Net", f"'no such' is neither a Python file nor a module\n  remedy: {LIST}"),
         (
             "x.pt2",
-            "x.pt2 is a torch.export archive, and reading one runs the pickles in it\n"
-            "  remedy: name the network that it was exported from, as path/to/file.py:Net",
+            "x.pt2 does not exist\n  remedy: give the path of a file that torch.export.save wrote",
         ),
         (
             "x.onnx",
