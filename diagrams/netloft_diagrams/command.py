@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def _graph(request: ModelRequest, *, runs: bool) -> tuple[Graph, dict[str, Tenso
 
 def _report(files: tuple[Path, ...], name: str, as_json: bool, quiet: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"status": "pass", "model": name, "files": [str(f) for f in files]}))
+        told = [str(file) for file in files]
+        facts = {"format": JSON_FORMAT, "status": "pass", "model": name, "files": told}
+        click.echo(json.dumps(facts, indent=2))
     elif not quiet:
         for file in files:
             click.echo(str(file))

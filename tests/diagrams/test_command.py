@@ -45,7 +45,7 @@ def test_prints_of_the_model_stay_off_stdout(
     arguments = ["draw", "myresnet", "--arg", "verbose=true", "--json"]
     result = CliRunner().invoke(main, arguments)
     assert json.loads(result.stdout) == {
-        "status": "pass", "model": "myresnet", "files": ["myresnet.svg"],
+        "format": 1, "status": "pass", "model": "myresnet", "files": ["myresnet.svg"],
     }  # fmt: skip
 
 

@@ -254,13 +254,7 @@ def _tune(
         progress=tell or (lambda _: None),
     )
     if as_json:
-        facts = {
-            "tried": [dataclasses.asdict(row) for row in found.rows],
-            "kept": [row.to_dict() for row in found.kept],
-            "convolutions": [dataclasses.asdict(row) for row in found.kinds],
-            "refused": [row._asdict() for row in found.refused],
-        }
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     elif not quiet:
         from netloft.report.speed import print_tuning
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import click
 
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import first_line
 
 __all__ = ["Check", "doctor", "examine"]
@@ -59,8 +60,9 @@ def doctor(as_json: bool) -> None:
     checks = examine()
     failed = any(check.essential and not check.ok for check in checks)
     if as_json:
-        rows = [dataclasses.asdict(check) for check in checks]
-        click.echo(json.dumps({"status": "missing" if failed else "ok", "checks": rows}, indent=2))
+        status, rows = "missing" if failed else "ok", [dataclasses.asdict(c) for c in checks]
+        facts = {"format": JSON_FORMAT, "status": status, "checks": rows}
+        click.echo(json.dumps(facts, indent=2))
     else:
         cells = [[c.name, "yes" if c.ok else "no", c.found or c.reason, c.remedy] for c in checks]
         print_table("", ["what", "works", "found, or why not", "remedy"], cells)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netloft.defaults import JSON_FORMAT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,7 +33,8 @@ def models(builtin: bool, as_json: bool) -> None:
 
     if as_json:
         rows = [dataclasses.asdict(row) for row in BUILTINS.values()]
-        facts = {"builtin": rows, "torchvision": {} if builtin else _torchvision()}
+        found = {} if builtin else _torchvision()
+        facts = {"format": JSON_FORMAT, "builtin": rows, "torchvision": found}
         click.echo(json.dumps(facts, indent=2))
         return
     _print_builtins()

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from netloft.cli.options import output_options
+from netloft.defaults import JSON_FORMAT
+
 __all__ = ["sign"]
 
 
@@ -15,8 +18,8 @@ __all__ = ["sign"]
               help="Sign with this private key, a PEM file of an elliptic curve.")  # fmt: skip
 @click.option("--bom", is_flag=True,
               help="Add bom.cdx.json: CycloneDX, the model and what made it.")  # fmt: skip
-@click.option("--quiet", is_flag=True, help="Print errors only.")
-def sign(bundle: Path, key: Path | None, bom: bool, quiet: bool) -> None:
+@output_options
+def sign(bundle: Path, key: Path | None, bom: bool, as_json: bool, quiet: bool) -> None:
     """Sign BUNDLE, whose files are compared with its manifest first.
 
     The password of an encrypted key is read from NETLOFT_KEY_PASSWORD. `netloft verify BUNDLE
@@ -29,6 +32,7 @@ def sign(bundle: Path, key: Path | None, bom: bool, quiet: bool) -> None:
       netloft sign out/resnet18 --bom --key key.pem
       netloft verify out/resnet18 --signed-by public.pem
     """
+    import json
     import os
 
     from netloft.bundle.bom import BOM
@@ -39,6 +43,10 @@ def sign(bundle: Path, key: Path | None, bom: bool, quiet: bool) -> None:
     if key is None and not bom:
         raise UsageError("nothing to do", remedy="name a --key to sign with, or ask for --bom")
     sign_bundle(bundle, key, os.environ.get("NETLOFT_KEY_PASSWORD"), bom=bom)
-    if not quiet:
-        made = [name for name, done in ((BOM, bom), (SIGNATURE, key is not None)) if done]
-        click.echo("\n".join(f"{bundle / name}" for name in made))
+    made = [name for name, done in ((BOM, bom), (SIGNATURE, key is not None)) if done]
+    files = [str(bundle / name) for name in made]
+    if as_json:
+        facts = {"format": JSON_FORMAT, "bundle": str(bundle), "files": files}
+        click.echo(json.dumps(facts, indent=2))
+    elif not quiet:
+        click.echo("\n".join(files))

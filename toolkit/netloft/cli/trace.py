@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.options import ModelRequest, model_options, output_options, pass_options
+from netloft.defaults import JSON_FORMAT
 
 if TYPE_CHECKING:
     from netloft.graph import Graph
@@ -87,6 +88,7 @@ def _passed_facts(passed: Passed) -> dict[str, object]:
     import dataclasses
 
     return {
+        "format": JSON_FORMAT,
         "passes": [dataclasses.asdict(row) for row in passed.rows],
         "notes": [dataclasses.asdict(note) for note in passed.notes],
     }
@@ -120,6 +122,7 @@ def _facts(graph: Graph) -> dict[str, object]:
 
     nodes = [{"name": node.name, **dataclasses.asdict(record)} for node, record in graph]
     facts = {
+        "format": JSON_FORMAT,
         "name": graph.name,
         "class": graph.class_name,
         "batch": graph.batch,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netloft.comparing.entry import Entry
+from netloft.defaults import JSON_FORMAT
 from netloft.graph.graph import Graph
 
 __all__ = ["KINDS", "Change", "Difference"]
@@ -130,6 +131,7 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """Return the record for programs."""
         return {
+            "format": JSON_FORMAT,
             "a": self.a.name,
             "b": self.b.name,
             "equal": self.equal,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from netloft.batching import items_are_apart
 from netloft.bundle.vectors import read_vectors
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import ServingError, UsageError
 from netloft.parity.rerun.known import Known, known_alone
 from netloft.parity.vectors import check_names
@@ -63,8 +64,8 @@ class Served:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Return the fields and the format, ready for JSON."""
+        return {"format": JSON_FORMAT, **dataclasses.asdict(self)}
 
 
 def verify_served(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle.rewrite import copied, seal
+from netloft.defaults import JSON_FORMAT
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_here
 from netloft.runtime.integrity import check_files
@@ -54,6 +55,16 @@ class TuneResult:
     kept: tuple[TunedRow, ...]
     kinds: tuple[KindRow, ...] = ()
     refused: tuple[NotRun, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return everything, ready for JSON."""
+        return {
+            "format": JSON_FORMAT,
+            "tried": [dataclasses.asdict(row) for row in self.rows],
+            "kept": [row.to_dict() for row in self.kept],
+            "convolutions": [dataclasses.asdict(row) for row in self.kinds],
+            "refused": [row._asdict() for row in self.refused],
+        }
 
 
 def tune(
