@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from tests.toolkit.publishing.bundles import make_bundle, tuned_row
+from tests.toolkit.serving import servers
 
 from netloft.bundle import Manifest
-from netloft.cli import main
+from netloft.bundle.manifest import FileFacts
+from netloft.cli import VERBS, main
+from netloft.cli.doctor import Check
+from netloft.comparing.difference import KINDS
+from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
+from netloft.graph.graph import DeadModule, SideEffect, Totals
 from netloft.matrix.result import CellResult
 from netloft.matrix.summary import Summary
+from netloft.models.catalog import Builtin
 from netloft.parity.compare import Comparison
 from netloft.parity.rerun.runtimes import RuntimeRow
 from netloft.parity.task_level import TaskComparison
+from netloft.passes import Note, PassRow
+from netloft.publishing import TARGETS, Options
 from netloft.report.report import Report
+from netloft.rewrites.site import Kind
 from netloft.runtime.manifest import KEYS
+from netloft.runtime.providers import NotRun
 from netloft.runtime.tuning import TunedRow
+from netloft.serving.check import Served
+from netloft.serving.load import LoadRow
 from netloft.speed.budgets import Judgement
 from netloft.speed.profile import ProfileRow
 from netloft.speed.rows import SpeedRow, TargetRow
+from netloft.speed.settings import Setting, TriedRow
+from netloft.speed.tune import TuneResult
+from netloft.speed.variants import KindRow
 from netloft.verification import Verification
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schema"
@@ -82,6 +102,26 @@ def test_bench(bundle: Path, tmp_path: Path) -> None:
     hold(json.loads(Path(history).read_text("utf-8")), "bench-1")
 
 
+def test_tune(bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "mnist"))
+    how = ["--quick", "--batches", "1", "--provider", "cpu", "--quiet"]
+    found = run("bench", copy, "--tune", *how, "--json")
+    assert found["tried"]
+    hold(found, "tune-1")
+
+
+def test_every_list_of_a_tuning() -> None:
+    """What is kept and refused depends on the machine; here there is one of each."""
+    setting, kind = Setting(None, True), Kind(3, 4, 9, 9, (3, 3), (1, 1, 1, 1))
+    found = TuneResult(
+        (TriedRow("cpu", 1, setting, 1.0, 1.0, 1.0, 1.0, False),),
+        (TunedRow(**tuned_row()),),
+        (KindRow(1, kind, 2, 0.5, 0.4, 0.6),),
+        (NotRun("a rewritten file at batch 1", "its error is too large"),),
+    )
+    hold(json.loads(json.dumps(found.to_dict())), "tune-1")
+
+
 def test_matrix(tmp_path: Path) -> None:
     plan, out = tmp_path / "models.toml", tmp_path / "out"
     wrong = '[[model]]\nspec = "mnist"\nname = "wrong"\narguments = { nonsense = 1 }\n'
@@ -92,9 +132,140 @@ def test_matrix(tmp_path: Path) -> None:
     hold(printed, "matrix-1")
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("tritonclient") is None, reason="tritonclient is not installed"
+)
+def test_served(tmp_path: Path) -> None:
+    served = {
+        "one": make_bundle(tmp_path / "one"),
+        "int8": make_bundle(tmp_path / "int8", precision="int8", tolerances={"scores": 0.1}),
+    }
+    for bundle in served.values():
+        for serve in (servers.rest_server, servers.grpc_server):
+            with serve(bundle) as (url, _):
+                found = run("verify", bundle, "--url", url, "--load", "0.2", "--quiet", "--json")
+            assert (found["status"], len(found["load"])) == ("pass", 4)
+            hold(found, "served-1")
+    with servers.rest_server(served["one"], lie=servers.wrong_value) as (url, _):
+        found = run("verify", served["one"], "--url", url, "--quiet", "--json")
+    assert (found["status"], found["load"]) == ("fail", [])
+    hold(found, "served-1")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_publish(target: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", tuning=[tuned_row()])
+    found = run("publish", bundle, "--to", target, tmp_path / "out", "--json")
+    hold(found, "publish-1")
+    assert (found["tuned"] is None) == (not TARGETS[target].is_tuned)
+    hold(json.loads((Path(found["path"]) / "netloft.json").read_bytes()), "publish-1")
+
+
+def test_sign(bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "mnist"))
+    found = run("sign", copy, "--bom", "--json")
+    hold(found, "sign-1")
+    assert found["files"] == [str(copy / "bom.cdx.json")]
+
+
+def test_draw(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a.svg", "b.dot")]
+    found = run("draw", "mnist", "-o", *files, "--json")
+    hold(found, "draw-1")
+    assert found["files"] == files
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.spare = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        print("here")
+        first, second = self.used(x).split(2, 1)
+        return first * x.shape[0], torch.max(second, 1)
+
+
+def folds(*more):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), *more)
+
+
+def longer():
+    return folds(nn.ReLU())
+"""
+PICTURE = ["--input", "1x3x8x8"]
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> str:
+    (tmp_path / "net.py").write_text(NET)
+    return str(tmp_path / "net.py")
+
+
+def test_trace(bundle: Path, net: str) -> None:
+    found = run("trace", f"{net}:Net", "--input", "1x4", "--json")
+    hold(found, "trace-1")
+    assert all(found[key] for key in ("dead_modules", "unused_parameters", "side_effects"))
+    assert {type(node["value"]) for node in found["nodes"]} == {dict, list, type(None)}
+    hold(run("trace", bundle / "model.onnx", "--json"), "trace-1")
+    hold(run("trace", "mnist", "--batch", "2", "--json"), "trace-1")
+
+
+def test_explain(net: str) -> None:
+    found = run("trace", f"{net}:folds", *PICTURE, "--explain", "--json")
+    assert {row["status"] for row in found["passes"]} == {"applied", "nothing to do"}
+    assert found["notes"]
+    hold(found, "explain-1")
+
+
+def test_diff(bundle: Path, net: str) -> None:
+    short, longer = f"{net}:folds", f"{net}:longer"
+    kinds = set()
+    for sides in (
+        ["mnist", bundle],
+        [short, "--after", "fold_batch_norm", *PICTURE],
+        [short, longer, *PICTURE],
+        [longer, short, *PICTURE],
+    ):
+        found = run("diff", *sides, "--json")
+        hold(found, "diff-1")
+        kinds |= {change["kind"] for change in found["changes"]}
+    assert {"changed", "added", "removed"} <= kinds
+
+
+def test_models() -> None:
+    hold(run("models", "--json"), "models-1")
+    hold(run("models", "--builtin", "--json"), "models-1")
+
+
+def test_doctor() -> None:
+    hold(run("doctor", "--json"), "doctor-1")
+
+
+def test_every_verb_that_prints_json_is_listed() -> None:
+    listed = (FOLDER / "README.md").read_text("utf-8")
+    for verb in VERBS:
+        command = main.get_command(click.Context(main), verb)
+        assert command is not None
+        if any("--json" in option.opts for option in command.params):
+            assert f"`netloft {verb} --json`" in listed
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["export", "nonsense"], ["verify", "absent.onnx"], ["bench", "x", "--batches", "-"]],
+    [
+        ["export", "nonsense"],
+        ["verify", "absent.onnx"],
+        ["bench", "x", "--batches", "-"],
+        ["publish", "absent", "out", "--to", "triton"],
+        ["sign", "absent"],
+    ],
 )
 def test_errors(arguments: list[str]) -> None:
     hold(run(*arguments, "--json"), "error-1")
@@ -121,6 +292,31 @@ def names(kind: type) -> set[str]:
         (("bench-1", "$defs", "judgement"), names(Judgement)),
         (("matrix-1",), set(Summary(()).to_dict())),
         (("matrix-1", "$defs", "cell"), names(CellResult)),
+        (("served-1",), names(Served) | {"format"}),
+        (("served-1", "$defs", "parity"), names(TaskComparison) | names(Comparison)),
+        (("served-1", "$defs", "load"), names(LoadRow)),
+        (("tune-1",), set(TuneResult((), ()).to_dict())),
+        (("tune-1", "$defs", "tried"), names(TriedRow)),
+        (("tune-1", "$defs", "setting"), names(Setting)),
+        (("tune-1", "$defs", "tuned"), names(TunedRow)),
+        (("tune-1", "$defs", "convolution"), names(KindRow)),
+        (("tune-1", "$defs", "kind"), names(Kind)),
+        (("tune-1", "$defs", "not_run"), set(NotRun._fields)),
+        (("publish-1", "$defs", "options"), names(Options)),
+        (("publish-1", "$defs", "tuned"), names(TunedRow)),
+        (("publish-1", "$defs", "file"), names(FileFacts)),
+        (("trace-1", "$defs", "node"), names(Annotation) | {"name"}),
+        (("trace-1", "$defs", "tensor"), names(TensorInfo)),
+        (("trace-1", "$defs", "call"), names(ModuleCall)),
+        (("trace-1", "$defs", "source"), names(Source)),
+        (("trace-1", "$defs", "totals"), names(Totals)),
+        (("trace-1", "$defs", "dead_module"), names(DeadModule)),
+        (("trace-1", "$defs", "side_effect"), names(SideEffect)),
+        (("explain-1", "$defs", "pass"), names(PassRow)),
+        (("explain-1", "$defs", "note"), names(Note)),
+        (("diff-1", "$defs", "counts"), set(KINDS)),
+        (("models-1", "$defs", "builtin"), names(Builtin)),
+        (("doctor-1", "$defs", "check"), names(Check)),
     ],
     ids=lambda value: "/".join(value) if isinstance(value, tuple) else "",
 )
