@@ -55,8 +55,19 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
+def closed(part: Any) -> Any:
+    """Return a schema that allows no key it does not name: a new one has to be described."""
+    if isinstance(part, list):
+        return [closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    own = {key: closed(value) for key, value in part.items()}
+    is_object = isinstance(own.get("properties"), dict) and own.get("type") == "object"
+    return {"additionalProperties": False, **own} if is_object else own
+
+
 def hold(facts: object, name: str) -> None:
-    jsonschema.Draft202012Validator(schema(name)).validate(facts)
+    jsonschema.Draft202012Validator(closed(schema(name))).validate(facts)
 
 
 def run(*arguments: str | Path) -> Any:
