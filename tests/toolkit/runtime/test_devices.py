@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,23 @@ def test_version_of_cuda_that_the_driver_runs(monkeypatch: pytest.MonkeyPatch) -
     assert devices.driver_cuda_version() == (12, 8)
     monkeypatch.setattr(devices, "_driver", lambda: None)
     assert devices.driver_cuda_version() is None
+
+
+@pytest.mark.parametrize(
+    ("said", "model", "instructions"),
+    [
+        ("model name\t: A CPU\nvmx flags\t: avx9\nflags\t\t: fpu sse2 smep avx512f fma\n"
+         "model name\t: Another\n", "A CPU", "avx512f fma sse2"),
+        ("Features\t: fp asimd asimddp sve2 i8mm\nModel\t: A board\n", "A board",
+         "asimd asimddp i8mm sve2"),
+    ],
+)  # fmt: skip
+def test_what_the_system_says_of_a_cpu(
+    said: str, model: str, instructions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(said)
+    monkeypatch.setattr(devices, "_INFO", tmp_path / "cpuinfo")
+    assert (devices.cpu_model(), devices.cpu_instructions()) == (model, instructions)
+    monkeypatch.setattr(devices, "_INFO", tmp_path / "nothing")
+    assert devices.cpu_model()
+    assert devices.cpu_instructions() == ""

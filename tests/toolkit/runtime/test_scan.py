@@ -37,6 +37,23 @@ def test_weights_beside_the_file_are_its_own(tmp_path: Path) -> None:
     assert (found.outside, found.nan) == (["w.bin"], ["w"])
 
 
+def test_nodes_that_the_checker_does_not_know(tmp_path: Path) -> None:
+    """Its own functions it does; what is of no one's it passes over in silence."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Own", ["a"], ["b"], domain="mine"),
+        helper.make_node("Gelu", ["b"], ["y"], domain="com.microsoft"),
+    ]
+    inner = [helper.make_node("QuickGelu", ["p"], ["q"], domain="com.microsoft")]
+    own = helper.make_function("mine", "Own", ["p"], ["q"], inner, [])
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:])
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, functions=[own]).SerializeToString())
+    found = scan(tmp_path / "m.onnx")
+    assert (found.nodes, found.foreign) == (4, {"com.microsoft": 2})
+    assert scan(hostile.plain(tmp_path)).foreign == {}
+
+
 @pytest.mark.parametrize("case", hostile.OUTSIDE)
 def test_a_weight_reaches_for_nothing_else(tmp_path: Path, case: str) -> None:
     make, said = hostile.OUTSIDE[case]

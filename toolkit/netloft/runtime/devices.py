@@ -5,10 +5,22 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
+import re
 import sys
 from pathlib import Path
 
-__all__ = ["cpu_model", "driver_cuda_version", "driver_version", "gpu_names", "no_gpu_reason"]
+__all__ = [
+    "cpu_instructions",
+    "cpu_model",
+    "driver_cuda_version",
+    "driver_version",
+    "gpu_names",
+    "no_gpu_reason",
+]
+
+_INFO = Path("/proc/cpuinfo")
+_SET = re.compile(r"(s?sse|avx|fma|amx|asimd|sve|sme(?!p)|i8mm|bf16)\w*|f16c|fphp")
+"""Names of instructions on many numbers at once, on x86 and on Arm."""
 
 # Source: cuda.h, enum cudaError_enum.
 _REASONS = {
@@ -24,12 +36,27 @@ _REASONS = {
 
 def cpu_model() -> str:
     """Return the CPU's model name, or its architecture where the system does not say."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _said(("model name", "Model")) or platform.processor() or platform.machine()
+
+
+def cpu_instructions() -> str:
+    """Return the CPU's sets of instructions for many numbers at once; empty where nothing says.
+
+    CPUs of one model may differ: a virtual machine's host can hide some. ONNX Runtime keeps weights
+    in an order that depends on them.
+    """
+    words = set(_said(("flags", "Features")).split())
+    return " ".join(sorted(word for word in words if _SET.fullmatch(word)))
+
+
+def _said(keys: tuple[str, ...]) -> str:
+    """Return what the system says of the first CPU; empty where it does not."""
+    if _INFO.exists():
+        with _INFO.open(encoding="utf-8", errors="replace") as lines:  # a hundred CPUs take long
+            for line in lines:
+                if line.startswith(keys):
+                    return line.partition(":")[2].strip()
+    return ""
 
 
 @functools.cache

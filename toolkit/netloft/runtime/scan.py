@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ __all__ = ["DEFAULT_BUDGET", "Budget", "Scan", "scan"]
 _IR_VERSION, _GRAPH, _OPSETS, _TRAINING, _FUNCTIONS = 1, 7, 8, 20, 25
 _NODE, _INITIALIZER, _VALUES, _SPARSE_INITIALIZER = 1, 5, (11, 12, 13), 15
 _FUNCTION_NODE, _FUNCTION_ATTRIBUTE, _OPERATOR, _ATTRIBUTE = 7, 11, 4, 5
+_FUNCTION_DOMAIN, _NODE_DOMAIN = 10, 7
 _FLOAT, _TENSOR, _SUBGRAPH, _FLOATS, _TENSORS, _SUBGRAPHS = 2, 5, 6, 7, 10, 11
 _SPARSE, _SPARSES, _SPARSE_PARTS = 22, 23, (1, 2)
 _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE = 2, 1, 2, 1, 1
@@ -36,6 +38,8 @@ _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _KEYS = {"location", "offset", "length", "checksum"}
 _BFLOAT16 = 16
 _UNREADABLE = {17, 18, 19, 20, 23, 24}  # kinds of float8 and float4, and what is yet to come
+_STANDARD = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
+_LONGEST = 64  # letters of a domain that are told
 _PIECE = 1 << 22  # elements that are looked at in one go
 
 
@@ -75,6 +79,8 @@ class Scan:
         unread: How many are of a kind that is not looked into.
         outside: Files that weights lie in, by name.
         outside_bytes: That weights take in these; a part that several share counts once.
+        foreign: Nodes whose domain is neither of ONNX nor of a function in the file, by domain:
+            onnx.checker passes over them.
     """
 
     ir_version: int = 0
@@ -87,6 +93,7 @@ class Scan:
     unread: int = 0
     outside: list[str] = field(default_factory=list)
     outside_bytes: int = 0
+    foreign: dict[str, int] = field(default_factory=dict)
 
 
 def scan(path: Path, budget: Budget = DEFAULT_BUDGET, *, values: bool = True) -> Scan:
@@ -115,6 +122,8 @@ class _Reader:
         self._path, self._budget, self._values = path, budget, values
         self._outside: dict[str, mmap.mmap] = {}
         self._seen = set[tuple[str, int, int]]()
+        self._domains = Counter[str]()
+        self._own = set[str](_STANDARD)
         self.found = Scan()
 
     def read(self) -> None:
@@ -137,6 +146,9 @@ class _Reader:
                 self._function(data, each)
             elif each.number == _TRAINING:
                 raise ValueError("it holds instructions for training, which nothing here reads")
+        for domain in sorted(set(self._domains) - self._own):
+            told = domain[:_LONGEST]
+            self.found.foreign[told] = self.found.foreign.get(told, 0) + self._domains[domain]
 
     def _function(self, data: mmap.mmap, function: Field) -> None:
         for each in _inside(data, function):
@@ -144,6 +156,8 @@ class _Reader:
                 self._node(data, each, 1)
             elif each.number == _FUNCTION_ATTRIBUTE:
                 self._attribute(data, each, 1)
+            elif each.number == _FUNCTION_DOMAIN:
+                self._own.add(_text(data, each))
 
     def _require(self, held: bool, what: str) -> None:
         if not held:
@@ -168,11 +182,15 @@ class _Reader:
         self.found.nodes += 1
         most = self._budget.nodes
         self._require(self.found.nodes <= most, f"it has more than {most} nodes")
+        domain = ""
         for each in _inside(data, node):
             if each.number == _ATTRIBUTE:
                 self._attribute(data, each, depth)
+            elif each.number == _NODE_DOMAIN:
+                domain = _text(data, each)
             elif each.number == _OPERATOR and data[each.contents : each.end] == b"EPContext":
                 raise ValueError("it has a node that loads a compiled engine from another file")
+        self._domains[domain] += 1
 
     def _attribute(self, data: mmap.mmap, attribute: Field, depth: int) -> None:
         single = set[int]()
@@ -324,10 +342,15 @@ def _opset(data: mmap.mmap, outer: Field) -> tuple[str, int]:
     domain, version = "", 0
     for each in _inside(data, outer):
         if each.number == _OPSET_DOMAIN:
-            domain = data[each.contents : each.end].decode("utf-8", "replace")
+            domain = _text(data, each)
         elif each.number == _OPSET_VERSION:
             version = number_at(data, each.contents)
     return domain, version
+
+
+def _text(data: mmap.mmap, field: Field) -> str:
+    require_kind(field, BYTES)
+    return data[field.contents : field.end].decode("utf-8", "replace")
 
 
 def _whole(text: str) -> int:
