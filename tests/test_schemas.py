@@ -35,7 +35,7 @@ from netloft.report.report import Report
 from netloft.rewrites.site import Kind
 from netloft.runtime.manifest import KEYS
 from netloft.runtime.providers import NotRun
-from netloft.runtime.tuning import TunedRow
+from netloft.runtime.tuning import SavedFile, TunedRow
 from netloft.serving.check import Served
 from netloft.serving.load import LoadRow
 from netloft.speed.budgets import Judgement
@@ -292,6 +292,7 @@ def names(kind: type) -> set[str]:
         (("manifest-1",), KEYS),
         (("manifest-1",), names(Manifest) - {"class_name"} | {"class", "tuning", "digest"}),
         (("manifest-1", "$defs", "tuned"), names(TunedRow)),
+        (("manifest-1", "$defs", "saved"), names(SavedFile)),
         (("report-1",), names(Report) | {"format"}),
         (("report-1", "$defs", "speed"), names(SpeedRow)),
         (("report-1", "$defs", "parity"), names(TaskComparison) | names(Comparison)),

@@ -62,11 +62,13 @@ def replay(
     return rows
 
 
-def runs_here(model: Path | bytes, provider: str, threads: int | None = None) -> Run:
+def runs_here(
+    model: Path | bytes, provider: str, threads: int | None = None, optimisation: str = "all"
+) -> Run:
     """Return what runs a file of our own in this process."""
 
     def run(feeds: Arrays, outputs: Mapping[str, Sequence[int]]) -> Arrays:
-        session = start_session(model, provider, threads=threads)
+        session = start_session(model, provider, threads=threads, optimisation=optimisation)
         try:
             given = session.run(list(outputs), dict(feeds))
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -74,10 +75,12 @@ class Source:
         They are for one kind of machine and one file: where rows are of several machines, or of
         another file of the bundle, nothing is known of the machine that will serve this one.
         """
-        rows = [row for row in rows_of(self.manifest) if row.provider == provider]
+        rows = [r for r in rows_of(self.manifest) if r.provider == provider and r.threads]
         machines = {(row.cpu, row.cpus, row.onnxruntime) for row in rows}
         best = min(rows, key=lambda row: row.batch, default=None)
-        return best if best and len(machines) == 1 and best.file == MODEL else None
+        if best is None or len(machines) > 1 or best.file != MODEL:
+            return None
+        return dataclasses.replace(best, saved=None)  # the model itself is published
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return what the outputs are judged by: the parity row of each that is, by name."""

@@ -83,7 +83,9 @@ def _tried(
     if held:
         _limit(asked, model.stat().st_size + found.outside_bytes)
     facts: dict[str, Any] = {"outputs": [], "ran_on": {}, "elsewhere": [], "memory_held": held}
-    facts |= {"scan": dataclasses.asdict(found), "checked": _checked(model)}
+    facts |= {"scan": dataclasses.asdict(found), "checked": _checked(model), "declared": {}}
+    if not asked["start"]:
+        return facts, []
     try:
         facts, arrays = _run(model, asked, feeds, facts)
     except NetloftError as error:
@@ -129,7 +131,7 @@ def _run(
     model: Path, asked: Mapping[str, Any], feeds: dict[str, Any] | None, facts: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Any]]:
     """Start the file, and run it where there are inputs."""
-    how: dict[str, Any] = {"threads": asked["threads"]}
+    how: dict[str, Any] = {"threads": asked["threads"], "optimisation": asked["optimisation"]}
     if feeds is not None:
         how["profile_to"] = Path("profile")
     session = start_session(model, asked["provider"], **how)

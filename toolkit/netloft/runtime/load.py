@@ -16,7 +16,7 @@ from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import AGAIN, read_manifest, steady
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of
+from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -59,6 +59,7 @@ class Net:
         manifest: The contents of `manifest.json`.
         tuned: The file and session options that were measured to be best here; None where none
             were.
+        file: What runs, by its name in the bundle.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class Net:
         session: ort.InferenceSession,
         provider: str,
         tuned: TunedRow | None = None,
+        file: str = MODEL,
     ) -> None:
-        self.manifest, self.provider, self.tuned = manifest, provider, tuned
+        self.manifest, self.provider, self.tuned, self.file = manifest, provider, tuned, file
         self.name = str(manifest["name"])
         self.inputs = tensors_of(manifest["inputs"])
         self.outputs = tensors_of(manifest["outputs"])
         self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
-        self._session, self._file = session, tuned.file if tuned else MODEL
+        self._session = session
         self._check_session()
 
     def __repr__(self) -> str:
@@ -113,7 +115,7 @@ class Net:
         """The manifest describes the file, or one of them was not written by netloft."""
         ends = {"inputs": self._session.get_inputs(), "outputs": self._session.get_outputs()}
         found = {kind: [(v.name, v.type) for v in values] for kind, values in ends.items()}
-        check_declared(self.manifest, found, self._file)
+        check_declared(self.manifest, found, self.file)
 
     def _checked(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         wanted = [tensor.name for tensor in self.inputs]
@@ -178,16 +180,12 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     if verify:
         check_files(folder, manifest["files"])
     tuned = row_for(rows_of(manifest), provider, batch) if threads is None else None
-    session = start_session(
-        folder / (tuned.file if tuned else MODEL),
-        provider,
-        threads=tuned.threads if tuned else threads,
-        spinning=tuned is None or tuned.spinning,
-        resting=tuned is not None,
-    )
+    file, options = started_with(tuned)
+    options |= {"threads": threads} if threads is not None else {}
+    session = start_session(folder / file, provider, **options)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
-    return Net(manifest, session, name, tuned)
+    return Net(manifest, session, name, tuned, file)
 
 
 def tensors_of(values: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:

@@ -59,6 +59,7 @@ TINY_MODEL = bytes.fromhex(
 )
 
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+_BESIDE = "session.optimized_model_external_initializers_"
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def start_session(
     weights_in: Path | None = None,
     profile_to: Path | None = None,
     save_to: Path | None = None,
+    weights_beside: bool = False,
 ) -> ort.InferenceSession:
     """Start a session in which the provider asked for runs.
 
@@ -129,6 +131,8 @@ def start_session(
         weights_in: Folder of the weights that a model given as bytes has outside.
         profile_to: Begin of the name of a file that gets the time of each node; None for none.
         save_to: File that gets the optimised model; it is for this kind of machine only.
+        weights_beside: Put its weights of a kibibyte and more into a file beside it, whose name has
+            `.data` at the end: there a session maps them into memory, and reads none.
 
     Raises:
         ProviderError: The provider does not start here; nothing else runs in its place.
@@ -144,7 +148,7 @@ def start_session(
     if profile_to is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile_to)
     if save_to is not None:
-        options.optimized_model_filepath = str(save_to)
+        _save(options, save_to, weights_beside=weights_beside)
     own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
     attempt = _attempt(source, options, provider, own)
     if attempt.session is not None:
@@ -251,6 +255,14 @@ def _session_options(threads: int | None, spinning: bool, optimisation: str) -> 
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     return options
+
+
+def _save(options: ort.SessionOptions, path: Path, *, weights_beside: bool) -> None:
+    options.optimized_model_filepath = str(path)
+    if weights_beside:
+        name, least = f"{_BESIDE}file_name", f"{_BESIDE}min_size_in_bytes"
+        options.add_session_config_entry(name, f"{path.name}.data")
+        options.add_session_config_entry(least, "1024")
 
 
 def _default_options(provider: str, *, use_tf32: bool) -> dict[str, str]:

@@ -64,7 +64,8 @@ class Trial:
         checked: Whether onnx.checker and strict shape inference passed the file; None where the
             onnx package is not installed.
         scan: What the file says of itself.
-        declared: Names and types of `inputs` and `outputs`, in ONNX Runtime's words.
+        declared: Names and types of `inputs` and `outputs`, in ONNX Runtime's words; empty where
+            no session was started.
         memory_held: Whether the system held it to its memory.
     """
 
@@ -125,13 +126,15 @@ class Child:
         feeds: Arrays | None = None,
         outputs: Mapping[str, Sequence[int]] = MappingProxyType({}),
         limits: Limits = DEFAULT_LIMITS,
+        optimisation: str = "all",
+        start: bool = True,
     ) -> Trial:
         """Check a file, start it, and run it; see `try_out`."""
         asked = {
             "model": os.fspath(model.absolute()), "provider": provider, "threads": threads,
             "outputs": {name: list(shape) for name, shape in outputs.items()},
             "feeds": None if feeds is None else list(feeds),
-            "limits": asdict(limits),
+            "limits": asdict(limits), "optimisation": optimisation, "start": start,
         }  # fmt: skip
         written = io.BytesIO()
         written.write(json.dumps(asked).encode() + b"\n")
@@ -173,7 +176,8 @@ def try_out(model: Path, provider: str, **how: Any) -> Trial:
         provider: What has to run it.
         how: `threads` for one operation; `feeds`, inputs to run it on, without which it is only
             started; `outputs`, the shapes of those that are wanted, by name; `limits` of what it
-            may use.
+            may use; `optimisation` as of `start_session`; without `start`, it is read and checked,
+            and no session is started.
 
     Raises:
         IntegrityError: It is not valid, does not run, or was stopped at its limits.

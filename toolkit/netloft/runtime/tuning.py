@@ -7,15 +7,50 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from netloft.runtime.devices import cpu_model
+from netloft.runtime.devices import cpu_instructions, cpu_model
 from netloft.runtime.providers import process_cpus
 
-__all__ = ["MODEL", "TunedRow", "machine", "problem_of", "row_for", "rows_of", "tuned_files"]
+__all__ = [
+    "MODEL",
+    "SavedFile",
+    "TunedRow",
+    "files_of",
+    "machine",
+    "problem_of",
+    "row_for",
+    "rows_of",
+    "started_with",
+    "tuned_files",
+    "weights_of",
+]
 
 MODEL = "model.onnx"
 """The file that every bundle has."""
 
 _FILE = re.compile(r"model\.onnx|variants/[0-9a-f]{12}\.onnx")
+_VARIANT = re.compile(r"variants/[0-9a-f]{12}\.onnx")
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """What ONNX Runtime made of a row's file when it optimised it, which starts sooner.
+
+    It has ONNX Runtime's own operators, and weights in the order that its kernels take on one kind
+    of processor. On another they may give wrong numbers and no error.
+
+    Attributes:
+        file: In the bundle; weights may be in a file beside it, whose name has `.data` at the end.
+        instructions: What the processor it was made on has, as `cpu_instructions` says.
+        load_ratio: Time to check and to start it over that for the row's file.
+        load_low: Lower end of its interval.
+        load_high: Upper end.
+    """
+
+    file: str
+    instructions: str
+    load_ratio: float
+    load_low: float
+    load_high: float
 
 
 @dataclass(frozen=True)
@@ -28,13 +63,16 @@ class TunedRow:
         onnxruntime: Version that was measured.
         provider: Such as `cpu`.
         batch: Items in a run.
-        threads: For one operation.
-        spinning: Whether idle threads wait in a loop within a run; between runs they sleep.
+        threads: For one operation; None for ONNX Runtime's own choice, where only `saved` is to
+            be had.
+        spinning: Whether idle threads wait in a loop within a run; between runs they sleep, but
+            for ONNX Runtime's own choice.
         file: What runs: the bundle's model, or another file of it that gives the same.
         p50_ms: Median time of a run with these.
         ratio: Its time over that with ONNX Runtime's own choice, round by round.
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
+        saved: What to start in its place, as ONNX Runtime left it; None for nothing.
     """
 
     cpu: str
@@ -42,13 +80,14 @@ class TunedRow:
     onnxruntime: str
     provider: str
     batch: int
-    threads: int
+    threads: int | None
     spinning: bool
     file: str
     p50_ms: float
     ratio: float
     ratio_low: float
     ratio_high: float
+    saved: SavedFile | None = None
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -56,14 +95,28 @@ class TunedRow:
         return self.cpu, self.cpus, self.onnxruntime, self.provider, self.batch
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
+        """Return the fields, ready for JSON; without `saved` where there is nothing."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != _NOTHING}
+
+    @property
+    def starts(self) -> SavedFile | None:
+        """What to start in place of its file on this machine, of which the row is.
+
+        None where nothing is saved, or the processor has not the instructions it was made for.
+        """
+        if self.saved is None or not self.saved.instructions:
+            return None
+        return self.saved if self.saved.instructions == cpu_instructions() else None
 
 
-_KINDS = {
+_NOTHING = "saved", None
+_KINDS: dict[str, type] = {
     "cpu": str, "cpus": int, "onnxruntime": str, "provider": str, "batch": int, "threads": int,
     "spinning": bool, "file": str, "p50_ms": float, "ratio": float, "ratio_low": float,
     "ratio_high": float,
+}  # fmt: skip
+_SAVED_KINDS: dict[str, type] = {
+    "file": str, "instructions": str, "load_ratio": float, "load_low": float, "load_high": float,
 }  # fmt: skip
 
 
@@ -77,25 +130,44 @@ def problem_of(tuning: object, files: Collection[str]) -> str:
     if not isinstance(tuning, list) or not all(map(_is_row, tuning)):
         return "has tuned options that are none"
     given = [row["file"] for row in tuning]
+    saved = [row["saved"]["file"] for row in tuning if "saved" in row]
     strange = [name for name in given if name not in files or not _FILE.fullmatch(name)]
+    strange += [name for name in saved if name not in files or not _VARIANT.fullmatch(name)]
     return f"has tuned options of {strange[0]!r}, which is no file of its own" if strange else ""
 
 
 def _is_row(row: object) -> bool:
-    if not isinstance(row, dict) or row.keys() != _KINDS.keys():
+    if not isinstance(row, dict):
         return False
-    for key, kind in _KINDS.items():
-        value = row[key]
-        if not isinstance(value, kind) and not (kind is float and type(value) is int):
+    known = {key: value for key, value in row.items() if key != "saved"}
+    if "saved" in row:
+        own = known.get("threads", 1) is None  # only then there is a row for it
+        known |= {"threads": 1} if own else {}
+        if not _has(row["saved"], _SAVED_KINDS):
             return False
-        if isinstance(value, bool) != (kind is bool):
-            return False
-    return bool(1 <= row["threads"] <= row["cpus"] and row["batch"] >= 1)
+    return _has(known, _KINDS) and 1 <= known["threads"] <= row["cpus"] and row["batch"] >= 1
+
+
+def _has(facts: object, kinds: Mapping[str, type]) -> bool:
+    """Tell whether these are the keys of a JSON object, each with a value of its kind."""
+    if not isinstance(facts, dict) or facts.keys() != kinds.keys():
+        return False
+    return all(_is(facts[key], kind) for key, kind in kinds.items())
+
+
+def _is(value: object, kind: type) -> bool:
+    if isinstance(value, bool) != (kind is bool):
+        return False
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
 def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
     """Return the rows of a manifest that was checked."""
-    return [TunedRow(**row) for row in manifest.get("tuning", ())]
+    rows = manifest.get("tuning", ())
+    return [
+        TunedRow(**row | {"saved": SavedFile(**row["saved"]) if "saved" in row else None})
+        for row in rows
+    ]
 
 
 def machine() -> tuple[str, int, str]:
@@ -112,6 +184,37 @@ def tuned_files(rows: Sequence[TunedRow]) -> dict[str, tuple[str, ...]]:
         if row.file != MODEL:
             found.setdefault(row.file, set()).add(row.provider)
     return {name: tuple(sorted(found[name])) for name in sorted(found)}
+
+
+def weights_of(file: str) -> str:
+    """Return the name of the file that a saved one has its weights in, where they are many."""
+    return f"{file}.data"
+
+
+def files_of(rows: Sequence[TunedRow], files: Collection[str]) -> set[str]:
+    """Return what of a bundle's files is there for these rows alone.
+
+    Args:
+        rows: Of its manifest.
+        files: Names of all that it lists.
+    """
+    saved = [row.saved.file for row in rows if row.saved is not None]
+    beside = [weights_of(name) for name in saved]
+    return {*tuned_files(rows), *saved, *(name for name in beside if name in files)}
+
+
+def started_with(row: TunedRow | None) -> tuple[str, dict[str, Any]]:
+    """Return the file of a bundle to start on this machine, and the options of its session.
+
+    Args:
+        row: The one that fits; None for ONNX Runtime's own choice of all.
+    """
+    if row is None:
+        return MODEL, {"threads": None, "spinning": True, "resting": False}
+    how = {"threads": row.threads, "spinning": row.spinning, "resting": row.threads is not None}
+    saved = row.starts
+    # it is optimised: to look for more would take the time that is to be saved
+    return (row.file, how) if saved is None else (saved.file, how | {"optimisation": "none"})
 
 
 def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | None:

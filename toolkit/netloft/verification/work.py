@@ -18,7 +18,7 @@ from netloft.runtime.manifest import AGAIN, read_manifest
 from netloft.runtime.providers import PROVIDERS
 from netloft.runtime.scan import Scan
 from netloft.runtime.trial import Child, Limits, Trial
-from netloft.runtime.tuning import rows_of, tuned_files
+from netloft.runtime.tuning import SavedFile, TunedRow, machine, rows_of, tuned_files
 from netloft.verification.found import Verification
 from netloft.verification.use import check_comparable
 
@@ -38,6 +38,13 @@ _VALID = "the model passes onnx.checker and strict shape inference"
 
 _REWRITTEN = (
     "a rewritten convolution gives the same for finite input; NaN and infinity reach further in it"
+)
+
+_SAVED = "ONNX Runtime made it of {file} for one kind of processor, and `load` takes it there alone"
+
+_FOREIGN = (
+    "they are of {domains}, whose operators it does not know and passes over; ONNX Runtime alone "
+    "checks them, where it runs the file"
 )
 
 _BY_TASK = (
@@ -130,6 +137,7 @@ class Work:
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
         self.rows += replay(self.path, manifest, self._runs(self.model, manifest, self.providers))
         self._replay_tuned(manifest)
+        self._replay_saved(manifest)
         self.power = functools.partial(_planted, self.path, manifest)
         self.known = functools.partial(_known, self.path, manifest)
 
@@ -147,6 +155,23 @@ class Work:
                 self._tried(self.path / name, "cpu")
                 self._leave(name, f"it is for {', '.join(providers)}")
 
+    def _replay_saved(self, manifest: Mapping[str, Any]) -> None:
+        """Do so with what ONNX Runtime saved on this machine; of what others did, read it."""
+        rows = rows_of(manifest)
+        files = {row.saved.file: row for row in reversed(rows) if row.saved is not None}
+        here = {row.saved.file for row in rows if row.saved is not None and _is_for_here(row)}
+        for name, row in files.items():
+            path, running = self.path / name, [p for p in (row.provider,) if p in self.providers]
+            self.notes = (*self.notes, f"{name}: {_SAVED.format(file=row.file)}")
+            if name in here and running:
+                runs = self._runs(path, manifest, running, optimisation="none")
+                found = replay(self.path, manifest, runs)
+                self.rows += [{**each, "input": f"{name}, {each['input']}"} for each in found]
+                continue
+            self._tried(path, "cpu", start=False)
+            why = f"it is for {row.provider}" if name in here else _foreign_machine(row)
+            self._leave(name, why)
+
     def _load(self) -> None:
         """Start a file that comes without anything to compare with."""
         for provider in self.providers:
@@ -154,9 +179,10 @@ class Work:
             self.checks.append(f"the model loads on {provider}")
 
     def _runs(
-        self, model: Path, manifest: Mapping[str, Any], providers: Sequence[str]
+        self, model: Path, manifest: Mapping[str, Any], providers: Sequence[str], **how: Any
     ) -> dict[str, Run]:
-        return {name: functools.partial(self._run, model, manifest, name) for name in providers}
+        run = functools.partial(self._run, model, manifest)
+        return {name: functools.partial(run, name, **how) for name in providers}
 
     def _run(
         self,
@@ -165,8 +191,9 @@ class Work:
         provider: str,
         feeds: Arrays,
         outputs: Mapping[str, Sequence[int]],
+        **how: Any,
     ) -> Arrays:
-        found = self._tried(model, provider, feeds=feeds, outputs=outputs)
+        found = self._tried(model, provider, feeds=feeds, outputs=outputs, **how)
         check_declared(manifest, found.declared, model.name)
         if model == self.model:
             _check_versions(manifest, found.scan)
@@ -183,6 +210,10 @@ class Work:
             self.checks.append(_VALID)
         if found.checked is None:
             self._leave("onnx.checker", "the onnx package is not installed")
+        elif found.scan.foreign:
+            nodes, domains = sum(found.scan.foreign.values()), list(found.scan.foreign)
+            what = f"onnx.checker of {nodes} of the {found.scan.nodes} nodes of {model.name}"
+            self._leave(what, _FOREIGN.format(domains=", ".join(domains[:4])))
         if not found.memory_held:
             self._leave(f"a limit of memory on {provider}", "this system does not hold one")
         return found
@@ -317,6 +348,21 @@ def _known(*given: Any) -> Known:
     from netloft.parity.rerun.known import known_alone
 
     return known_alone(*given)
+
+
+def _is_for_here(row: TunedRow) -> bool:
+    return (row.cpu, row.cpus, row.onnxruntime) == machine() and row.starts is not None
+
+
+def _foreign_machine(row: TunedRow) -> str:
+    """Say what a saved file is for, where that is not this machine."""
+    saved: SavedFile | None = row.saved
+    assert saved is not None
+    here, made = machine(), (row.cpu, row.cpus, row.onnxruntime)
+    if made == here:
+        return f"it is for processors with {saved.instructions}, which these are not"
+    told = ["{}, {} CPUs, ONNX Runtime {}".format(*where) for where in (made, here)]
+    return f"it is for {told[0]}, and this is {told[1]}"
 
 
 def _check_versions(manifest: Mapping[str, Any], found: Scan) -> None:

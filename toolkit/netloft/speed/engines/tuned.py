@@ -8,7 +8,7 @@ import os
 from netloft.errors import CheckError
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
-from netloft.runtime.tuning import row_for, rows_of
+from netloft.runtime.tuning import row_for, rows_of, started_with
 from netloft.speed.contestants import ONNXRUNTIME, Contestant
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
@@ -34,11 +34,10 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
             f"it was tuned for {process_cpus()} threads, and {setup.threads} are asked for",
             remedy="leave out --threads",
         )
-    session = start_session(
-        folder / row.file, setup.provider, threads=row.threads, spinning=row.spinning, resting=True
-    )
+    file, options = started_with(row)
+    session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
-    as_tuned = dataclasses.replace(setup, threads=row.threads)
+    as_tuned = dataclasses.replace(setup, threads=row.threads or setup.threads)
     return in_onnxruntime(session, feeds, as_tuned, source.name, _LABEL, folder / row.file)
 
 
