@@ -7,9 +7,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -83,6 +83,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--tune", "tuned", is_flag=True,
               help="Find the file and options that are best for a bundle here, and keep them in it."
               )  # fmt: skip
+@click.option("--save-optimised", "saving", is_flag=True,
+              help="With --tune: keep what ONNX Runtime makes of the file too, where that loads "
+                   "faster. It has all weights once more.")  # fmt: skip
 @click.option("--profile", "profiled", is_flag=True,
               help="Tell where the time of each file goes, node by node.")  # fmt: skip
 @click.option("--roofline", type=click.Path(path_type=Path), metavar="FILE",
@@ -106,6 +109,7 @@ def bench(
     history: Path | None,
     plot: Path | None,
     tuned: bool,
+    saving: bool,
     profiled: bool,
     roofline: Path | None,
     providers: tuple[str, ...],
@@ -129,6 +133,7 @@ def bench(
       netloft bench out/resnet18 --budget p95_ms=20,batch=1 --budget memory_mb=200
       netloft bench resnet18 out/resnet18 --engine all
       netloft bench out/resnet18 --tune
+      netloft bench out/resnet18 --tune --save-optimised
       netloft bench out/resnet18 --history speed.jsonl --plot speed.svg
       netloft bench old new --max-regression 5%
       netloft bench net.py:Net net.onnx --input 1x3x32x32 --weights net.safetensors
@@ -143,14 +148,11 @@ def bench(
     one = (request.batch,) if isinstance(request.batch, int) else ()
     asked = (*one, *sizes, *batches)
     tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
-    if tuned:
+    if tuned or saving:
         others = engines, commands, rounds, profiled, threads, counts, history
-        if limits != Limits() or any(others):
-            raise UsageError(
-                "--tune goes with --batches, --provider and --quick alone",
-                remedy="tune first, and measure in a second run",
-            )
-        _tune(targets, asked or (1, 8), providers, quick, tell, as_json, quiet)
+        _check_tuning(tuned, limits != Limits() or any(others))
+        how = {"providers": providers, "quick": quick, "save_optimised": saving}
+        _tune(targets, asked or (1, 8), how, tell, as_json, quiet)
         return
     result = run(
         *(_loaded(target, request) for target in targets),
@@ -191,6 +193,17 @@ def _check_plots(
         from netloft_diagrams.roofline import check_roofline
 
         check_roofline(roofline)
+
+
+def _check_tuning(tuned: bool, others: bool) -> None:
+    """Refuse what tuning does not go with."""
+    if not tuned:
+        raise UsageError("--save-optimised is a part of tuning", remedy="add --tune")
+    if others:
+        raise UsageError(
+            "--tune goes with --batches, --provider, --quick and --save-optimised alone",
+            remedy="tune first, and measure in a second run",
+        )
 
 
 def _draw_roofline(result: TargetResult, path: Path) -> None:
@@ -236,8 +249,7 @@ def _keep(result: TargetResult, history: Path, plot: Path | None) -> None:
 def _tune(
     targets: Sequence[str],
     batches: Sequence[int],
-    providers: Sequence[str],
-    quick: bool,
+    how: Mapping[str, Any],
     tell: Callable[[str], None] | None,
     as_json: bool,
     quiet: bool,
@@ -249,9 +261,8 @@ def _tune(
     found = tune(
         Path(targets[0]),
         batches=tuple(dict.fromkeys(batches)),
-        providers=providers,
-        quick=quick,
         progress=tell or (lambda _: None),
+        **how,
     )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))

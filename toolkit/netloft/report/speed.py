@@ -67,8 +67,24 @@ def print_tuning(found: TuneResult) -> None:
     ]  # fmt: skip
     title = "ratio = time over ONNX Runtime's own choice; kept only where it is surely below 1"
     print_table(title, columns, rows)
+    _print_saved(found)
     for what, reason in found.refused:
         click.echo(f"not kept: {what}: {reason}")
+
+
+def _print_saved(found: TuneResult) -> None:
+    """Print what is to be had by starting what ONNX Runtime saved."""
+    rows = [
+        (row.provider, row.batch, row.file, saved.file, f"{saved.load_ratio:.3f}",
+         f"{saved.load_low:.3f} to {saved.load_high:.3f}")
+        for row in found.kept if (saved := row.saved) is not None
+    ]  # fmt: skip
+    if rows:
+        click.echo()
+        title = (
+            "kept as ONNX Runtime optimised it; ratio = time to check and load it over the file's"
+        )
+        print_table(title, ("provider", "batch", "file", "saved", "ratio", "99 % interval"), rows)
 
 
 def _print_rows(rows: Sequence[TargetRow]) -> None:

@@ -92,11 +92,17 @@ def settings_here(cpus: int) -> list[Setting]:
     return [OWN, Setting(1, False), *several]
 
 
-def session_of(model: Path | bytes, provider: str, setting: Setting) -> ort.InferenceSession:
+def session_of(
+    model: Path | bytes, provider: str, setting: Setting, optimisation: str = "all"
+) -> ort.InferenceSession:
     """Start a session with these options."""
-    resting = setting.threads is not None
     return start_session(
-        model, provider, threads=setting.threads, spinning=setting.spinning, resting=resting
+        model,
+        provider,
+        threads=setting.threads,
+        spinning=setting.spinning,
+        resting=setting.threads is not None,
+        optimisation=optimisation,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL, TunedRow, machine, rows_of, tuned_files
+from netloft.runtime.tuning import MODEL, SavedFile, TunedRow, files_of, machine, rows_of
+from netloft.speed.optimised import LEVEL, Optimised, optimised, why_not
 from netloft.speed.settings import (
     OWN,
     Sessions,
@@ -46,9 +49,10 @@ class TuneResult:
     Attributes:
         rows: Every setting, by provider and batch.
         kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
-            best there is none.
+            best there is none, unless a file is saved for it.
         kinds: What each kind of convolution takes when it is rewritten.
-        refused: Variants that are outside of what the bundle's certificate allows, with the reason.
+        refused: Variants that are outside of what the bundle's certificate allows, and saved files
+            that do not pay, with the reason.
     """
 
     rows: tuple[TriedRow, ...]
@@ -73,6 +77,7 @@ def tune(
     batches: Sequence[int] = (1, 8),
     providers: Sequence[str] = (),
     quick: bool = False,
+    save_optimised: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TuneResult:
     """Measure settings side by side and write the best into the bundle's manifest.
@@ -85,6 +90,8 @@ def tune(
         batches: Batch sizes.
         providers: To run on; by default the CPU, and CUDA where it starts.
         quick: Take about a second for each batch and provider in place of four and more.
+        save_optimised: Keep what ONNX Runtime makes of the best file too, on the CPU, where that
+            surely loads faster; it has all weights once more.
         progress: Told what is measured next.
 
     Raises:
@@ -99,12 +106,14 @@ def tune(
     if not sizes or min(sizes) < 1:
         raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
     running, _ = available(providers)
-    work = _Tuning(bundle, manifest, quick, progress)
-    for provider in running:
-        work.run(provider, sizes)
-    _write(bundle, work)
-    found = TuneResult(tuple(work.rows), tuple(work.kept), tuple(work.kinds), tuple(work.refused))
-    return found
+    # where a file cannot be removed while it is mapped into memory, it stays there
+    with tempfile.TemporaryDirectory(prefix="netloft-", ignore_cleanup_errors=True) as folder:
+        saving = Path(folder) if save_optimised else None
+        work = _Tuning(bundle, manifest, quick, progress, saving)
+        for provider in running:
+            work.run(provider, sizes)
+        _write(bundle, work)
+    return TuneResult(tuple(work.rows), tuple(work.kept), tuple(work.kinds), tuple(work.refused))
 
 
 class _Tuning:
@@ -116,7 +125,7 @@ class _Tuning:
         kinds: Convolutions that were measured.
         refused: Variants that were not certified.
         places: Where something was tried; what the bundle had for those goes.
-        files: Bytes of the variants that are kept, by name in the bundle.
+        files: Where the variants that are kept are, or their bytes, by name in the bundle.
     """
 
     def __init__(
@@ -125,7 +134,9 @@ class _Tuning:
         manifest: Mapping[str, Any],
         quick: bool,
         progress: Callable[[str], None],
+        saving: Path | None,
     ) -> None:
+        self._saving, self._optimised = saving, dict[tuple[str, str], Optimised | str]()
         self._bundle, self._manifest, self._quick = bundle, manifest, quick
         self._plan, self._tell = plan_of(quick), progress
         self.rows: list[TriedRow] = []
@@ -133,7 +144,7 @@ class _Tuning:
         self.kinds: list[KindRow] = []
         self.refused: list[NotRun] = []
         self.places: set[tuple[object, ...]] = set()
-        self.files: dict[str, bytes] = {}
+        self.files: dict[str, bytes | Path] = {}
 
     def run(self, provider: str, batches: Sequence[int]) -> None:
         """Try everything on one provider."""
@@ -168,9 +179,7 @@ class _Tuning:
         out = [row for row in looked if not row.chosen]
         self.rows += [*tried, *out]
         self.places.add((*machine(), provider, batch))
-        for row in tried[1:]:
-            if row.chosen:
-                self._keep(row, variant)
+        self._keep(next(row for row in tried if row.chosen), variant, feeds)
 
     def _variant(self, provider: str, batch: int) -> bytes:
         """Return a file that is faster in parts and gives the same; empty where there is none."""
@@ -178,15 +187,16 @@ class _Tuning:
             return b""
         variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
         self.kinds += variant.rows
-        refused = variant.refused or (variant.model and self._problem_of(variant.model, provider))
+        refused = variant.refused or (variant.model and self._problem_of(variant.model))
         if refused:
             self.refused.append(NotRun(f"a rewritten file at batch {batch}", str(refused)))
         return b"" if refused else variant.model
 
-    def _problem_of(self, model: bytes, provider: str) -> str:
+    def _problem_of(self, model: bytes | Path, optimisation: str = "all") -> str:
         """Return why a file is not what the bundle is; empty where it is."""
         try:
-            rows = replay(self._bundle, self._manifest, {provider: runs_here(model, provider)})
+            run = runs_here(model, "cpu", optimisation=optimisation)
+            rows = replay(self._bundle, self._manifest, {"cpu": run})
         except NetloftError as error:
             return error.problem
         failed = [row["output"] for row in rows if row["status"] != "pass"]
@@ -194,17 +204,51 @@ class _Tuning:
             return "the test vectors tell nothing of it"
         return f"output '{failed[0]}' is not what the test vectors say" if failed else ""
 
-    def _keep(self, row: TriedRow, variant: bytes) -> None:
+    def _keep(self, row: TriedRow, variant: bytes, feeds: Mapping[str, Any]) -> None:
         name = MODEL
         if row.setting.rewritten:
             digest = hashlib.sha256(variant).hexdigest()[:12]
             name = f"variants/{digest}.onnx"  # one for all batches that take the same
             self.files[name] = variant
-        self.kept.append(_kept(row, name))
+        saved = self._saved(row, name, feeds) if self._saving else None
+        if row.setting != OWN or saved is not None:
+            self.kept.append(_kept(row, name, saved))
+
+    def _saved(self, row: TriedRow, name: str, feeds: Mapping[str, Any]) -> SavedFile | None:
+        """Return what ONNX Runtime makes of a file, where it is worth its bytes."""
+        where = f"batch {row.batch} on {row.provider}"
+        made = self._optimised_of(row, name)
+        if isinstance(made, Optimised):
+            self._tell(f"runs of what ONNX Runtime made of {name} at {where}")
+            run = made.run_ratio(feeds, row.provider, row.setting, self._plan)
+            reason = why_not(made.load, run)
+            if not reason:
+                self.files |= made.files
+                return made.kept()
+            made = reason
+        self.refused.append(NotRun(f"a saved file of {name} at {where}", made))
+        return None
+
+    def _optimised_of(self, row: TriedRow, name: str) -> Optimised | str:
+        """Return it, or why there is none; it is made once for all batches."""
+        what = row.provider, name
+        if what not in self._optimised:
+            assert self._saving is not None
+            self._tell(f"loading of what ONNX Runtime makes of {name}")
+            source, content = self._bundle / name, self.files.get(name)
+            if isinstance(content, bytes):  # it is not in the bundle yet
+                source = self._saving / f"rewritten-{Path(name).name}"
+                source.write_bytes(content)
+            how = row.provider, row.setting
+            made = optimised(source, self._saving, *how, quick=self._quick)
+            if isinstance(made, Optimised):
+                made = self._problem_of(made.path, LEVEL) or made
+            self._optimised[what] = made
+        return self._optimised[what]
 
 
 def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    tuned = tuned_files(rows_of(manifest))
+    tuned = files_of(rows_of(manifest), manifest["files"])
     files = {name: facts for name, facts in manifest["files"].items() if name not in tuned}
     rest = {key: value for key, value in manifest.items() if key != "tuning"}
     return {**rest, "files": files}
@@ -235,8 +279,7 @@ def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str
     return feeds
 
 
-def _kept(row: TriedRow, file: str) -> TunedRow:
-    assert row.setting.threads is not None
+def _kept(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
     cpu, cpus, onnxruntime = machine()
     return TunedRow(
         cpu=cpu,
@@ -251,6 +294,7 @@ def _kept(row: TriedRow, file: str) -> TunedRow:
         ratio=row.ratio,
         ratio_low=row.low,
         ratio_high=row.high,
+        saved=saved,
     )
 
 
@@ -259,11 +303,15 @@ def _write(bundle: Path, found: _Tuning) -> None:
     with copied(bundle) as (staging, manifest):
         found.require_the_same(manifest)
         rows = [row for row in rows_of(manifest) if row.place not in found.places] + found.kept
-        for name in set(tuned_files(rows_of(manifest))) - set(tuned_files(rows)):
+        listed = {*manifest["files"], *found.files}
+        for name in files_of(rows_of(manifest), listed) - files_of(rows, listed):
             (staging / name).unlink()  # no row names it any more
             with contextlib.suppress(OSError):  # others are in there
                 (staging / name).parent.rmdir()
         for name, content in found.files.items():
             (staging / name).parent.mkdir(exist_ok=True)
-            (staging / name).write_bytes(content)
+            if isinstance(content, Path):
+                shutil.copyfile(content, staging / name)
+            else:
+                (staging / name).write_bytes(content)
         seal(staging, manifest | {"tuning": [row.to_dict() for row in rows]})
