@@ -56,6 +56,8 @@ def main() -> None:
     if asked.what == "report":
         print(_report(asked.file))
         return
+    # a shell makes what it starts with & deaf to Ctrl-C, and its children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "old"), Path(folder, "new")
         for index, path in enumerate(models):
