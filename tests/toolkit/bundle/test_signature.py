@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -31,12 +32,15 @@ def run(*arguments: str | Path) -> Result:
 
 def write_key(folder: Path, name: str, password: bytes | None = None) -> tuple[Path, Path]:
     """Write a key pair: the private key and the public one."""
-    key = ec.generate_private_key(ec.SECP256R1())
     locked = (
         serialization.BestAvailableEncryption(password)
         if password
         else serialization.NoEncryption()
     )
+    return write_pair(folder, name, ec.generate_private_key(ec.SECP256R1()), locked)
+
+
+def write_pair(folder: Path, name: str, key: Any, locked: Any) -> tuple[Path, Path]:
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
     form = serialization.PrivateFormat.PKCS8
     private.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, locked))
@@ -143,6 +147,7 @@ def test_a_key_with_a_password(
     [
         ([], "nothing to do"),
         (["--key", "absent.pem"], "there is no key absent.pem"),
+        (["--key", "."], ". is a folder"),
         (["--key", "manifest.json"], "is no private key that can be used"),
         (["--bom", "--key", "manifest.json"], "is no private key that can be used"),
     ],
@@ -179,9 +184,29 @@ def test_a_lone_file_cannot_be_signed(exported: Path, keys: tuple[Path, Path]) -
     assert "is no bundle, and bundles are signed" in result.stderr
 
 
-def test_a_changed_bundle_is_not_signed_any_more(bundle: Path) -> None:
-    assert run("sign", bundle, "--bom", "--quiet").exit_code == 0
-    assert not (bundle / SIGNATURE).exists()
+def test_a_signature_is_not_dropped_without_a_word(bundle: Path, keys: tuple[Path, Path]) -> None:
+    result = run("sign", bundle, "--bom")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is signed, and its signature would not be of what it becomes" in result.stderr
+    assert (bundle / SIGNATURE).exists()
+    assert run("sign", bundle, "--bom", "--key", keys[0]).exit_code == 0
+    check_signature(bundle, keys[1])
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_keys_of_another_kind(bundle: Path, tmp_path: Path, kind: str) -> None:
+    key = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        if kind == "rsa"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    private, public = write_pair(tmp_path, kind, key, serialization.NoEncryption())
+    signed = run("sign", bundle, "--key", private, "--json")
+    checked = run("verify", bundle, "--signed-by", public, "--provider", "cpu")
+    for result, what in ((signed, "private"), (checked, "public")):
+        assert result.exit_code == 2, result.output
+        assert f"is no {what} key that can be used" in result.stderr
+    assert json.loads(signed.stdout)["exit_code"] == 2
 
 
 def test_an_export_may_take_the_place_of_a_signed_bundle(bundle: Path) -> None:

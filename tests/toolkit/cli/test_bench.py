@@ -100,7 +100,12 @@ def test_a_budget_decides_the_exit_code(file: str, tmp_path: Path) -> None:
     assert [row["batch"] for row in facts["speed"]] == [3]
     assert [row["status"] for row in facts["budgets"]] == ["kept"]
 
-    broken = CliRunner().invoke(main, ["bench", file, "--quick", "--budget", "items_per_s=1e12"])
+    how = ["bench", file, "--quick", "--budget", "items_per_s=1e12"]
+    told = CliRunner().invoke(main, [*how, "--json"])
+    assert told.exit_code == 1
+    assert {row["status"] for row in json.loads(told.stdout)["budgets"]} == {"broken"}
+    assert "error:" in told.stderr
+    broken = CliRunner().invoke(main, how)
     assert broken.exit_code == 1
     assert "items_per_s >= 1e+12 is broken, it is" in broken.stderr
     assert "on cpu at batch 8" in broken.stderr

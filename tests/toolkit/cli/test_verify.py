@@ -446,3 +446,12 @@ def test_without_the_onnx_package_the_checker_is_not_run(bundle: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "not run: onnx.checker: the onnx package is not installed" in ended.stdout
     assert ended.stdout.splitlines()[-1] == f"pass: {bundle}"
+
+
+@pytest.mark.parametrize("option", ["--max-seconds", "--max-memory", "--timeout", "--load"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e30", "-inf"])
+def test_limits_are_numbers(option: str, number: str) -> None:
+    result = run("verify", "absent", "--url", "http://127.0.0.1:1", option, number)
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert "Traceback" not in result.output

@@ -106,12 +106,17 @@ def _add(bundle: Path) -> None:
     (bundle / "test_data_set_0" / "manifest.json").write_text("{}")
 
 
+def _add_folder(bundle: Path) -> None:
+    (bundle / "test_data_set_0" / "more").mkdir()
+
+
 @pytest.mark.parametrize(
     ("tamper", "problem"),
     [
         (_change, "model.onnx was changed after the export"),
         (_remove, "test_data_set_0/input_0.pb is missing"),
         (_add, "test_data_set_0/manifest.json is not in the manifest"),
+        (_add_folder, "test_data_set_0/more/ is not in the manifest"),
         (_link_file, "model.onnx is a link"),
         (_link_folder, "test_data_set_0 is a link"),
     ],

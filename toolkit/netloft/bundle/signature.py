@@ -8,6 +8,7 @@ Source: https://github.com/sigstore/model-transparency.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from netloft.bundle.bom import write_bom
 from netloft.bundle.rewrite import copied, seal
 from netloft.errors import IntegrityError, MissingError, UsageError, first_line
 from netloft.runtime.integrity import SIGNATURE
+from netloft.runtime.reasons import with_extra
 
 __all__ = ["check_signature", "sign"]
+
+_NO_KEY = (ValueError, TypeError, OSError, AttributeError)
+"""What the package makes of a file that is no key; the last is for one of another kind."""
 
 
 def sign(bundle: Path, key: Path | None, password: str | None = None, *, bom: bool = False) -> None:
@@ -49,9 +54,9 @@ def _signer(key: Path, password: str | None) -> Any:
     secret = password.encode() if password else None  # which cryptography wants, and not text
     try:
         return signing.Config().use_elliptic_key_signer(private_key=key, password=secret)
-    except (ValueError, TypeError, OSError) as error:
+    except _NO_KEY as error:
         raise UsageError(
-            f"{key} is no private key that can be used: {first_line(error)}",
+            f"{key} is no private key that can be used: {_why(error)}",
             remedy="give a PEM file of an elliptic curve: openssl ecparam -name prime256v1 "
             "-genkey -noout -out key.pem; the password of an encrypted one is read from "
             "NETLOFT_KEY_PASSWORD",
@@ -82,16 +87,16 @@ def check_signature(bundle: Path, key: Path) -> str:
         )
     try:
         config = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except (ValueError, TypeError, OSError) as error:
+    except _NO_KEY as error:
         raise UsageError(
-            f"{key} is no public key that can be used: {first_line(error)}",
+            f"{key} is no public key that can be used: {_why(error)}",
             remedy="give a PEM file: openssl ec -in key.pem -pubout -out public.pem",
         ) from error
     try:
         config.set_hashing_config(_hashing(bundle)).verify(bundle, signature)
     except Exception as error:  # of the package, of cryptography, and of protobuf
         raise IntegrityError(
-            f"the signature of {bundle} does not hold for {key.name}: {first_line(error)}",
+            f"the signature of {bundle} does not hold for {key.name}: {_broken(error)}",
             remedy="fetch the bundle again, or ask who signed it for the right key",
         ) from error
     digest = hashlib.sha256(key.read_bytes()).hexdigest()
@@ -104,9 +109,25 @@ def _hashing(folder: Path) -> Any:
     return hashing.Config().set_ignored_paths(paths=signature, ignore_git_paths=False)
 
 
+def _why(error: Exception) -> str:
+    is_other = isinstance(error, AttributeError)
+    return "it is not of an elliptic curve" if is_other else first_line(error)
+
+
+def _broken(error: Exception) -> str:
+    """Say what is wrong with a signature; the package tells digests as Python writes bytes."""
+    changed = re.search(r"Hash mismatch for '([^']{1,200})'", str(error))
+    if changed:
+        return f"{changed[1]} is not what was signed"
+    if isinstance(error, ValueError) and "Expecting value" in str(error):
+        return f"{SIGNATURE} is no signature"
+    return first_line(error)[:200]
+
+
 def _require(key: Path) -> None:
     if not key.is_file():
-        raise UsageError(f"there is no key {key}", remedy="name a PEM file")
+        problem = f"{key} is a folder" if key.is_dir() else f"there is no key {key}"
+        raise UsageError(problem, remedy="name a PEM file")
 
 
 def _package() -> Any:
@@ -115,6 +136,6 @@ def _package() -> Any:
     except ImportError as error:
         raise MissingError(
             f"signatures need the package model-signing: {first_line(error)}",
-            remedy="pip install 'netloft[sign]'",
+            remedy=with_extra("sign"),
         ) from error
     return model_signing

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from netloft.cli import report_error
 from netloft.cli.options import (
     ModelRequest,
     loading_options,
@@ -20,7 +22,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
-from netloft.errors import CheckError, MissingError, UsageError
+from netloft.errors import CheckError, MissingError, NetloftError, UsageError
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
@@ -166,15 +168,28 @@ def bench(
         profiled=profiled,
         progress=tell,
     )
+    with _one_object(as_json):
+        try:
+            result = limits.judged(result)
+        finally:  # what was measured is not lost
+            _tell(result, as_json, quiet)
+            if history is not None:
+                _keep(result, history, plot)
+            if roofline is not None:
+                _draw_roofline(result, roofline)
+        require_kept(result)
+
+
+@contextlib.contextmanager
+def _one_object(as_json: bool) -> Iterator[None]:
+    """Tell of an error after the measurements on standard error alone: their object is out."""
     try:
-        result = limits.judged(result)
-    finally:  # what was measured is not lost
-        _tell(result, as_json, quiet)
-        if history is not None:
-            _keep(result, history, plot)
-        if roofline is not None:
-            _draw_roofline(result, roofline)
-    require_kept(result)
+        yield
+    except NetloftError as error:
+        if not as_json:
+            raise
+        report_error(error, as_json=False)
+        raise SystemExit(error.exit_code) from error
 
 
 def _check_plots(

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from netloft.cli.number import Number
 from netloft.errors import UsageError
 
 __all__ = ["ServedRequest", "serving_options", "verify_served"]
@@ -42,10 +43,10 @@ def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--model", "served_model", metavar="NAME",
                   help="Its name there; the bundle's by default.")  # fmt: skip
     @click.option("--timeout", default=30.0, show_default=True, metavar="S",
-                  type=click.FloatRange(0.001, 3600), help="Seconds of one request to it."
+                  type=Number(0.001, 3600), help="Seconds of one request to it."
                   )  # fmt: skip
     @click.option("--load", "seconds", default=2.0, show_default=True, metavar="S",
-                  type=click.FloatRange(0, 3600),
+                  type=Number(0, 3600),
                   help="Seconds of load from 1, 2, 4 and 8 clients each; 0 for none.")  # fmt: skip
     @functools.wraps(command)
     def with_served(

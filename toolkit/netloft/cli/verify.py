@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netloft.cli.number import Number
 from netloft.cli.options import (
     ModelRequest,
     loading_options,
@@ -56,10 +57,10 @@ __all__ = ["verify"]
               help="Run the file with another implementation too; repeat for both.")  # fmt: skip
 @click.option("--signed-by", type=click.Path(path_type=Path), metavar="FILE",
               help="Check that the holder of this public key (PEM) signed the bundle.")  # fmt: skip
-@click.option("--max-memory", type=click.FloatRange(0.125), metavar="GIB",
+@click.option("--max-memory", type=Number(0.125, 2**20), metavar="GIB",
               default=TRIAL_GIB, show_default=True,
               help="Stop a file that asks for more memory when it is tried out.")  # fmt: skip
-@click.option("--max-seconds", type=click.FloatRange(0.5), metavar="S",
+@click.option("--max-seconds", type=Number(0.5, 86_400), metavar="S",
               default=TRIAL_SECONDS, show_default=True,
               help="Stop a file that takes longer then.")  # fmt: skip
 @serving_options

@@ -31,10 +31,10 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         IntegrityError: One is missing, was changed, was added or is a link; it is named.
     """
     present = set(_files_below(folder))
-    for name in sorted(present - set(files) - {"manifest.json", SIGNATURE}):
-        raise IntegrityError(f"{name} is not in the manifest", remedy="remove the file")
     for name in sorted(set(files) - present):
         raise IntegrityError(f"{name} is missing", remedy=AGAIN)
+    for name in sorted(present - set(files) - {"manifest.json", SIGNATURE}):
+        raise IntegrityError(f"{name} is not in the manifest", remedy="remove it")
     for name, facts in files.items():
         path = folder / name
         if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
@@ -53,6 +53,8 @@ def _files_below(folder: Path) -> Iterator[str]:
                 raise IntegrityError(f"{relative} is no file", remedy=AGAIN)
             if name in names:
                 yield relative
+            elif not any(path.iterdir()):  # it belongs to no file that could be listed
+                yield f"{relative}/"
 
 
 def sha256_of(path: Path) -> str:

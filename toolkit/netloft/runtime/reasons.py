@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netloft.runtime.devices import driver_cuda_version, no_gpu_reason
 
-__all__ = ["NVIDIA", "Diagnosis", "diagnose", "first_line", "without_gpu"]
+__all__ = ["NVIDIA", "Diagnosis", "diagnose", "first_line", "with_extra", "without_gpu"]
 
 NVIDIA = ("cuda", "tensorrt")
 """Providers that need an NVIDIA GPU and its driver."""
@@ -149,6 +149,12 @@ def _other_major(cuda_version: str) -> str:
     if int(major) < 13 and _installed("nvidia-cublas"):
         others.append("13")
     return " and ".join(others)
+
+
+def with_extra(name: str) -> str:
+    """Return the command that brings an extra, for whichever distribution of netloft is here."""
+    own = "netloft-runtime" if _installed("netloft-runtime") else "netloft"
+    return f"pip install '{own}[{name}]'"
 
 
 def _installed(package: str) -> bool:

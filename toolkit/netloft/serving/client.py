@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy.typing as npt
 
 from netloft.errors import MissingError, ServingError, UsageError
+from netloft.runtime.reasons import with_extra
 
 __all__ = [
     "REQUEST",
@@ -141,7 +142,7 @@ def connect(address: Address, model: str, timeout_s: float, most_bytes: int) -> 
     except (ImportError, RuntimeError) as error:  # tritonclient's own is a RuntimeError
         raise MissingError(
             f"a served model is verified with tritonclient, which is not here: {said(error)}",
-            remedy="pip install 'netloft[serve]'",
+            remedy=with_extra("serve"),
         ) from error
     client: Client = module.CLIENT(address, model, timeout_s, most_bytes)
     return client
