@@ -111,7 +111,8 @@ def _packages_named() -> Iterator[None]:
             raise
         raise MissingError(
             f"this needs the package {name}, which is not installed",
-            remedy="pip install netloft, which brings all that its verbs need",
+            remedy="pip install netloft, in place of netloft-runtime: it brings all that its verbs "
+            "need",
         ) from error
 
 
