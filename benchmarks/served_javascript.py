@@ -6,15 +6,11 @@ on the published page, whose own verdict and ratio these are.
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +94,11 @@ def _web(folder: Path, dist: Path, seconds: float) -> Row:
     for name in WEB:
         shutil.copy(dist / name, beside / "ort" / name)
     shutil.copy(HERE / "load.mjs", beside / "bench")
-    with _shown(folder) as page:
+    from tests.toolkit.publishing.page import (
+        shown,  # Playwright is not in the servers' environments
+    )
+
+    with shown(folder) as page:
         status = page.get_attribute("#status", "data-status")
         cells = page.eval_on_selector_all(
             "#parity tbody tr", "rows => rows.map(r => r.cells[5].textContent)"
@@ -106,27 +106,3 @@ def _web(folder: Path, dist: Path, seconds: float) -> Row:
         parity = [{"ratio": float(cell)} for cell in cells]
         load = page.evaluate(LOAD, seconds)
     return {"protocol": "Chromium, one thread", "status": status, "parity": parity, "load": load}
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def _shown(folder: Path) -> Iterator[Any]:
-    """Serve what holds a folder, and give its page when that has a verdict."""
-    from tests.diagrams.browser import chromium
-
-    served = functools.partial(_Quiet, directory=str(folder.parent))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        with chromium() as browser:
-            page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{server.server_port}/{folder.name}/")
-            page.wait_for_selector("#status[data-status]", timeout=120_000)
-            yield page
-    finally:
-        server.shutdown()
-        server.server_close()

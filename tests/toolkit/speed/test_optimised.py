@@ -16,6 +16,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.toolkit.speed.stand_ins import Measure, taking
 from torch import nn
 
 import netloft
@@ -42,8 +43,6 @@ pytestmark = pytest.mark.skipif(
     not cpu_instructions(), reason="nothing is saved where it is unknown"
 )
 
-Measure = Callable[[Sequence[Any], Plan], list[Samples]]
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,20 +63,6 @@ def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(b""))
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     monkeypatch.setattr(tuning, "process_cpus", lambda: 2)
-
-
-def taking(*factors: float) -> Measure:
-    """Stand in for measuring: the time of each, over the first; the last one is for all others."""
-
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
-        for run in runs:
-            run()
-        jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
-        each = (1.0, *factors, *[factors[-1]] * len(runs))
-        rows = [(f * j).tolist() for f, j in zip(each, jitter, strict=False)]
-        return [Samples(tuple(int(1e6 * t) for t in row), (1,) * 40) for row in rows]
-
-    return measured
 
 
 def loading_and_running(load_takes: float, run_takes: float) -> Measure:

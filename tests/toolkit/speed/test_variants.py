@@ -13,6 +13,7 @@ import onnx_ir as ir
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.toolkit.speed.stand_ins import taking
 from torch import nn
 
 import netloft
@@ -37,20 +38,6 @@ def bundle(tmp_path: Path) -> Path:
     ).eval()  # fmt: skip
     netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
     return tmp_path / "net"
-
-
-def taking(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
-    """Stand in for measuring: the time of each, over the first; the last one is for all others."""
-
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
-        for run in runs:
-            run()
-        jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
-        each = (1.0, *factors, *[factors[-1]] * len(runs))
-        rows = [(f * j).tolist() for f, j in zip(each, jitter, strict=False)]
-        return [Samples(tuple(int(1e6 * t) for t in row), (1,) * 40) for row in rows]
-
-    return measured
 
 
 def the_last_is_best(runs: Sequence[Any], plan: Plan) -> list[Samples]:

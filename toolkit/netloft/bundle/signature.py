@@ -28,17 +28,24 @@ def sign(bundle: Path, key: Path | None, password: str | None = None, *, bom: bo
     """Sign a bundle, whose files are compared with its manifest first.
 
     Args:
-        bundle: Its folder; a signature that is there is replaced, or goes.
+        bundle: Its folder; a signature that is there is replaced.
         key: A private key of an elliptic curve, in PEM; None to leave it unsigned.
         password: Of the key, where it is encrypted.
         bom: Add a bill of materials, too.
 
     Raises:
         MissingError: model-signing is not installed.
-        UsageError: The key cannot be read.
+        UsageError: The key cannot be read, it is no bundle, or it is signed and there is no key.
         IntegrityError: The bundle is not what its manifest says.
         OutputError: It cannot be written.
     """
+    if not (bundle / "manifest.json").is_file():
+        raise UsageError(f"{bundle} is no bundle", remedy="name a folder that netloft export wrote")
+    if key is None and (bundle / SIGNATURE).exists():
+        raise UsageError(
+            f"{bundle} is signed, and its signature would not be of what it becomes",
+            remedy="give the --key too: it is signed again",
+        )
     signer = None if key is None else _signer(key, password)
     with copied(bundle) as (staging, manifest):
         if bom:

@@ -42,13 +42,6 @@ def sign(bundle: Path, key: Path | None, bom: bool, as_json: bool, quiet: bool) 
 
     if key is None and not bom:
         raise UsageError("nothing to do", remedy="name a --key to sign with, or ask for --bom")
-    if not (bundle / "manifest.json").is_file():
-        raise UsageError(f"{bundle} is no bundle", remedy="name a folder that netloft export wrote")
-    if key is None and (bundle / SIGNATURE).exists():
-        raise UsageError(
-            f"{bundle} is signed, and its signature would not be of what it becomes",
-            remedy="give the --key too: it is signed again",
-        )
     sign_bundle(bundle, key, os.environ.get("NETLOFT_KEY_PASSWORD"), bom=bom)
     made = [name for name, done in ((BOM, bom), (SIGNATURE, key is not None)) if done]
     files = [str(bundle / name) for name in made]

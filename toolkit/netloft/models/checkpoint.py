@@ -13,7 +13,7 @@ import torch
 
 from netloft.errors import CheckpointError
 
-__all__ = ["read_state_dict", "sha256"]
+__all__ = ["claims_too_much", "read_state_dict", "refusal_of", "sha256"]
 
 EXPANSION = 16
 """A tensor may be this many times the size of its file: expanded scalars are, bombs are more."""
@@ -112,16 +112,27 @@ def _check_zip(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    blocked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    blocked, said = refusal_of(error)
     if not blocked:
-        said = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
-        return _corrupt(path, said.group(1) if said else _first_line(error))
+        return _corrupt(path, said or _first_line(error))
     return CheckpointError(
-        f"weights file {path.name} holds Python code ({blocked.group(1)}) and was refused; "
+        f"weights file {path.name} holds Python code ({blocked}) and was refused; "
         "nothing in it was run",
         remedy="save the weights alone: torch.save(module.state_dict(), file), or a .safetensors "
         "file",
     )
+
+
+def refusal_of(error: Exception) -> tuple[str, str]:
+    """Return what a pickle asked torch's weights-only reader for, and what the reader says."""
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    said = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
+    return asked.group(1) if asked else "", said.group(1) if said else ""
+
+
+def claims_too_much(claimed: int, stored: int) -> bool:
+    """Tell whether a tensor says that it has more bytes than a file of so many expands to."""
+    return claimed > EXPANSION * stored + SLACK_BYTES
 
 
 def _first_line(error: BaseException) -> str:
@@ -153,10 +164,9 @@ def _unwrap(found: object, path: Path) -> dict[str, torch.Tensor]:
 
 def _check_sizes(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Refuse tensors that a small file expands to a size that nobody stored."""
-    limit = EXPANSION * path.stat().st_size + SLACK_BYTES
     for name, tensor in state.items():
         size = tensor.numel() * tensor.element_size()
-        if size > limit:
+        if claims_too_much(size, path.stat().st_size):
             raise CheckpointError(
                 f"weights file {path.name} of {path.stat().st_size:,} bytes claims that '{name}' "
                 f"has {size:,} bytes",

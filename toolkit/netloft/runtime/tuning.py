@@ -92,7 +92,12 @@ class TunedRow:
     @property
     def place(self) -> tuple[object, ...]:
         """What a bundle keeps one row for."""
-        return self.cpu, self.cpus, self.onnxruntime, self.provider, self.batch
+        return *self.machine, self.provider, self.batch
+
+    @property
+    def machine(self) -> tuple[str, int, str]:
+        """What it was measured on, as `machine` says of the one here."""
+        return self.cpu, self.cpus, self.onnxruntime
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields, ready for JSON; without `saved` where there is nothing."""

@@ -351,17 +351,17 @@ def _known(*given: Any) -> Known:
 
 
 def _is_for_here(row: TunedRow) -> bool:
-    return (row.cpu, row.cpus, row.onnxruntime) == machine() and row.starts is not None
+    return row.machine == machine() and row.starts is not None
 
 
 def _foreign_machine(row: TunedRow) -> str:
     """Say what a saved file is for, where that is not this machine."""
     saved: SavedFile | None = row.saved
     assert saved is not None
-    here, made = machine(), (row.cpu, row.cpus, row.onnxruntime)
-    if made == here:
+    here = machine()
+    if row.machine == here:
         return f"it is for processors with {saved.instructions}, which these are not"
-    told = ["{}, {} CPUs, ONNX Runtime {}".format(*where) for where in (made, here)]
+    told = ["{}, {} CPUs, ONNX Runtime {}".format(*where) for where in (row.machine, here)]
     return f"it is for {told[0]}, and this is {told[1]}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from torch._export.serde import schema
 from torch.export.pt2_archive._package import PT2ArchiveWriter
 
-from netloft.models.checkpoint import EXPANSION, SLACK_BYTES
+from netloft.models.checkpoint import claims_too_much
 from netloft.models.pt2.pickles import rewritten
 from netloft.models.pt2.refusal import Harm, broken
 from netloft.models.pt2.schema import check
@@ -154,8 +155,7 @@ def _check_size(archive: Archive, entry: str, meta: dict[str, Any] | None) -> No
     lengths.append(meta["storage_offset"].get("as_int", -1))
     if min(lengths) < 0 or len(meta["sizes"]) > 64:
         raise Harm(entry, "has a shape that is not made of whole numbers")
-    claimed = 16  # bytes of the largest element
-    for size in meta["sizes"]:
-        claimed *= size["as_int"]
-    if claimed > 16 * (EXPANSION * len(archive.entries[entry]) + SLACK_BYTES):
+    # an element has a byte or more
+    claimed = math.prod(size["as_int"] for size in meta["sizes"])
+    if claims_too_much(claimed, len(archive.entries[entry])):
         raise Harm(entry, f"of {len(archive.entries[entry]):,} bytes claims a far larger tensor")

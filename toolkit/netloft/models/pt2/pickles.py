@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from netloft.errors import first_line
-from netloft.models.checkpoint import EXPANSION, SLACK_BYTES
+from netloft.models.checkpoint import claims_too_much, refusal_of
 from netloft.models.pt2.refusal import Harm
 
 __all__ = ["rewritten"]
@@ -78,14 +77,13 @@ def _read(entry: str, path: Path, size: int) -> Any:
     for leaf in pytree.tree_leaves(found):
         if isinstance(leaf, torch.Tensor):
             claimed = leaf.numel() * leaf.element_size()
-            if claimed > EXPANSION * size + SLACK_BYTES:
+            if claims_too_much(claimed, size):
                 raise Harm(entry, f"of {size:,} bytes claims a tensor of {claimed:,} bytes")
     return found
 
 
 def _told(entry: str, error: Exception) -> Harm:
-    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    asked, said = refusal_of(error)
     if asked:
-        return Harm(entry, f"asks for {asked.group(1)}")
-    said = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
-    return Harm(entry, f"cannot be read as tensors: {said.group(1) if said else first_line(error)}")
+        return Harm(entry, f"asks for {asked}")
+    return Harm(entry, f"cannot be read as tensors: {said or first_line(error)}")
