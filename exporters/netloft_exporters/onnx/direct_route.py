@@ -12,6 +12,7 @@ from torch import fx
 from torch._ops import HigherOrderOperator, OpOverload
 
 from netloft.graph.annotation import Annotation, TensorInfo
+from netloft.graph.arguments import NUMPY_NAMES
 from netloft.graph.cost import tensors
 from netloft.graph.dims import UNKNOWN
 from netloft.graph.graph import Graph, annotation
@@ -27,7 +28,6 @@ __all__ = ["lower_directly"]
 _SILENT = {"assert"}
 
 # Names of NumPy's that torch takes for its own.
-_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def lower_directly(graph: Graph, opset: int) -> Lowered:
@@ -111,7 +111,7 @@ class _Lowering:
         kwargs.pop("inplace", None)  # False: the graph is functional
         if kwargs.get("out", ()) is None:
             del kwargs["out"]
-        kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
+        kwargs = {NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
         op = record.op
         if isinstance(node.target, OpOverload | HigherOrderOperator):
             # what torch.export wrote and no function of torch says orders its arguments otherwise

@@ -9,7 +9,11 @@ from typing import Any
 
 from torch import fx
 
-__all__ = ["bound_arguments", "inplace_is_an_argument", "is_plain"]
+__all__ = ["NUMPY_NAMES", "bound_arguments", "inplace_is_an_argument", "is_plain"]
+
+
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+"""NumPy's names of arguments, which torch takes too, and torch's."""
 
 
 def is_plain(value: object) -> bool:

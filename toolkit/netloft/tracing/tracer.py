@@ -22,6 +22,7 @@ from netloft.graph.ops import writes
 from netloft.tracing.constants import Watched, fresh_constants
 from netloft.tracing.helpers import HelperMetError, is_helper
 from netloft.tracing.hooks import Hooks, has_hooks
+from netloft.tracing.origins import current_origin
 from netloft.tracing.proxies import RecordingProxy
 from netloft.tracing.source import current_source, describe, raised_at
 
@@ -99,6 +100,7 @@ class Tracer(fx.Tracer):
         self._calls: list[ModuleCall] = []
         self._count: Counter[str] = Counter()
         self.called: list[ModuleCall] = []
+        self._known: set[ModuleCall] = set()
         self.side_effects: list[SideEffect] = []
         self._hooks: dict[int, Hooks] = {}
         self._constants = Watched()
@@ -154,6 +156,8 @@ class Tracer(fx.Tracer):
     ) -> Any:
         """Go through `m`, or record the call of a leaf, and keep the stack of module calls."""
         path = self.path_of_module(m)
+        if current_origin() is not None:
+            return self.create_proxy("call_module", path, args, kwargs)
         call = ModuleCall(path, type(m).__name__, self._count[path])
         self._count[path] += 1
         self.called.append(call)
@@ -213,8 +217,14 @@ class Tracer(fx.Tracer):
         node = super().create_node(*args, **kwargs)
         if not self._helpers and is_helper(node.target):
             raise HelperMetError
-        node.meta["netloft_calls"] = tuple(self._calls)
-        node.meta["netloft_source"] = current_source()
+        origin = current_origin()
+        if origin is None:
+            node.meta["netloft_calls"] = tuple(self._calls)
+            node.meta["netloft_source"] = current_source()
+        else:
+            node.meta["netloft_calls"], node.meta["netloft_source"] = origin.calls, origin.source
+            self.called += [call for call in origin.calls[1:] if call not in self._known]
+            self._known.update(origin.calls)
         return node
 
     @contextlib.contextmanager
