@@ -9,6 +9,7 @@ __all__ = [
     "JSON_FORMAT",
     "LABELS",
     "LEAST_BUDGET",
+    "MAP",
     "MAX_BATCH",
     "MAX_ELEMENTS",
     "MODULE",
@@ -33,7 +34,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 INLINE_LIMIT = 1_900_000_000
 """Bytes of weights up to which one file holds all; protobuf ends at 2 GiB."""
 
-LABELS, PREPROCESS = "netloft.labels", "netloft.preprocess"
+LABELS, MAP, PREPROCESS = "netloft.labels", "netloft.map", "netloft.preprocess"
 """Keys of an ONNX file's metadata; their values are JSON."""
 
 MODULE, CLASS, SOURCE = "netloft.module", "netloft.class", "netloft.source"

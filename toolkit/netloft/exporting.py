@@ -80,6 +80,9 @@ def export(
     preprocess: str | Statistics | None = None,
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
+    map: str = "",
+    layer: str = "",
+    class_index: int | None = None,
     functions: bool = False,
     precision: str = "fp32",
     criteria: Criteria = DEFAULT_CRITERIA,
@@ -107,6 +110,9 @@ def export(
         head: `softmax`, `topK` such as `top5`, or both: the file gives `probabilities`, or
             `scores` and `classes`.
         labels: A file with the name of a class a line, or the names; told in the metadata.
+        map: `gradcam` or `gradcam++`: the file gives a map of the picture in [0, 1] too.
+        layer: Of the map: path of the module whose values it weighs; the last pictures by default.
+        class_index: Of the map: the class to explain; the best of each picture by default.
         functions: Gather the nodes of each module call into an ONNX function.
         precision: `fp32`, `fp16` or `int8`. An int8 file is calibrated on the example inputs too,
             so give real ones.
@@ -120,6 +126,7 @@ def export(
         OutputError: The folder is not ours to write.
     """
     around: dict[str, Any] = {"preprocess": preprocess, "head": head, "labels": labels}
+    around |= {"map": map, "layer": layer, "class_index": class_index}
     model, example = of_module(module, example_inputs, name, **around, batch=batch, seed=seed)
     options = ExportOptions(
         batch=batch,

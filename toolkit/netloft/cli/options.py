@@ -103,7 +103,7 @@ class ModelRequest:
             "--input": self.inputs,
             "--batch": self.batch != "dynamic",
             "--dynamic": self.dynamic,
-            "--preprocess, --head or --labels": self.around,
+            "--preprocess, --head, --labels or --with": self.around,
             "--trust": self.trust,
         }
         for option in (name for name, value in given.items() if value):

@@ -1,4 +1,4 @@
-"""What is put around a network: `--preprocess`, `--head` and `--labels`."""
+"""What is put around a network: `--preprocess`, `--head`, `--labels`, and a map with `--with`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,25 @@ def wrapping_options(command: _Command) -> _Command:
                   help="Give probabilities, or the K best classes; repeat for both.")  # fmt: skip
     @click.option("--labels", metavar="FILE|imagenet",
                   help="Names of the classes, one a line, for the file's metadata.")  # fmt: skip
+    @click.option("--with", "map_", type=click.Choice(["gradcam", "gradcam++"]),
+                  help="Give a map of what speaks for the class beside the scores.")  # fmt: skip
+    @click.option("--layer", metavar="PATH",
+                  help="Of the map: the module that it looks at; the last pictures by default.",
+                  )  # fmt: skip
+    @click.option("--class", "class_index", type=click.IntRange(0), metavar="N",
+                  help="Of the map: the class to explain; each picture's best without it.",
+                  )  # fmt: skip
     @functools.wraps(command)
-    def with_around(
-        *, preprocess: str | None, head: tuple[str, ...], labels: str | None, **rest: Any
-    ) -> Any:
-        given = {"preprocess": preprocess, "head": head, "labels": labels}
-        return command(around={key: value for key, value in given.items() if value}, **rest)
+    def with_around(*, map_: str | None, **rest: Any) -> Any:
+        given = {name: rest.pop(name) for name in _NAMES}
+        around = {
+            key: value
+            for key, value in {**given, "map": map_}.items()
+            if value or (key == "class_index" and value is not None)
+        }
+        return command(around=around, **rest)
 
     return with_around
+
+
+_NAMES = ("preprocess", "head", "labels", "layer", "class_index")

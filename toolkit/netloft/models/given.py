@@ -32,7 +32,8 @@ def of_module(
         name: Short name; the class in lower case by default.
         batch: `dynamic`, or the one size that it takes.
         seed: Of the pictures that are traced with where there is preprocessing.
-        around: `preprocess`, `head` and `labels` for `netloft.models.wrapping.wrap`.
+        around: `preprocess`, `head`, `labels` and those of a map, for
+            `netloft.models.wrapping.wrap`.
     """
     check_module(module)
     example = bind_inputs(module, example_inputs)
@@ -46,10 +47,12 @@ def of_module(
         ),
         weights="as the module held them",
     )
-    if not any(around.values()):
+    if all(value in (None, "", ()) for value in around.values()):
         return model, example
     # here, since it brings pictures with it and one export in a hundred needs it
     from netloft.models.wrapping import wrap
 
     model = wrap(model, **around, batch=batch, seed=seed)
-    return model, model.example(seed=seed) if model.inside else example
+    if model.inside:
+        return model, model.example(seed=seed)
+    return model, dict(zip((spec.name for spec in model.inputs), example.values(), strict=True))

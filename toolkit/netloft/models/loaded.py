@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from netloft.defaults import LABELS, PREPROCESS
+from netloft.defaults import LABELS, MAP, PREPROCESS
 
 __all__ = ["InputSpec", "LoadedModel"]
 
@@ -44,6 +44,7 @@ class LoadedModel:
         preprocess: For photographs: `resize`, `crop` (pixels), `mean`, `std` (per channel).
         inside: The preprocessing that is a part of the module, as the file tells it; else empty.
         labels: Names of the classes, where they are known.
+        map: What the output `map` shows: `method`, `layer`, `form`, `class`; empty without one.
     """
 
     module: nn.Module
@@ -56,11 +57,12 @@ class LoadedModel:
     preprocess: Mapping[str, object] = field(default_factory=dict)
     inside: Mapping[str, object] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    map: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def metadata(self) -> dict[str, str]:
         """Return what the file tells of the model beside its graph: JSON, by key."""
-        facts = {PREPROCESS: self.inside, LABELS: self.labels}
+        facts = {PREPROCESS: self.inside, LABELS: self.labels, MAP: self.map}
         return {key: json.dumps(told, ensure_ascii=False) for key, told in facts.items() if told}
 
     def example(self, batch: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -35,6 +35,9 @@ def wrap(
     preprocess: str | Statistics | None = None,
     head: str | Sequence[str] = (),
     labels: str | Path | Sequence[str] | None = None,
+    map: str = "",
+    layer: str = "",
+    class_index: int | None = None,
     batch: str | int = "dynamic",
     seed: int = 0,
 ) -> LoadedModel:
@@ -47,13 +50,18 @@ def wrap(
         head: `softmax`, `topK`, or both.
         labels: A file with one name a line, the names, or `imagenet`; by default those of
             torchvision's weights.
+        map: `gradcam` or `gradcam++`: give a map of the picture too.
+        layer: Of the map: path of the module whose values are weighed.
+        class_index: Of the map: the class that is explained; None for the best of each picture.
         batch: `dynamic`, or the one size that the network takes.
-        seed: Of the input that the network is run on once, for a head or labels.
+        seed: Of the input that the network is run on once, for a head, labels or a map.
 
     Raises:
         UsageError: One of them is written wrongly.
         InputError: The network does not take pictures, or its output is not (batch, classes).
+        CheckError: The gradient that a map is made of is not autograd's.
     """
+    _check_map(map, layer, class_index, head)
     statistics = None if preprocess is None else _statistics(model, preprocess)
     softmax, top_k = _parse_head((head,) if isinstance(head, str) else head)
     names = model.labels if labels is None else read_labels(labels)
@@ -65,11 +73,27 @@ def wrap(
     changed = dataclasses.replace(model, labels=names)
     if statistics is not None:
         changed = _taking_pictures(changed, statistics)
-    if statistics is None and not head:
+    if statistics is not None or head:
+        first = None if statistics is None else Normalise(**statistics, dtype=_dtype(model))
+        last = Head(softmax, top_k) if head else None
+        changed = dataclasses.replace(changed, module=Pipeline(model.module, first, last))
+    if not map:
         return changed
-    first = None if statistics is None else Normalise(**statistics, dtype=_dtype(model))
-    last = Head(softmax, top_k) if head else None
-    return dataclasses.replace(changed, module=Pipeline(model.module, first, last))
+    from netloft.models.mapping import with_map  # it brings the gradients with it
+
+    return with_map(changed, map, layer=layer, class_index=class_index, batch=batch, seed=seed)
+
+
+def _check_map(map: str, layer: str, class_index: int | None, head: str | Sequence[str]) -> None:
+    if map and head:
+        raise UsageError(
+            "--with explains the scores, and --head takes them away",
+            remedy="leave one of them out; a program can take the softmax of the scores",
+        )
+    if not map and (layer or class_index is not None):
+        raise UsageError(
+            "--layer and --class are of a map", remedy="add --with gradcam, or leave them out"
+        )
 
 
 def _statistics(model: LoadedModel, preprocess: str | Statistics) -> dict[str, tuple[float, ...]]:

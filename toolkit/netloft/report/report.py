@@ -79,6 +79,7 @@ def describe_model(model: LoadedModel, graph: Graph) -> dict[str, Any]:
         "weights": model.weights,
         "preprocess": dict(model.inside),
         "labels": len(model.labels),
+        "map": dict(model.map),
         "batch": graph.batch,
         "capture": graph.capture,
         "inputs": [

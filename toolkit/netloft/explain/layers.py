@@ -1,0 +1,119 @@
+"""Which value of a graph is meant: a module's result, a network's scores, its last pictures."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from torch import fx
+
+from netloft.errors import UsageError
+from netloft.graph.annotation import TensorInfo
+from netloft.graph.graph import Graph, annotation
+
+__all__ = ["is_picture", "last_pictures", "layer_name", "result_of", "scores_of"]
+
+_PASSED = ("pool", "identity", "pad")
+"""Families that say nothing new: what is looked for is what they were given."""
+
+
+def scores_of(graph: Graph) -> fx.Node:
+    """Return the node that gives the scores of the classes.
+
+    Raises:
+        UsageError: No output is (batch, classes).
+    """
+    nodes = {node.name: node for node in graph.module.graph.nodes}
+    for value in graph.outputs:
+        shape = value.info.shape
+        if len(shape) == 2 and isinstance(shape[1], int) and value.info.dtype.startswith("float"):
+            return nodes[value.node]
+    told = ", ".join(f"{value.name} {value.info}" for value in graph.outputs)
+    raise UsageError(
+        f"{graph.name} gives {told}, and a map is for scores of batch x classes",
+        remedy="leave --with and --head out, or explain a classifier",
+    )
+
+
+def result_of(graph: Graph, path: str) -> fx.Node:
+    """Return the node that gives what the last call of a module gives.
+
+    Args:
+        graph: Of the network.
+        path: Where the module hangs, such as `layer4.1`; `relu@1` for the second call of one that
+            is called several times, the last by default; or the name of a node with `%` before it.
+
+    Raises:
+        UsageError: There is no such module, or it is never called, or gives several tensors.
+    """
+    inside = [node for node in graph.module.graph.nodes if _is_of(node, path)]
+    if not inside:
+        raise _unknown(graph, path)
+    inner = set(inside)
+    seen = [node for node in inside if any(user not in inner for user in node.users)]
+    if not seen or not isinstance(annotation(seen[-1]).value, TensorInfo):
+        raise UsageError(
+            f"what {path} gives is not one tensor that something reads",
+            remedy="name a module inside of it, or around it",
+        )
+    return seen[-1]
+
+
+def _is_of(node: fx.Node, path: str) -> bool:
+    """Tell a node of a module's call, or the one that is named."""
+    if node.op in ("placeholder", "output", "get_attr"):
+        return False
+    if path.startswith("%"):
+        return node.name == path[1:]
+    return any(path in (call.path, str(call)) for call in annotation(node).calls)
+
+
+def _unknown(graph: Graph, path: str) -> UsageError:
+    paths = [call.path for call in graph.modules if call.path]
+    near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4) or paths[-3:]
+    return UsageError(
+        f"{graph.name} calls no module '{path}'",
+        remedy=f"--layer is a path such as {', '.join(near)}",
+    )
+
+
+def is_picture(node: fx.Node) -> bool:
+    """Tell a value of several channels that has a place: (batch, channels, height, width)."""
+    value = annotation(node).value
+    if not isinstance(value, TensorInfo) or not value.dtype.startswith("float"):
+        return False
+    lengths = [length for length in value.shape[1:] if isinstance(length, int)]
+    return len(value.shape) == 4 == len(lengths) + 1 and lengths[1] * lengths[2] > 1
+
+
+def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
+    """Return the layer to explain where none is named: the last pictures before the scores.
+
+    Selvaraju et al., Grad-CAM, 2017, take the last convolutional layer, whose activations still
+    have a place and know most of the classes. Pooling and the like behind it is passed over.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for node in _before(graph, scores):
+        if is_picture(node) and annotation(node).family not in (*_PASSED, "input"):
+            return node
+    raise UsageError(
+        f"{graph.name} has no layer whose values are pictures of batch x channels x height x width",
+        remedy="name one with --layer",
+    )
+
+
+def _before(graph: Graph, end: fx.Node) -> Iterator[fx.Node]:
+    """Give the nodes that lead to one, the nearest first."""
+    leading = {end}
+    for node in reversed(graph.module.graph.nodes):
+        if node in leading or not leading.isdisjoint(node.users):
+            leading.add(node)
+            yield node
+
+
+def layer_name(node: fx.Node) -> str:
+    """Return how a person names a value: the module that gives it, or the node itself."""
+    calls = annotation(node).calls
+    return str(calls[-1]) if node.op == "call_module" else f"%{node.name}"
