@@ -31,6 +31,10 @@ VERBS = {
         "netloft.cli.matrix:matrix",
         "Export, verify and measure many models in many ways.",
     ),
+    "explain": (
+        "netloft_diagrams.explain_command:explain",
+        "Show what networks look at in pictures.",
+    ),
     "publish": ("netloft.cli.publish:publish", "Write a bundle in the layout of an engine."),
     "show": ("netloft.cli.show:show", "Open an exported file in Netron, and the explorer."),
     "models": ("netloft.cli.models:models", "List the models that can be named."),

@@ -23,11 +23,10 @@ def scores_of(graph: Graph) -> fx.Node:
     Raises:
         UsageError: No output is (batch, classes).
     """
-    nodes = {node.name: node for node in graph.module.graph.nodes}
     for value in graph.outputs:
         shape = value.info.shape
         if len(shape) == 2 and isinstance(shape[1], int) and value.info.dtype.startswith("float"):
-            return nodes[value.node]
+            return graph.node(value.node)
     told = ", ".join(f"{value.name} {value.info}" for value in graph.outputs)
     raise UsageError(
         f"{graph.name} gives {told}, and a map is for scores of batch x classes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -14,6 +16,8 @@ class MnistNet(nn.Module):
     Args:
         hidden: Neurons of the fully connected hidden layer.
     """
+
+    netloft_preprocess: ClassVar = {"resize": 28, "crop": 28, "mean": (0.0,), "std": (1.0,)}
 
     def __init__(self, hidden: int = 100) -> None:
         super().__init__()
