@@ -13,6 +13,7 @@ import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tests.toolkit.publishing.bundles import make_bundle, tuned_row
 from tests.toolkit.serving import servers
 
@@ -21,6 +22,7 @@ from netloft.bundle.manifest import FileFacts
 from netloft.cli import VERBS, main
 from netloft.cli.doctor import Check
 from netloft.comparing.difference import KINDS
+from netloft.explain.seen import Ranked, Seen
 from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
 from netloft.graph.graph import DeadModule, SideEffect, Totals
 from netloft.matrix.result import CellResult
@@ -235,6 +237,17 @@ def test_explain(net: str) -> None:
     hold(found, "explain-1")
 
 
+def test_what_networks_see(tmp_path: Path) -> None:
+    picture = tmp_path / "seven.png"
+    drawn = Image.new("L", (28, 28))
+    drawn.paste(200, (6, 5, 22, 9))
+    drawn.paste(255, (16, 9, 20, 24))
+    drawn.save(picture)
+    found = run("explain", "mnist", "--image", picture, "-o", tmp_path / "out", "--json")
+    assert len(found["pictures"][0]["top"]) == 5
+    hold(found, "seen-1")
+
+
 def test_diff(bundle: Path, net: str) -> None:
     short, longer = f"{net}:folds", f"{net}:longer"
     kinds = set()
@@ -326,6 +339,8 @@ def names(kind: type) -> set[str]:
         (("trace-1", "$defs", "side_effect"), names(SideEffect)),
         (("explain-1", "$defs", "pass"), names(PassRow)),
         (("explain-1", "$defs", "note"), names(Note)),
+        (("seen-1", "$defs", "ranked"), names(Ranked)),
+        (("seen-1", "$defs", "picture"), names(Seen) - {"pixels", "map"} | {"file"}),
         (("diff-1", "$defs", "counts"), set(KINDS)),
         (("models-1", "$defs", "builtin"), names(Builtin)),
         (("doctor-1", "$defs", "check"), names(Check)),

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +38,7 @@ from netloft.parity.stressing.stress import stressed
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.passes import choose_passes
 from netloft.report.html import to_html
+from netloft.report.plain import public
 from netloft.report.report import Report, describe_model
 from netloft.runtime.providers import NotRun, available
 from netloft.tracing import trace
@@ -168,7 +167,7 @@ def export_model(
     check_precision(options.precision, options.functions)
     running, missing = available(options.providers)
     report = Report(not_run=list(missing))
-    model = dataclasses.replace(model, arguments=_public(model.arguments))
+    model = dataclasses.replace(model, arguments=public(model.arguments))
     inputs = dict(example) if example is not None else model.example(seed=options.seed)
     progress("tracing")
     with report.stage("trace"):
@@ -228,19 +227,6 @@ class _Job:
         batch = self.options.batch if isinstance(self.options.batch, int) else 2
         real = self.real(batch, self.options.seed)
         return real[0] if real else {n: t[:batch] if t.dim() else t for n, t in self.inputs.items()}
-
-
-def _public(value: Any) -> Any:
-    """Return an argument as the bundle tells it: as JSON, and without this machine's folders."""
-    if isinstance(value, str):
-        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
-    if isinstance(value, Mapping):
-        return {str(_public(key)): _public(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_public(item) for item in value]
-    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return _public(str(value))
 
 
 def _draw(job: _Job) -> None:

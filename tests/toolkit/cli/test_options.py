@@ -54,7 +54,7 @@ def test_other_precisions_are_refused(precision: str) -> None:
     [
         (["trace", "mnist", "--nonsense"], "No such option"),
         (["trace"], "Missing argument 'MODEL'"),
-        (["explain", "mnist"], "No such command 'explain'"),
+        (["explode", "mnist"], "No such command 'explode'"),
         (["--nonsense"], "No such option"),
         (["export", "mnist", "--precision", "int8", "--functions"], "int8 does not go with ONNX"),
         (["export", "mnist", "--min-sqnr", "25"], "of an int8 file, and this one is fp32"),

@@ -45,11 +45,11 @@ def result_of(graph: Graph, path: str) -> fx.Node:
     Raises:
         UsageError: There is no such module, or it is never called, or gives several tensors.
     """
-    inside = [node for node in graph.module.graph.nodes if _is_of(node, path)]
+    inside: list[fx.Node] = [node for node in graph.module.graph.nodes if _is_of(node, path)]
     if not inside:
         raise _unknown(graph, path)
     inner = set(inside)
-    seen = [node for node in inside if any(user not in inner for user in node.users)]
+    seen: list[fx.Node] = [node for node in inside if any(user not in inner for user in node.users)]
     if not seen or not isinstance(annotation(seen[-1]).value, TensorInfo):
         raise UsageError(
             f"what {path} gives is not one tensor that something reads",
