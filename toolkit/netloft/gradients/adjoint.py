@@ -15,7 +15,16 @@ from netloft.graph.annotation import Annotation, Dim, TensorInfo
 from netloft.graph.graph import annotation
 from netloft.tracing.source import describe
 
-__all__ = ["ADJOINTS", "Adjoint", "NoAdjointError", "Step", "adjoint", "parameters_of", "shape_of"]
+__all__ = [
+    "ADJOINTS",
+    "Adjoint",
+    "NoAdjointError",
+    "Step",
+    "adjoint",
+    "parameters_of",
+    "reduced",
+    "shape_of",
+]
 
 Adjoint = Callable[..., Mapping[str, Any]]
 F = TypeVar("F", bound=Adjoint)
@@ -99,13 +108,7 @@ class Step:
             name: The argument.
             shape: Shape of `grad`; the result's by default.
         """
-        whole, own = tuple(shape or self.shape), self.shape_of(name)
-        front = len(whole) - len(own)
-        if front:
-            grad = grad.sum(dim=list(range(front)))
-        pairs = zip(own, whole[front:], strict=True)
-        axes = [axis for axis, (mine, theirs) in enumerate(pairs) if mine == 1 != theirs]
-        return grad.sum(dim=axes, keepdim=True) if axes else grad
+        return reduced(grad, tuple(shape or self.shape), self.shape_of(name))
 
     def parts(self, **found: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Work out the gradients of those arguments that are tensors, each in its own shape."""
@@ -147,3 +150,19 @@ def shape_of(argument: Any) -> tuple[Dim, ...]:
         if isinstance(value, TensorInfo):
             return value.shape
     return ()
+
+
+def reduced(grad: Tensor, whole: Sequence[Dim], own: Sequence[Dim]) -> Tensor:
+    """Add up what was repeated to fit.
+
+    Args:
+        grad: Of shape `whole`.
+        whole: What a tensor was repeated to.
+        own: What its shape was before.
+    """
+    front = len(whole) - len(own)
+    if front:
+        grad = grad.sum(dim=list(range(front)))
+    pairs = zip(own, whole[front:], strict=True)
+    axes = [axis for axis, (mine, theirs) in enumerate(pairs) if mine == 1 != theirs]
+    return grad.sum(dim=axes, keepdim=True) if axes else grad

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netloft.gradients.adjoint import Step, adjoint, shape_of
+from netloft.gradients.adjoint import Step, adjoint, reduced, shape_of
 
 __all__ = ["addmm", "baddbmm", "einsum", "linear", "matmul"]
 
@@ -26,33 +26,23 @@ def linear(
 @adjoint("matmul", "bmm", "mm", "mv", "dot", "linalg_matmul")
 def matmul(step: Step, grad: Tensor, input: Tensor, other: Tensor) -> Mapping[str, Tensor]:
     """torch.matmul: each operand by the other, transposed; a vector is a row, or a column."""
-    row, column = len(step.shape_of("input")) == 1, len(step.shape_of("other")) == 1
+    left, right, whole = step.shape_of("input"), step.shape_of("other"), list(step.shape)
+    row, column = len(left) == 1, len(right) == 1
     if row and column:
         return {"input": grad * other, "other": grad * input}
-    whole = list(step.shape)
     if row:
-        input, grad, whole = input.unsqueeze(0), grad.unsqueeze(-2), [*whole[:-1], 1, *whole[-1:]]
+        input, left = input.unsqueeze(0), (1, *left)
+        grad, whole = grad.unsqueeze(-2), [*whole[:-1], 1, *whole[-1:]]
     if column:
-        other, grad, whole = other.unsqueeze(-1), grad.unsqueeze(-1), [*whole, 1]
-    found = {
-        "input": (grad.matmul(other.transpose(-1, -2)), row, -2, input),
-        "other": (input.transpose(-1, -2).matmul(grad), column, -1, other),
+        other, right = other.unsqueeze(-1), (*right, 1)
+        grad, whole = grad.unsqueeze(-1), [*whole, 1]
+    items = whole[:-2]
+    by_input = reduced(grad.matmul(other.transpose(-1, -2)), (*items, *left[-2:]), left)
+    by_other = reduced(input.transpose(-1, -2).matmul(grad), (*items, *right[-2:]), right)
+    return {
+        "input": by_input.squeeze(0) if row else by_input,
+        "other": by_other.squeeze(-1) if column else by_other,
     }
-    made = dict[str, Tensor]()
-    for name, (part, is_vector, axis, _) in found.items():
-        own = step.shape_of(name)
-        matrix = (1, *own) if is_vector and axis == -2 else (*own, 1) if is_vector else own
-        shape = (*whole[:-2], *matrix[-2:])
-        front = len(shape) - len(matrix)
-        summed = part.sum(dim=list(range(front))) if front else part
-        axes = [
-            i
-            for i, (mine, theirs) in enumerate(zip(matrix, shape[front:], strict=True))
-            if mine == 1 != theirs
-        ]
-        summed = summed.sum(dim=axes, keepdim=True) if axes else summed
-        made[name] = summed.squeeze(axis) if is_vector else summed
-    return made
 
 
 @adjoint("addmm")
