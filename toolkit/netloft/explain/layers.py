@@ -94,8 +94,17 @@ def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
     Raises:
         UsageError: There is none.
     """
+    mixed = False
     for node in _before(graph, scores):
-        if is_picture(node) and annotation(node).family not in (*_PASSED, "input"):
+        family = annotation(node).family
+        mixed |= family == "attention"
+        if is_picture(node) and family not in (*_PASSED, "input"):
+            if mixed:
+                raise UsageError(
+                    f"{graph.name} mixes all places by attention behind its last pictures, "
+                    f"{layer_name(node)}: a map of them says little",
+                    remedy="name a layer with --layer, this one too if it is wanted",
+                )
             return node
     raise UsageError(
         f"{graph.name} has no layer whose values are pictures of batch x channels x height x width",
@@ -113,6 +122,8 @@ def _before(graph: Graph, end: fx.Node) -> Iterator[fx.Node]:
 
 
 def layer_name(node: fx.Node) -> str:
-    """Return how a person names a value: the module that gives it, or the node itself."""
-    calls = annotation(node).calls
-    return str(calls[-1]) if node.op == "call_module" else f"%{node.name}"
+    """Return how a person names a value: the outermost module that gives it, or else the node."""
+    for call in annotation(node).calls[1:]:
+        if not any(call in annotation(user).calls for user in node.users):
+            return str(call)
+    return f"%{node.name}"

@@ -122,6 +122,9 @@ class Step:
     def as_argument(self, grad: Tensor, name: str, value: Tensor) -> Tensor:
         """Give a gradient the argument's shape; the number of elements is the same."""
         shape = self.shape_of(name)
+        open_ = [axis for axis, length in enumerate(shape) if not isinstance(length, int)]
+        if len(open_) == 1:  # which then follows from the rest
+            return grad.reshape([d if isinstance(d, int) else -1 for d in shape])
         sizes = [d if isinstance(d, int) else value.shape[i] for i, d in enumerate(shape)]
         return grad.reshape(sizes)
 
