@@ -82,7 +82,7 @@ def is_picture(node: fx.Node) -> bool:
     if not isinstance(value, TensorInfo) or not value.dtype.startswith("float"):
         return False
     lengths = [length for length in value.shape[1:] if isinstance(length, int)]
-    return len(value.shape) == 4 == len(lengths) + 1 and lengths[1] * lengths[2] > 1
+    return len(value.shape) == 4 == len(lengths) + 1 and min(lengths[1:]) > 1
 
 
 def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
