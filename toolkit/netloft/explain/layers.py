@@ -45,7 +45,7 @@ def result_of(graph: Graph, path: str) -> fx.Node:
     Raises:
         UsageError: There is no such module, or it is never called, or gives several tensors.
     """
-    inside: list[fx.Node] = [node for node in graph.module.graph.nodes if _is_of(node, path)]
+    inside: list[fx.Node] = [n for n in graph.module.graph.nodes if _is_of(n, path)]
     if not inside:
         raise _unknown(graph, path)
     inner = set(inside)
