@@ -17,8 +17,14 @@ _PASSED = ("pool", "identity", "pad")
 """Families that say nothing new: what is looked for is what they were given."""
 
 
+_SHARES = ("softmax", "log_softmax")
+
+
 def scores_of(graph: Graph) -> fx.Node:
-    """Return the node that gives the scores of the classes.
+    """Return the node that gives the scores of the classes, in front of a softmax.
+
+    Selvaraju et al., Grad-CAM, 2017: `y^c` is the score before the softmax. Probabilities add up to
+    1: their gradients add up to 0, and at the class of a sure network they are about 0.
 
     Raises:
         UsageError: No output is (batch, classes).
@@ -26,12 +32,18 @@ def scores_of(graph: Graph) -> fx.Node:
     for value in graph.outputs:
         shape = value.info.shape
         if len(shape) == 2 and isinstance(shape[1], int) and value.info.dtype.startswith("float"):
-            return graph.node(value.node)
+            return _before_softmax(graph.node(value.node))
     told = ", ".join(f"{value.name} {value.info}" for value in graph.outputs)
     raise UsageError(
         f"{graph.name} gives {told}, and a map is for scores of batch x classes",
         remedy="leave --with and --head out, or explain a classifier",
     )
+
+
+def _before_softmax(node: fx.Node) -> fx.Node:
+    while annotation(node).op in _SHARES:
+        node = node.all_input_nodes[0]
+    return node
 
 
 def result_of(graph: Graph, path: str) -> fx.Node:
@@ -77,7 +89,7 @@ def _unknown(graph: Graph, path: str) -> UsageError:
 
 
 def is_picture(node: fx.Node) -> bool:
-    """Tell a value of several channels that has a place: (batch, channels, height, width)."""
+    """Tell a value of channels that have a place: (batch, channels, height, width)."""
     value = annotation(node).value
     if not isinstance(value, TensorInfo) or not value.dtype.startswith("float"):
         return False
@@ -89,27 +101,25 @@ def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
     """Return the layer to explain where none is named: the last pictures before the scores.
 
     Selvaraju et al., Grad-CAM, 2017, take the last convolutional layer, whose activations still
-    have a place and know most of the classes. Pooling and the like behind it is passed over.
+    have a place and know most of the classes. Pooling and the like behind it is passed over, and
+    so is what has one channel: there is nothing to weigh, and it may be a row of features.
 
     Raises:
         UsageError: There is none.
     """
     mixed = False
     for node in _before(graph, scores):
-        family = annotation(node).family
-        mixed |= family == "attention"
-        if is_picture(node) and family not in (*_PASSED, "input"):
-            if mixed:
-                raise UsageError(
-                    f"{graph.name} mixes all places by attention behind its last pictures, "
-                    f"{layer_name(node)}: a map of them says little",
-                    remedy="name a layer with --layer, this one too if it is wanted",
-                )
+        if _has_channels(node) and annotation(node).family not in (*_PASSED, "input"):
             return node
     raise UsageError(
         f"{graph.name} has no layer whose values are pictures of batch x channels x height x width",
         remedy="name one with --layer",
     )
+
+
+def _has_channels(node: fx.Node) -> bool:
+    shape = annotation(node).shape
+    return is_picture(node) and shape is not None and shape[1] != 1
 
 
 def _before(graph: Graph, end: fx.Node) -> Iterator[fx.Node]:
