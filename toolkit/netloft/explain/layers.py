@@ -80,7 +80,7 @@ def _is_of(node: fx.Node, path: str) -> bool:
 
 
 def _unknown(graph: Graph, path: str) -> UsageError:
-    paths = [call.path for call in graph.modules if call.path]
+    paths = list(dict.fromkeys(call.path for call in graph.modules if call.path))
     near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4) or paths[-3:]
     return UsageError(
         f"{graph.name} calls no module '{path}'",

@@ -6,8 +6,10 @@ import dataclasses
 
 from netloft.errors import UsageError
 from netloft.explain.gradcam import MAP, GradCam, Plan, plan_map, prove_map
+from netloft.graph.graph import Graph
 from netloft.models.build import one_thread
 from netloft.models.loaded import LoadedModel
+from netloft.models.pipeline import Pipeline
 from netloft.tracing import trace
 
 __all__ = ["plan_of", "with_map"]
@@ -25,10 +27,19 @@ def plan_of(
     """Say what a map of a model is of, and prove its gradient; see `with_map` for the arguments."""
     inputs = model.example(seed=seed)
     graph = trace(model.module, inputs, batch, name=model.name)
-    plan = plan_map(graph, method, layer=layer, class_index=class_index)
+    path = _within(model, graph, layer)
+    plan = plan_map(graph, method, layer=path, class_index=class_index)
     with one_thread():
         prove_map(plan, inputs)
     return plan
+
+
+def _within(model: LoadedModel, graph: Graph, layer: str) -> str:
+    """Return a path of the network as the graph has it: a pipeline calls it `network`."""
+    known = any(layer in (call.path, str(call)) for call in graph.modules)
+    if known or layer[:1] in ("", "%") or not isinstance(model.module, Pipeline):
+        return layer
+    return f"network.{layer}"
 
 
 def with_map(
@@ -45,7 +56,8 @@ def with_map(
     Args:
         model: What was loaded; it is not changed.
         method: `gradcam` or `gradcam++`.
-        layer: Path of the module whose values are weighed; by default the last pictures.
+        layer: Path of the module whose values are weighed, as the network has it, with or without
+            what stands around it; by default the last pictures.
         class_index: The class that is explained; None for the best of each picture.
         batch: `dynamic`, or the one size that the network takes.
         seed: Of the inputs that the gradient is proven on.
