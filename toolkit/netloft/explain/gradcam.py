@@ -219,8 +219,7 @@ def _plus_plus_weights(pictures: Tensor, gradient: Tensor) -> Tensor:
     square = gradient * gradient
     total = pictures.sum(dim=(2, 3), keepdim=True)
     share = square / (square * 2 + total * square * gradient + _LEAST_WEIGHT)
-    share = torch.where(gradient == 0, 0.0, share).expand_as(pictures)
-    return (F.relu(gradient) * share).sum(dim=(2, 3), keepdim=True)
+    return (F.relu(gradient) * share.expand_as(pictures)).sum(dim=(2, 3), keepdim=True)
 
 
 _WEIGHTS = {"gradcam": _mean_weights, "gradcam++": _plus_plus_weights}
