@@ -109,7 +109,15 @@ def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
     """
     mixed = False
     for node in _before(graph, scores):
-        if _has_channels(node) and annotation(node).family not in (*_PASSED, "input"):
+        family = annotation(node).family
+        mixed |= family == "attention"
+        if _has_channels(node) and family not in (*_PASSED, "input"):
+            if mixed:
+                raise UsageError(
+                    f"{graph.name} mixes all places by attention behind its last pictures, "
+                    f"{layer_name(node)}: a map of them says little",
+                    remedy="name a layer with --layer, this one too if it is wanted",
+                )
             return node
     raise UsageError(
         f"{graph.name} has no layer whose values are pictures of batch x channels x height x width",
