@@ -64,7 +64,7 @@ class Step:
         node: The operation.
         result: What it gave.
         given: Its arguments by name, as the graph has them: nodes, and what is plain.
-        weights: The weights of a layer by name; empty for a function.
+        weights: The weights of a layer by name, for their shapes; empty for a function.
     """
 
     node: fx.Node
@@ -85,7 +85,7 @@ class Step:
 
     def shape_of(self, name: str) -> tuple[Dim, ...]:
         """Return the shape of the tensor that was given as an argument; empty for a number."""
-        return shape_of(self.given.get(name, self.weights.get(name)))
+        return shape_of(self.weights.get(name, self.given.get(name)))
 
     def lengths_of(self, name: str, *axes: int) -> list[int]:
         """Return lengths of an argument's axes; all but the first two where none are named.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,7 +63,8 @@ class Walk:
     """
 
     def __init__(self, root: nn.Module, graph: Graph) -> None:
-        self._root, self._nodes = root, list(graph.module.graph.nodes)
+        self._root, self._module = root, graph.module
+        self._nodes = list(graph.module.graph.nodes)
         self._values: dict[fx.Node, Any] = {}
 
     def forward(self, inputs: Sequence[Tensor]) -> Any:
@@ -140,7 +141,7 @@ class Walk:
             bound = parameters_of(function).bind(None, None, *node.args, **named, **weights)
         except TypeError as error:
             Step(node, None, {}, {}).refuse(str(error))
-        step = Step(node, self._values[node], bound.arguments, weights)
+        step = Step(node, self._values[node], bound.arguments, self._shaped(node, weights))
         found = function(
             step, self._whole(node, grad), *self._given(node.args), **self._given(named), **weights
         )
@@ -171,6 +172,13 @@ class Walk:
         # read by path: while this is traced, that is an operation of its own
         weights = {name: getattr(module, name, None) for name in names}
         return op, {**named, **plain}, weights
+
+    def _shaped(self, node: fx.Node, weights: Iterable[str]) -> dict[str, Tensor | None]:
+        """Return a layer's weights for their shapes: traced themselves, the root's have none."""
+        if node.op != "call_module":
+            return {}
+        module = self._module.get_submodule(str(node.target))
+        return {name: getattr(module, name, None) for name in weights}
 
 
 def _backward_calls(calls: tuple[ModuleCall, ...]) -> tuple[ModuleCall, ...]:
