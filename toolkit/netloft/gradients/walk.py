@@ -178,7 +178,8 @@ class Walk:
         if node.op != "call_module":
             return {}
         module = self._module.get_submodule(str(node.target))
-        return {name: getattr(module, name, None) for name in weights}
+        held = {**module._parameters, **module._buffers}  # as they are, whatever traces getattr
+        return {n: held[n] if n in held else getattr(module, n, None) for n in weights}
 
 
 def _backward_calls(calls: tuple[ModuleCall, ...]) -> tuple[ModuleCall, ...]:
