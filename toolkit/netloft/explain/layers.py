@@ -11,7 +11,7 @@ from netloft.errors import UsageError
 from netloft.graph.annotation import TensorInfo
 from netloft.graph.graph import Graph, annotation
 
-__all__ = ["is_picture", "last_pictures", "layer_name", "result_of", "scores_of"]
+__all__ = ["activation_of", "is_picture", "last_pictures", "layer_name", "result_of", "scores_of"]
 
 _PASSED = ("pool", "identity", "pad")
 """Families that say nothing new: what is looked for is what they were given."""
@@ -68,6 +68,26 @@ def result_of(graph: Graph, path: str) -> fx.Node:
             remedy="name a module inside of it, or around it",
         )
     return seen[-1]
+
+
+def activation_of(layer: fx.Node) -> fx.Node:
+    """Return the activation that a layer's values alone go to, past a normalisation.
+
+    Raises:
+        UsageError: There is none.
+    """
+    node = layer
+    while len(node.users) == 1:
+        (node,) = node.users
+        family = annotation(node).family
+        if family == "activation":
+            return node
+        if family != "norm":
+            break
+    raise UsageError(
+        f"there is no activation behind {layer_name(layer)}",
+        remedy="leave `activated` out, or name the layer in front of one",
+    )
 
 
 def _is_of(node: fx.Node, path: str) -> bool:
