@@ -157,6 +157,17 @@ def test_jitter_is_the_seeds_and_still_rises() -> None:
     assert one.history[-1] == pytest.approx(value, rel=1e-6)  # of the picture as it stands
 
 
+def test_what_was_moved_is_moved_back() -> None:
+    def brighter(x: Floats, unit: npt.NDArray[np.int64], step: Floats) -> tuple[Floats, Floats]:
+        return np.where(x == x.max(), x + step[0], x).astype(np.float32), x.max(axis=(1, 2, 3))
+
+    x0 = np.zeros((1, 1, 9, 9), np.float32)
+    x0[0, 0, 5, 7] = 1
+    found = climb(brighter, x0, np.zeros(1, np.int64), 6, 0.5, jitter=3)
+    x0[0, 0, 5, 7] = 4
+    assert np.array_equal(found.x, x0)
+
+
 def hill(x: Floats, unit: npt.NDArray[np.int64], step: Floats) -> tuple[Floats, Floats]:
     """A hill with its top at 1: its slope leads there from both sides."""
     to = np.sign(1 - x) * step.reshape(-1, 1, 1, 1)
