@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,16 @@ import click
 from netloft.cli.options import ModelRequest, loading_options, output_options, provider_options
 from netloft.defaults import JSON_FORMAT
 from netloft.errors import OutputError, UsageError
+from netloft_diagrams.sheet_files import filters, maximised, parse_units
 
 if TYPE_CHECKING:
     from netloft.explain.seen import Seen
+    from netloft.models.loaded import LoadedModel
 
 __all__ = ["explain"]
+
+MAPS = ("gradcam", "gradcam++")
+METHODS = (*MAPS, "maximise", "filters")
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -43,15 +49,41 @@ class ManyImages(click.Command):
         return super().parse_args(ctx, found)
 
 
+def _climb_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what `--method maximise` takes; the command gets what is given as `climb`."""
+
+    @click.option("--unit", "units", metavar="N,N-N", default="",
+                  help="Of maximise: filters, neurons or classes, such as 0-24.")  # fmt: skip
+    @click.option("--steps", type=int, help="Of maximise: how often a step is tried; 30.")
+    @click.option("--step", type=float, help="Of maximise: size of the first; 0.1 of white.")
+    @click.option("--l1", type=float, help="Of maximise: weight of the sum of |x|.")
+    @click.option("--tv", type=float, help="Of maximise: weight of differences of neighbours.")
+    @click.option("--jitter", type=int, help="Of maximise: pixels to move by before each step.")
+    @click.option("--activated", is_flag=True,
+                  help="Of maximise: look at what the ReLU behind the layer gives.")  # fmt: skip
+    @functools.wraps(command)
+    def with_climb(**rest: Any) -> Any:
+        given = {name: rest.pop(name) for name in _CLIMB}
+        climb = {name: value for name, value in given.items() if value not in (None, "", False)}
+        return command(climb=climb, **rest)
+
+    return with_climb
+
+
+_CLIMB = ("units", "steps", "step", "l1", "tv", "jitter", "activated")
+
+
 @click.command(cls=ManyImages)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL…")
 @loading_options
-@click.option("--image", "images", multiple=True, required=True, metavar="FILE …",
+@click.option("--image", "images", multiple=True, metavar="FILE …",
               type=click.Path(path_type=Path), help="Pictures to look at.")  # fmt: skip
-@click.option("--method", type=click.Choice(["gradcam", "gradcam++"]), default="gradcam",
-              show_default=True, help="How places are weighed.")  # fmt: skip
+@click.option("--method", type=click.Choice(METHODS), default="gradcam", show_default=True,
+              help="Maps of pictures; or what parts of the network look for, or its filters.",
+              )  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 20), default=5, show_default=True,
-              help="How many classes to name.")  # fmt: skip
+              help="Of maps: how many classes to name.")  # fmt: skip
+@_climb_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", default=None,
               help="Folder of the pictures; out/explain by default.")  # fmt: skip
 @provider_options
@@ -62,40 +94,36 @@ def explain(
     images: tuple[Path, ...],
     method: str,
     top: int,
+    climb: dict[str, Any],
     out: Path | None,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show what networks look at: the best classes of each picture, and a map of one of them.
+    """Show what networks look at in pictures, or what their parts look for.
 
-    Each MODEL is a classifier of pictures; its options are for all of them. The map is of each
-    network's best class, or of the one that --class names. It comes out of the ONNX file that
-    netloft export --with gradcam writes, checked on these pictures.
+    Maps (gradcam, gradcam++): the best classes of each --image, and what speaks for the best or for
+    --class. Each MODEL is a classifier; its options are for all of them. The map comes out of the
+    ONNX file that netloft export --with gradcam writes, checked on these pictures.
+
+    Sheets: pictures that the filters or neurons of --layer want, or the classes (maximise), climbed
+    for in ONNX Runtime; or the filters of the first convolution as they are (filters).
 
     \b
     Examples:
       netloft explain resnet18 --weights DEFAULT --image cat.jpg
       netloft explain alexnet vgg16 resnet18 --weights DEFAULT --image cat.jpg dog.jpg
       netloft explain resnet18 --weights DEFAULT --image cat.jpg --class 282 --method gradcam++
-      netloft explain net.py:Net --weights net.safetensors --image digit.png --layer conv2
+      netloft explain mnist --weights net.safetensors --method maximise --l1 0.1
+      netloft explain mnist --weights net.safetensors --method maximise --layer conv2 --activated
+      netloft explain resnet18 --weights DEFAULT --method filters
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
-    from netloft.explaining import Asked
-    from netloft.explaining import explain as explained
     from netloft.report.progress import progress
 
     around = dict(request.around)
-    asked = Asked(
-        method=method,
-        layer=around.pop("layer", ""),
-        class_index=around.pop("class_index", None),
-        top=top,
-        provider=_one(providers),
-        threads=threads,
-        seed=request.seed,
-    )
-    _check_around(around)
+    layer, class_index = around.pop("layer", ""), around.pop("class_index", None)
+    _check(method, images, around, climb, class_index)
     folder = out or Path("out", "explain")
     _check_folder(folder)
     with progress(quiet=quiet) as tell:
@@ -103,12 +131,50 @@ def explain(
         for spec in models:
             tell(f"loading {spec}")
             loaded.append(dataclasses.replace(request, spec=spec, around=around).load())
-        rows = explained(loaded, images, asked, progress=tell)
-        files = _write(rows, folder)
+        if method not in MAPS:
+            climb |= {"seed": request.seed, "threads": threads}
+            found = [_sheet(model, method, folder, layer, climb, tell) for model in loaded]
+            facts: dict[str, Any] = {"sheets": found}
+        else:
+            from netloft.explaining import Asked
+            from netloft.explaining import explain as explained
+
+            asked = Asked(method, layer, class_index, top, _one(providers), threads, request.seed)
+            rows = explained(loaded, images, asked, progress=tell)
+            files = _write(rows, folder)
+            facts = _facts(rows, files)
     if as_json:
-        click.echo(json.dumps({"format": JSON_FORMAT, **_facts(rows, files)}, indent=2))
-    elif not quiet:
+        click.echo(json.dumps({"format": JSON_FORMAT, **facts}, indent=2))
+    elif not quiet and method in MAPS:
         _print(rows, files)
+    elif not quiet:
+        _print_sheets(found)
+
+
+def _sheet(
+    model: LoadedModel,
+    method: str,
+    folder: Path,
+    layer: str,
+    climb: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write one contact sheet."""
+    tell(f"looking at {layer or model.name}")
+    if method == "filters":
+        return filters(model, folder, layer)
+    return maximised(model, folder, layer, {**climb, "units": parse_units(climb.get("units", ""))})
+
+
+def _print_sheets(found: Sequence[Mapping[str, Any]]) -> None:
+    for sheet in found:
+        if sheet["units"]:
+            up = sum(unit["kept"] > 0 for unit in sheet["units"])
+            layer, proof = sheet["layer"], sheet["proof"]
+            click.echo(f"{sheet['model']}, {layer}: {up} of {len(sheet['units'])} went up; the "
+                       f"file's steps are {proof['worst']:.1e} from float64's at most")  # fmt: skip
+        for path in sheet["files"]:
+            click.echo(path)
 
 
 def _one(providers: Sequence[str]) -> str:
@@ -117,11 +183,36 @@ def _one(providers: Sequence[str]) -> str:
     return providers[0] if providers else "cpu"
 
 
-def _check_around(around: dict[str, Any]) -> None:
+def _check(
+    method: str,
+    images: Sequence[Path],
+    around: Mapping[str, Any],
+    climb: Mapping[str, Any],
+    class_index: int | None,
+) -> None:
+    """Refuse options of another method.
+
+    Raises:
+        UsageError: One was given.
+    """
     if "map" in around or "head" in around:
         raise UsageError(
             "--with and --head are for export: explain makes maps of the scores themselves",
             remedy="leave them out; --method gradcam++ is the other kind of map",
+        )
+    is_map = method in MAPS
+    if is_map and not images:
+        raise UsageError(
+            f"--method {method} makes a map of a picture, and there is none",
+            remedy="give --image FILE, or see what the network looks for with --method maximise",
+        )
+    if climb and method != "maximise":
+        first = "unit" if "units" in climb else next(iter(climb))
+        raise UsageError(f"--{first} is of --method maximise", remedy="leave it out")
+    if not is_map and (images or class_index is not None):
+        raise UsageError(
+            f"--image and --class are of maps, and --method {method} makes a sheet",
+            remedy="name a class with --unit N, and leave --image out",
         )
 
 

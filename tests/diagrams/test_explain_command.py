@@ -148,7 +148,7 @@ def test_the_same_files_come_out_again(place: Path) -> None:
         (["net.py:Two", "--input", "x=1x3x32x32", "--input", "y=1x3x32x32", "--image", "left.png"],
          "takes 2 inputs"),
         (["net.py:Flat", "--image", "left.png"], "has no layer whose values are pictures"),
-        (["net.py:Bright"], "Missing option '--image'"),
+        (["net.py:Bright"], "makes a map of a picture, and there is none"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained_is_told(

@@ -23,7 +23,7 @@ from netloft.graph.graph import Graph
 from netloft.models.given_data import given_data
 from netloft.models.loaded import LoadedModel
 from netloft.models.mapping import with_map
-from netloft.models.photographs import IMAGENET_MEAN, IMAGENET_STD
+from netloft.models.photographs import scale_of
 from netloft.parity.check import check_parity, require_parity
 from netloft.parity.inputs import Case, feeds_of
 from netloft.runtime.providers import start_session
@@ -175,14 +175,4 @@ def _pixels(model: LoadedModel, item: torch.Tensor) -> npt.NDArray[np.uint8]:
     if item.dtype is torch.uint8:
         planes = item.numpy()
         return np.ascontiguousarray(np.broadcast_to(planes, (*planes.shape[:2], 3)))
-    stated = model.preprocess
-    mean, std = stated.get("mean", IMAGENET_MEAN), stated.get("std", IMAGENET_STD)
-    return as_pixels(item.float().numpy(), mean=_fitted(mean, item), std=_fitted(std, item))
-
-
-def _fitted(value: object, item: torch.Tensor) -> list[float]:
-    """Return one number for each channel; a grey picture is normalised by the mean of three."""
-    numbers = [float(number) for number in value]  # type: ignore[attr-defined]
-    if len(numbers) in (1, len(item)):
-        return numbers
-    return [sum(numbers) / len(numbers)]
+    return as_pixels(item.float().numpy(), **scale_of(model.preprocess, len(item)))

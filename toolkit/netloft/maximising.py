@@ -26,7 +26,7 @@ from netloft.graph.graph import Graph
 from netloft.models.build import one_thread
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import LoadedModel
-from netloft.models.photographs import IMAGENET_MEAN, IMAGENET_STD
+from netloft.models.photographs import scale_of
 from netloft.parity.check import certify, require_parity
 from netloft.parity.directions import Directions, check_directions
 from netloft.parity.flat import flat_header
@@ -191,19 +191,11 @@ def _scale(model: LoadedModel) -> dict[str, tuple[float, ...]]:
     """Return mean and deviation that the network's pictures were normalised with, by channel."""
     (spec, *_) = model.inputs
     channels = spec.shape[1] if len(spec.shape) == 4 else 0
-    if model.domain in ("digit", "go"):
+    if model.domain == "go":
         return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if channels not in (1, 3):
         return {}
-    usual = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return {name: _each(model.preprocess.get(name, usual[name]), channels) for name in usual}
-
-
-def _each(value: Any, channels: int) -> tuple[float, ...]:
-    """Return a number a channel; their mean where there are not as many, as photographs have it."""
-    given = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    fits = given.size == channels
-    return tuple(map(float, given if fits else np.full(channels, given.mean())))
+    return scale_of(model.preprocess, channels)
 
 
 def _bounds(scale: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:

@@ -35,8 +35,8 @@ def scores_of(graph: Graph) -> fx.Node:
             return _before_softmax(graph.node(value.node))
     told = ", ".join(f"{value.name} {value.info}" for value in graph.outputs)
     raise UsageError(
-        f"{graph.name} gives {told}, and a map is for scores of batch x classes",
-        remedy="leave --with and --head out, or explain a classifier",
+        f"{graph.name} gives {told}, and none of that is scores of batch x classes",
+        remedy="explain a classifier, or name a layer",
     )
 
 

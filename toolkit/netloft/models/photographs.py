@@ -23,6 +23,7 @@ __all__ = [
     "photographs",
     "picture",
     "pictures",
+    "scale_of",
 ]
 
 PHOTOGRAPHS = ("china", "flower")
@@ -168,6 +169,20 @@ def _planes(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
     picture = image if channels == 3 else image.convert("L")
     values = np.asarray(picture, dtype=np.uint8).reshape(image.height, image.width, channels)
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def scale_of(preprocess: Mapping[str, object], channels: int) -> dict[str, tuple[float, ...]]:
+    """Return `mean` and `std` of each channel, ImageNet's usual ones where they are absent.
+
+    Args:
+        preprocess: What a model states of its pictures.
+        channels: How many it takes; where it states another number, each gets their mean.
+    """
+    usual = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    stated = {name: preprocess.get(name, value) for name, value in usual.items()}
+    return {
+        name: tuple(map(float, _per_channel(value, (channels,)))) for name, value in stated.items()
+    }
 
 
 def _per_channel(value: object, along: tuple[int, ...]) -> npt.NDArray[np.float32]:
