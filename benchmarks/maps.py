@@ -254,9 +254,10 @@ def _judged(
 def speed(name: str, threads: int) -> Iterator[Row]:
     """Time scores and map of one network."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if len(os.sched_getaffinity(0)) < threads:
+        sys.exit(f"{threads} threads need as many processors")
     model = load_model(name)
     known = {"net": name, "threads": threads, "cpu": cpu_model()}
-    known["cores"] = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
         importlib.import_module("cv2").setNumThreads(threads)
         mapped = with_map(model)

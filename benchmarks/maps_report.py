@@ -22,11 +22,11 @@ is the file's against autograd in float64, *floor* PyTorch's own float32 error t
 (docs/parity.md), and a file passes up to 8 times of that; so does its distance to grad-cam.
 """
 
-_SPEED = """Scores and map of a photograph, all in turns in one run. Ratios are times over
+_SPEED = """Scores and map of photographs, all in turns in one run. Ratios are times over
 netloft's file in ONNX Runtime, round by round: above 1 is slower than that. Intervals are of 99 %.
-`scores alone` is the file without the map; `hooks and autograd` computes gradients behind the layer
-alone, which is the quickest that PyTorch does; `grad-cam` is the package as it is usually called.
-One thread has one processor. Bold is faster than netloft's file by the whole interval.
+`scores alone` is the file without the map; `hooks and autograd` is eager PyTorch that goes back no
+further than to the layer; `grad-cam` is the package as its own page calls it, which goes back to
+the weights. One thread has one processor. Bold is faster than netloft's file by the whole interval.
 """
 
 

@@ -99,7 +99,7 @@ def test_a_bundle_gives_a_map_and_tells_what_of(folder: Path) -> None:
 
 def test_what_is_asked_for_is_what_is_told(folder: Path) -> None:
     report = exported("gradcam++", "--layer", "conv", "--class", "0")
-    told = {"output": "map", "method": "gradcam++", "layer": "conv"}
+    told: dict[str, Any] = {"output": "map", "method": "gradcam++", "layer": "conv"}
     told |= {"form": "gradient", "class": 0}
     assert report["model"]["map"] == told_in(folder / "out" / "model.onnx") == told
     x = torch.randn(3, 3, 32, 40, generator=torch.Generator().manual_seed(3))

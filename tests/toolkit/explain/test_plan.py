@@ -94,9 +94,13 @@ class Plain(nn.Module):
         return self.fc(x)
 
 
-class Two(Classifier):
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Classifier()
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return super().forward(x + y)
+        return self.net(x + y)
 
 
 def loaded(module: nn.Module, *shapes: tuple[int, ...]) -> LoadedModel:
