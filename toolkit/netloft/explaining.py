@@ -175,4 +175,5 @@ def _pixels(model: LoadedModel, item: torch.Tensor) -> npt.NDArray[np.uint8]:
     if item.dtype is torch.uint8:
         planes = item.numpy()
         return np.ascontiguousarray(np.broadcast_to(planes, (*planes.shape[:2], 3)))
-    return as_pixels(item.float().numpy(), **scale_of(model.preprocess, len(item)))
+    scale = scale_of(model.preprocess, len(item))
+    return as_pixels(item.float().numpy(), mean=scale["mean"], std=scale["std"])

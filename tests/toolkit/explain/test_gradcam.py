@@ -25,9 +25,9 @@ from netloft_exporters import to_onnx
 SIDE = 64
 EXPECTED = {
     # the layer by default, the module that a hook is put on, whether there is a closed form
-    "resnet18": ("layer4.1.relu@1", "layer4.1.relu", True),
-    "myresnet": ("layer2.0.relu@1", "layer2.0.relu", True),
-    "mobilenet_v2": ("features.18.2", "features.18.2", True),
+    "resnet18": ("layer4", "layer4.1.relu", True),
+    "myresnet": ("layer2", "layer2.0.relu", True),
+    "mobilenet_v2": ("features", "features.18.2", True),
     "densenet121": ("%relu", "relu", True),
     "alexnet": ("features.11", "features.11", False),
     "vgg16": ("features.29", "features.29", False),

@@ -80,7 +80,8 @@ def _own_inputs(
     target: Target, module: nn.Module, weights: Any | None, needed: bool
 ) -> tuple[tuple[InputSpec, ...], Mapping[str, object]]:
     if target.builtin is not None:
-        return tuple(parse_input(text) for text in target.builtin.inputs), {}
+        inputs = tuple(parse_input(text) for text in target.builtin.inputs)
+        return inputs, stated_preprocess(module)
     if target.origin == "torchvision":
         return from_torchvision(target.name, module, weights, needed)
     if target.origin == "timm":
