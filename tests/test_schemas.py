@@ -27,8 +27,10 @@ from netloft.graph.annotation import Annotation, ModuleCall, Source, TensorInfo
 from netloft.graph.graph import DeadModule, SideEffect, Totals
 from netloft.matrix.result import CellResult
 from netloft.matrix.summary import Summary
+from netloft.maximising import Options as ClimbOptions
 from netloft.models.catalog import Builtin
 from netloft.parity.compare import Comparison
+from netloft.parity.directions import Directions
 from netloft.parity.rerun.runtimes import RuntimeRow
 from netloft.parity.task_level import TaskComparison
 from netloft.passes import Note, PassRow
@@ -248,6 +250,15 @@ def test_what_networks_see(tmp_path: Path) -> None:
     hold(found, "seen-1")
 
 
+def test_what_units_look_for(tmp_path: Path) -> None:
+    how: list[str | Path] = ["-o", tmp_path / "out", "--json"]
+    few = ["--layer", "conv1", "--unit", "0-2", "--steps", "2"]
+    found = run("explain", "mnist", "--method", "maximise", *few, *how)
+    assert [unit["unit"] for unit in found["sheets"][0]["units"]] == [0, 1, 2]
+    hold(found, "sheets-1")
+    hold(run("explain", "mnist", "--method", "filters", *how), "sheets-1")
+
+
 def test_diff(bundle: Path, net: str) -> None:
     short, longer = f"{net}:folds", f"{net}:longer"
     kinds = set()
@@ -341,6 +352,8 @@ def names(kind: type) -> set[str]:
         (("explain-1", "$defs", "note"), names(Note)),
         (("seen-1", "$defs", "ranked"), names(Ranked)),
         (("seen-1", "$defs", "picture"), names(Seen) - {"pixels", "map"} | {"file"}),
+        (("sheets-1", "$defs", "options"), names(ClimbOptions)),
+        (("sheets-1", "$defs", "proof"), names(Directions) | {"gradient"}),
         (("diff-1", "$defs", "counts"), set(KINDS)),
         (("models-1", "$defs", "builtin"), names(Builtin)),
         (("doctor-1", "$defs", "check"), names(Check)),

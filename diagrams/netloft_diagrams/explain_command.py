@@ -52,19 +52,19 @@ class ManyImages(click.Command):
 def _climb_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what `--method maximise` takes; the command gets what is given as `climb`."""
 
-    @click.option("--unit", "units", metavar="N,N-N", default="",
+    @click.option("--unit", "units", metavar="N,N-N",
                   help="Of maximise: filters, neurons or classes, such as 0-24.")  # fmt: skip
     @click.option("--steps", type=int, help="Of maximise: how often a step is tried; 30.")
     @click.option("--step", type=float, help="Of maximise: size of the first; 0.1 of white.")
     @click.option("--l1", type=float, help="Of maximise: weight of the sum of |x|.")
     @click.option("--tv", type=float, help="Of maximise: weight of differences of neighbours.")
     @click.option("--jitter", type=int, help="Of maximise: pixels to move by before each step.")
-    @click.option("--activated", is_flag=True,
+    @click.option("--activated", is_flag=True, default=None,
                   help="Of maximise: look at what the ReLU behind the layer gives.")  # fmt: skip
     @functools.wraps(command)
     def with_climb(**rest: Any) -> Any:
         given = {name: rest.pop(name) for name in _CLIMB}
-        climb = {name: value for name, value in given.items() if value not in (None, "", False)}
+        climb = {name: value for name, value in given.items() if value is not None}
         return command(climb=climb, **rest)
 
     return with_climb
@@ -163,7 +163,7 @@ def _sheet(
     tell(f"looking at {layer or model.name}")
     if method == "filters":
         return filters(model, folder, layer)
-    return maximised(model, folder, layer, {**climb, "units": parse_units(climb.get("units", ""))})
+    return maximised(model, folder, layer, {**climb, "units": parse_units(climb.get("units"))})
 
 
 def _print_sheets(found: Sequence[Mapping[str, Any]]) -> None:

@@ -23,13 +23,13 @@ _MOST = 1024
 """Units that one sheet holds at most."""
 
 
-def parse_units(text: str) -> tuple[int, ...] | None:
+def parse_units(text: str | None) -> tuple[int, ...] | None:
     """Read `3,5-9`; None for nothing.
 
     Raises:
         UsageError: It is something else, or names more than a sheet holds.
     """
-    if not text:
+    if text is None:
         return None
     found: list[int] = []
     for part in text.split(","):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -167,3 +168,55 @@ def test_a_file_in_the_way_is_left_alone(place: Path) -> None:
     net = f"{place / 'net.py'}:Bright"
     result = run("explain", net, "--image", place / "left.png", "-o", taken)
     assert (result.exit_code, taken.read_text("utf-8")) == (2, "mine")
+
+
+def test_a_sheet_of_what_units_look_for(place: Path) -> None:
+    how: list[str | Path] = ["--method", "maximise", "--steps", "8", "-o", place / "out", "--json"]
+    result = run("explain", f"{place / 'net.py'}:Bright", *how)
+    assert result.exit_code == 0, result.output
+    (sheet,) = json.loads(result.stdout)["sheets"]
+    assert (sheet["kind"], [unit["unit"] for unit in sheet["units"]]) == ("class", [0, 1])
+    assert all(unit["after"] > unit["before"] for unit in sheet["units"])
+    assert sheet["proof"]["gradient"] < 1e-6
+    written = sorted(path.name for path in (place / "out").iterdir())
+    assert written == ["bright-scores.onnx", "bright-scores.png", "bright-scores.svg"]
+    session = onnxruntime.InferenceSession(place / "out" / "bright-scores.onnx")
+    assert [value.name for value in session.get_inputs()] == ["x", "unit", "step"]
+    dark = np.zeros((2, 3, 32, 32), np.float32)
+    given = {"x": dark, "unit": np.array([0, 1]), "step": np.full(2, 0.1, np.float32)}
+    brighter, _ = session.run(["x_next", "objective"], given)
+    assert brighter[0, :, 16:, 16:].min() >= 0  # each where its class is seen
+    assert brighter[1, :, :16, :16].min() >= 0
+
+
+def test_a_sheet_of_filters(place: Path) -> None:
+    net = f"{place / 'net.py'}:Bright"
+    result = run("explain", net, "--method", "filters", "-o", place / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    drawn = (place / "out" / "bright-first-filters.svg").read_text("utf-8")
+    assert drawn.count("<image") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--method", "maximise", "--unit", "0,2"], "there is no class 2"),
+        (["--method", "maximise", "--unit", "two"], "'two' is no list of units"),
+        (["--method", "maximise", "--unit", "3-1"], "'3-1' is no list of units"),
+        (["--method", "maximise", "--unit", "0-999999"], "more than 1,024 units"),
+        (["--method", "maximise", "--steps", "0"], "step"),
+        (["--method", "maximise", "--layer", "nowhere"], "calls no module 'nowhere'"),
+        (["--method", "maximise", "--class", "1"], "--image and --class are of maps"),
+        (["--method", "filters", "--steps", "3"], "--steps is of --method maximise"),
+        (["--method", "filters", "--layer", "fc"], "no convolution of pictures 'fc'"),
+        (["--image", "left.png", "--unit", "1"], "--unit is of --method maximise"),
+    ],
+)
+def test_what_no_sheet_can_be_made_of_is_told(
+    place: Path, arguments: list[str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    result = run("explain", "net.py:Bright", *arguments, "-o", "out", "--json")
+    assert result.exit_code == 2, result.output
+    assert problem in json.loads(result.stdout)["problem"]
+    assert not (place / "out").exists()

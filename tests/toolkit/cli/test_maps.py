@@ -131,7 +131,11 @@ def test_other_verbs_take_a_map(verb: list[str], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "problem", "remedy"),
     [
-        (["net.py:Features", "--with", "gradcam"], "none of that is scores", "explain a classifier"),
+        (
+            ["net.py:Features", "--with", "gradcam"],
+            "none of that is scores",
+            "explain a classifier",
+        ),
         (["net.py:Two", "--with", "gradcam"], "takes 2 inputs", "the picture alone"),
         (["acoustic", "--with", "gradcam"], "picture", ""),
         (["net.py:Net", "--with", "gradcam", "--layer", "mere"], "no module 'mere'", "more"),
