@@ -65,7 +65,8 @@ take the first call: the block around it gives what the last call gives."""
 
 BATCHES = (1, 4)
 PLAN = Plan(width=0.02, patience=15.0)
-NETLOFT, SCORES, HOOKS, PACKAGE = "netloft", "scores alone", "hooks and autograd", "grad-cam"
+NETLOFT, SCORES, PACKAGE = "netloft", "scores alone", "grad-cam"
+HOOKS, RECIPE = "autograd to the layer", "hooks and backward()"
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -144,6 +145,33 @@ class Hooks:
             (gradient,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), self._seen)
         size = tuple(x.shape[2:])
         return Explained(scores.detach(), self._seen[0].detach(), gradient, size)
+
+
+class Recipe:
+    """Grad-CAM as tutorials have it: a hook forwards, a hook backwards, and `backward()`.
+
+    Args:
+        net: Left as it is; a copy gets the hooks.
+        path: Of the module that gives the pictures.
+    """
+
+    def __init__(self, net: nn.Module, path: str) -> None:
+        self._net = copy.deepcopy(net)
+        self._seen: dict[str, Tensor] = {}
+        layer = self._net.get_submodule(path)
+        layer.register_forward_hook(lambda _, __, made: self._keep("pictures", made))
+        layer.register_full_backward_hook(lambda _, __, made: self._keep("gradient", *made))
+
+    def _keep(self, what: str, made: Any) -> None:
+        self._seen[what] = made.detach()
+
+    def __call__(self, x: Tensor) -> Explained:
+        """Run forwards and backwards, for the best class of each picture."""
+        with torch.enable_grad():
+            scores = self._net(x)
+            self._net.zero_grad()
+            scores.gather(1, scores.argmax(1)[:, None]).sum().backward()
+        return Explained(scores.detach(), **self._seen, size=tuple(x.shape[2:]))
 
 
 def grad_cam() -> Any:
@@ -282,12 +310,14 @@ def _contestants(
     net = hookable(name, copy.deepcopy(module))
     cam = grad_cam().GradCAM(model=net, target_layers=[net.get_submodule(HOOKED[name])])
     hooks = Hooks(hookable(name, module), HOOKED[name])
+    recipe = Recipe(hookable(name, module), HOOKED[name])
     sessions = [timed_session(path, "cpu", threads) for path in paths]
     feeds = [{session.get_inputs()[0].name: x.numpy()} for session in sessions]
     return {
         NETLOFT: lambda: sessions[0].run(None, feeds[0]),
         SCORES: lambda: sessions[1].run(None, feeds[1]),
         HOOKS: lambda: hooks(x).map("gradcam"),
+        RECIPE: lambda: recipe(x).map("gradcam"),
         PACKAGE: lambda: cam(input_tensor=x, targets=None),
     }
 

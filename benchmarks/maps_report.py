@@ -24,9 +24,11 @@ is the file's against autograd in float64, *floor* PyTorch's own float32 error t
 
 _SPEED = """Scores and map of photographs, all in turns in one run. Ratios are times over
 netloft's file in ONNX Runtime, round by round: above 1 is slower than that. Intervals are of 99 %.
-`scores alone` is the file without the map; `hooks and autograd` is eager PyTorch that goes back no
-further than to the layer; `grad-cam` is the package as its own page calls it, which goes back to
-the weights. One thread has one processor. Bold is faster than netloft's file by the whole interval.
+`scores alone` is the file without the map; `hooks and backward()` is PyTorch as tutorials have it,
+`autograd to the layer` the least that PyTorch can do: it keeps nothing before the layer and goes
+back no further; `grad-cam` is the package as its own page calls it, which, as the hooks do, goes
+back to the weights. One thread has one processor. Bold is faster than netloft's file by the whole
+interval.
 """
 
 
