@@ -1,7 +1,7 @@
 """netloft's files beside everything else that runs the same network, on this machine's processors.
 
     python benchmarks/performance.py run benchmarks/performance.jsonl [NAME …]
-    python benchmarks/performance_report.py benchmarks/performance.jsonl > docs/performance.md
+    python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 
 Each network is exported in float32 and int8, tuned with `netloft bench --tune`, and measured with a
 process of its own for each number of threads, which has as many processors. All contestants of a
@@ -61,8 +61,8 @@ Row = dict[str, Any]
 def run(file: Path, names: list[str]) -> None:
     """Measure what is missing, each network and number of threads in a process of its own."""
     done = {(row["net"], row["threads"]) for row in rows_of(file)}
-    for name in names or [*BUILT_IN, *TORCHVISION]:
-        for threads in THREADS:
+    for threads in THREADS:
+        for name in names or [*BUILT_IN, *TORCHVISION]:
             if (name, threads) in done:
                 continue
             command = [sys.executable, __file__, "one", name, str(threads)]

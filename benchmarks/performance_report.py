@@ -1,6 +1,6 @@
 """The page of what benchmarks/performance.py measured.
 
-python benchmarks/performance_report.py benchmarks/performance.jsonl > docs/performance.md
+python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.performance import BUILT_IN, THREADS, TORCHVISION
 
 from netloft.runtime.providers import probe
 
@@ -86,8 +88,10 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
                 told = f"{place[0]} ({place[1]} threads, batch {place[2]}) {row['ratio']:.3f}"
                 faster.setdefault(name, []).append(told + precise)
     yield ""
-    best = f"{_best(rows)} of {len(places)} rows"
-    yield f"netloft is the fastest, or as fast as can be told, on {best}."
+    count = len(places)
+    yield f"netloft is the fastest, or as fast as can be told, on {_best(rows)} of {count} rows; "
+    alike = [row for row in rows if row["computes_in"] == rows[0]["computes_in"]]
+    yield f"of what computes in {rows[0]['computes_in']} as it does, on {_best(alike)} of {count}."
     for name, rows_faster in faster.items():
         why = f" ({WHY[name]})" if name in WHY else ""
         yield f"\nFaster, {name}{why}: " + "; ".join(rows_faster) + "."
@@ -115,6 +119,11 @@ def _decibels(row: Row) -> str:
 
 
 def _not_run(rows: Sequence[Row]) -> Iterator[str]:
+    cells = {(row["net"], row["threads"]) for row in rows}
+    for threads in THREADS:
+        left = [net for net in (*BUILT_IN, *TORCHVISION) if (net, threads) not in cells]
+        if left:
+            yield f"Not measured with {threads} threads: {', '.join(left)}.\n"
     missing = dict.fromkeys(
         (row["net"], row["not_run"], row["reason"]) for row in rows if "not_run" in row
     )
