@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,13 @@ import click
 from netloft.cli.options import ModelRequest, loading_options, output_options, provider_options
 from netloft.defaults import JSON_FORMAT
 from netloft.errors import OutputError, UsageError
-from netloft_diagrams.sheet_files import filters, maximised, parse_units
+from netloft_diagrams.sheet_files import (
+    file_name,
+    filters,
+    make_folder,
+    maximised,
+    parse_units,
+)
 
 if TYPE_CHECKING:
     from netloft.explain.seen import Seen
@@ -26,7 +31,8 @@ __all__ = ["explain"]
 MAPS = ("gradcam", "gradcam++")
 METHODS = (*MAPS, "maximise", "filters")
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
+"""Suffixes by which a word is a picture and not a MODEL; not all of them can be read."""
 
 
 class ManyImages(click.Command):
@@ -39,7 +45,7 @@ class ManyImages(click.Command):
         for i, arg in enumerate(args):
             first = i > 0 and args[i - 1] == "--image"
             if arg.startswith("-"):
-                open_ = arg == "--image"
+                open_ = arg.partition("=")[0] == "--image"
             elif open_ and not first:
                 if arg.lower().endswith(PICTURES):
                     found.append("--image")
@@ -124,6 +130,8 @@ def explain(
     around = dict(request.around)
     layer, class_index = around.pop("layer", ""), around.pop("class_index", None)
     _check(method, images, around, climb, class_index)
+    if method not in MAPS and set(providers) - {"cpu"}:
+        raise UsageError("sheets are made on the processor", remedy="leave --provider out")
     folder = out or Path("out", "explain")
     _check_folder(folder)
     with progress(quiet=quiet) as tell:
@@ -133,13 +141,23 @@ def explain(
             loaded.append(dataclasses.replace(request, spec=spec, around=around).load())
         if method not in MAPS:
             climb |= {"seed": request.seed, "threads": threads}
-            found = [_sheet(model, method, folder, layer, climb, tell) for model in loaded]
+            made: list[str] = []
+            found = [_sheet(model, method, folder, layer, climb, made, tell) for model in loaded]
             facts: dict[str, Any] = {"sheets": found}
         else:
             from netloft.explaining import Asked
             from netloft.explaining import explain as explained
 
-            asked = Asked(method, layer, class_index, top, _one(providers), threads, request.seed)
+            asked = Asked(
+                method=method,
+                layer=layer,
+                class_index=class_index,
+                top=top,
+                provider=_one(providers),
+                threads=threads,
+                batch=request.batch,
+                seed=request.seed,
+            )
             rows = explained(loaded, images, asked, progress=tell)
             files = _write(rows, folder)
             facts = _facts(rows, files)
@@ -147,6 +165,8 @@ def explain(
         click.echo(json.dumps({"format": JSON_FORMAT, **facts}, indent=2))
     elif not quiet and method in MAPS:
         _print(rows, files)
+        for model in loaded:
+            click.echo(f"weights of {model.name}: {model.weights}")
     elif not quiet:
         _print_sheets(found)
 
@@ -157,13 +177,18 @@ def _sheet(
     folder: Path,
     layer: str,
     climb: Mapping[str, Any],
+    made: list[str],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write one contact sheet."""
+    """Write one contact sheet; its name is added to those that are made."""
     tell(f"looking at {layer or model.name}")
+    what = "filters" if method == "filters" else "activated" if "activated" in climb else ""
+    default = "first" if method == "filters" else "scores"
+    made.append(file_name("-".join(filter(None, (model.name, layer or default, what))), made))
+    place = folder / made[-1]
     if method == "filters":
-        return filters(model, folder, layer)
-    return maximised(model, folder, layer, {**climb, "units": parse_units(climb.get("units"))})
+        return filters(model, place, layer)
+    return maximised(model, place, layer, {**climb, "units": parse_units(climb.get("units"))})
 
 
 def _print_sheets(found: Sequence[Mapping[str, Any]]) -> None:
@@ -217,8 +242,10 @@ def _check(
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, and pictures go into a folder")
+    """Refuse a place that cannot become a folder, before the work."""
+    inside = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not inside.is_dir():
+        raise OutputError(f"{inside} is a file, and pictures go into a folder")
 
 
 def _write(rows: Sequence[Seen], folder: Path) -> dict[str, Path]:
@@ -234,25 +261,18 @@ def _write(rows: Sequence[Seen], folder: Path) -> dict[str, Path]:
     }
     names = _overlay_names(rows)
     made |= {name: overlay_png(row) for name, row in zip(names, rows, strict=True)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+    make_folder(folder)
     for name, data in made.items():
         write_file(folder / name, data)
     return {name: folder / name for name in made}
 
 
 def _overlay_names(rows: Sequence[Seen]) -> list[str]:
-    """Return a file name for each map: the network's and the picture's, and a number if need be."""
-    found: list[str] = []
+    """Return a file name for each map, from the network's and the picture's."""
+    found = ["explain"]
     for row in rows:
-        plain = re.sub(r"[^\w.-]+", "_", f"{row.model}-{Path(row.picture).stem}").strip(".")[:120]
-        name, number = f"{plain}.png", 2
-        while name in (*found, "explain.png"):
-            name, number = f"{plain}-{number}.png", number + 1
-        found.append(name)
-    return found
+        found.append(file_name(f"{row.model}-{Path(row.picture).with_suffix('')}", found))
+    return [f"{name}.png" for name in found[1:]]
 
 
 def _facts(rows: Sequence[Seen], files: dict[str, Path]) -> dict[str, Any]:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle.atomic import write_file
-from netloft.errors import UsageError
+from netloft.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from netloft.explain.seen import Sheet
     from netloft.maximising import Maximised
     from netloft.models.loaded import LoadedModel
 
-__all__ = ["filters", "maximised", "parse_units"]
+__all__ = ["file_name", "filters", "make_folder", "maximised", "parse_units"]
 
 _MOST = 1024
 """Units that one sheet holds at most."""
+
+_LONGEST = 200
+"""Bytes of a file's name, without its suffix; file systems end at 255."""
 
 
 def parse_units(text: str | None) -> tuple[int, ...] | None:
@@ -47,13 +50,13 @@ def parse_units(text: str | None) -> tuple[int, ...] | None:
 
 
 def maximised(
-    model: LoadedModel, folder: Path, layer: str, options: Mapping[str, Any]
+    model: LoadedModel, place: Path, layer: str, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the pictures that units of a layer want, and the step that was climbed by as ONNX.
 
     Args:
         model: What was loaded.
-        folder: Where to; it is made.
+        place: Path of the files, without a suffix; the folder is made.
         layer: Path of a module; empty for the scores.
         options: For `netloft.maximising.maximise`.
 
@@ -62,14 +65,13 @@ def maximised(
     """
     from netloft.maximising import maximise, sheet_of
 
-    name = _file_name(f"{model.name}-{layer or 'scores'}")
     with tempfile.TemporaryDirectory() as scratch:
-        step = Path(scratch, f"{name}.onnx")
+        step = Path(scratch, f"{place.name}.onnx")
         found = maximise(model, layer, keep=step, **options)
-        files = _sheet(sheet_of(found), folder, name)
+        files = _sheet(sheet_of(found), place)
         for part in sorted(step.parent.iterdir()):  # weights past protobuf's limit stand beside it
-            write_file(folder / part.name, part.read_bytes())
-            files.append(folder / part.name)
+            write_file(place.parent / part.name, part.read_bytes())
+            files.append(place.parent / part.name)
     return {
         "model": model.name,
         "layer": found.layer,
@@ -96,12 +98,11 @@ def _rows(found: Maximised) -> list[dict[str, Any]]:
     ]
 
 
-def filters(model: LoadedModel, folder: Path, layer: str) -> dict[str, Any]:
+def filters(model: LoadedModel, place: Path, layer: str) -> dict[str, Any]:
     """Write the filters of a first convolution as they are; see `maximised`."""
     from netloft.explain.filters import filters_of
 
     sheet = filters_of(model.module, layer)
-    name = _file_name(f"{model.name}-{layer or 'first'}-filters")
     return {
         "model": model.name,
         "layer": layer,
@@ -110,20 +111,43 @@ def filters(model: LoadedModel, folder: Path, layer: str) -> dict[str, Any]:
         "options": {},
         "units": [],
         "proof": {},
-        "files": [str(path) for path in _sheet(sheet, folder, name)],
+        "files": [str(path) for path in _sheet(sheet, place)],
     }
 
 
-def _sheet(sheet: Sheet, folder: Path, name: str) -> list[Path]:
+def _sheet(sheet: Sheet, place: Path) -> list[Path]:
     from netloft_diagrams.seen import sheet_svg, svg_png
 
     drawn = sheet_svg(sheet)
-    folder.mkdir(parents=True, exist_ok=True)
-    picture, vector = folder / f"{name}.png", folder / f"{name}.svg"
+    make_folder(place.parent)
+    picture, vector = (place.parent / f"{place.name}{suffix}" for suffix in (".png", ".svg"))
     write_file(picture, svg_png(drawn))
     write_file(vector, drawn.encode())
     return [picture, vector]
 
 
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text).strip("._")[:120] or "sheet"
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def file_name(text: str, taken: Sequence[str]) -> str:
+    """Return a name for a file, without its suffix, that no other one has.
+
+    Args:
+        text: What it is of; letters and digits stay.
+        taken: Names that are given away.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", text).strip("._") or "sheet"
+    short = plain.encode()[:_LONGEST].decode(errors="ignore")
+    number = 1
+    while (name := short if number == 1 else f"{short}-{number}") in taken:
+        number += 1
+    return name

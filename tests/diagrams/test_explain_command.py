@@ -41,6 +41,19 @@ class Bright(nn.Module):
         return self.fc(seen.mean((2, 3)))
 
 
+class Ranks(Bright):
+    '''Gives the order of its classes before their scores.'''
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return {"order": scores.argsort(1), "scores": scores}
+
+
+class Mapped(Bright):
+    def forward(self, x):
+        return {"scores": super().forward(x), "map": x.mean(1)}
+
+
 class Two(Bright):
     def forward(self, x, y):
         return super().forward(x + y)
@@ -102,6 +115,13 @@ def test_the_map_is_hot_where_the_class_is_seen(place: Path) -> None:
         assert change[4:28, 4:28].mean() < 12
 
 
+def test_the_classes_are_of_the_scores_that_the_map_explains(place: Path) -> None:
+    net = f"{place / 'net.py'}:Ranks"
+    result = run("explain", net, "--image", place / "left.png", "-o", place / "out", "--json")
+    (row,) = json.loads(result.stdout)["pictures"]
+    assert (row["top"][0]["index"], row["assigned"]["index"]) == (1, 1)
+
+
 def test_a_class_that_is_assigned_is_explained_in_place_of_the_best(place: Path) -> None:
     found = explained(place, "--class", "0", "--top", "1")
     assert [row["assigned"]["index"] for row in found["pictures"]] == [0, 0]
@@ -125,8 +145,25 @@ def test_several_networks_stand_in_one_table(place: Path) -> None:
     assert page.count("<th scope=") >= 3
     written = sorted(path.name for path in (place / "out").iterdir())
     assert written == [
-        "bright-left-2.png", "bright-left.png", "explain.html", "explain.png", "explain.svg",
+        "bright-left.png",
+        "bright_2_-left.png",
+        "explain.html",
+        "explain.png",
+        "explain.svg",
     ]  # fmt: skip
+
+
+def test_pictures_of_one_name_are_told_apart(place: Path) -> None:
+    for folder, picture in (("a", "left"), ("b", "right")):
+        (place / folder).mkdir()
+        (place / f"{picture}.png").rename(place / folder / "same.png")
+    pictures: list[str | Path] = [f"--image={place / 'a' / 'same.png'}", place / "b" / "same.png"]
+    how = ["-o", str(place / "out"), "--json"]
+    result = run("explain", f"{place / 'net.py'}:Bright", *pictures, *how)
+    found = json.loads(result.stdout)["pictures"]
+    assert [row["top"][0]["index"] for row in found] == [1, 0]
+    assert len({row["picture"] for row in found}) == len({row["file"] for row in found}) == 2
+    assert "1 network, 2 pictures" in (place / "out" / "explain.svg").read_text("utf-8")
 
 
 def test_the_same_files_come_out_again(place: Path) -> None:
@@ -148,6 +185,7 @@ def test_the_same_files_come_out_again(place: Path) -> None:
         (["net.py:Bright", "--image", "left.png", "--head", "top1"], "are for export"),
         (["net.py:Two", "--input", "x=1x3x32x32", "--input", "y=1x3x32x32", "--image", "left.png"],
          "takes 2 inputs"),
+        (["net.py:Mapped", "--image", "left.png"], "has an output 'map' of its own"),
         (["net.py:Flat", "--image", "left.png"], "has no layer whose values are pictures"),
         (["net.py:Bright"], "makes a map of a picture, and there is none"),
     ],
@@ -208,6 +246,7 @@ def test_a_sheet_of_filters(place: Path) -> None:
         (["--method", "maximise", "--layer", "nowhere"], "calls no module 'nowhere'"),
         (["--method", "maximise", "--class", "1"], "--image and --class are of maps"),
         (["--method", "filters", "--steps", "3"], "--steps is of --method maximise"),
+        (["--method", "maximise", "--provider", "cuda"], "made on the processor"),
         (["--method", "filters", "--layer", "fc"], "no convolution of pictures 'fc'"),
         (["--image", "left.png", "--unit", "1"], "--unit is of --method maximise"),
     ],

@@ -6,6 +6,7 @@ Runtime, held to the module on these pictures before it is shown.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ import torch
 
 from netloft.errors import UsageError
 from netloft.explain.gradcam import MAP
+from netloft.explain.layers import scores_output
 from netloft.explain.pixels import as_pixels
 from netloft.explain.seen import Ranked, Seen
-from netloft.graph.graph import Graph
 from netloft.models.given_data import given_data
 from netloft.models.loaded import LoadedModel
 from netloft.models.mapping import with_map
@@ -45,6 +46,7 @@ class Asked:
         top: How many classes to name.
         provider: What runs the file.
         threads: For one operation; None for the runtime's own choice.
+        batch: `dynamic`, or 1 for a network that takes one picture alone.
         seed: Of the inputs that the gradient is proven on.
     """
 
@@ -54,6 +56,7 @@ class Asked:
     top: int = 5
     provider: str = "cpu"
     threads: int | None = None
+    batch: str | int = "dynamic"
     seed: int = 0
 
 
@@ -81,11 +84,24 @@ def explain(
     found: dict[Path, list[Seen]] = {image: [] for image in images}
     if not found or not models:
         raise UsageError("there is nothing to explain", remedy="name a MODEL and an --image")
-    for model in models:
-        progress(f"explaining {model.name}")
+    pictures = _told_apart([image.name for image in found], list(map(str, found)))
+    names = _told_apart([model.name for model in models], [model.spec for model in models])
+    for model, name in zip(models, names, strict=True):
+        progress(f"explaining {name}")
         for image, seen in _seen_by(model, list(found), wanted):
-            found[image].append(seen)
+            picture = pictures[list(found).index(image)]
+            found[image].append(dataclasses.replace(seen, model=name, picture=picture))
     return [seen for each in found.values() for seen in each]
+
+
+def _told_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Return names of which no two are the same: longer ones if these differ, or with a number."""
+    chosen = [
+        more if names.count(name) > 1 and longer.count(more) == 1 else name
+        for name, more in zip(names, longer, strict=True)
+    ]
+    before = [chosen[:place].count(name) for place, name in enumerate(chosen)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(chosen, before, strict=True)]
 
 
 def _seen_by(model: LoadedModel, images: Sequence[Path], asked: Asked) -> list[tuple[Path, Seen]]:
@@ -93,10 +109,15 @@ def _seen_by(model: LoadedModel, images: Sequence[Path], asked: Asked) -> list[t
     from netloft_exporters.onnx import write_onnx
 
     mapped = with_map(
-        model, asked.method, layer=asked.layer, class_index=asked.class_index, seed=asked.seed
+        model,
+        asked.method,
+        layer=asked.layer,
+        class_index=asked.class_index,
+        batch=asked.batch,
+        seed=asked.seed,
     )
-    inputs = mapped.example(seed=asked.seed)
-    graph = trace(mapped.module, inputs, name=model.name)
+    inputs = mapped.example(_items(asked.batch), asked.seed)
+    graph = trace(mapped.module, inputs, asked.batch, name=model.name)
     given = {image: _given(image, mapped) for image in images}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.onnx")
@@ -112,21 +133,20 @@ def _seen_by(model: LoadedModel, images: Sequence[Path], asked: Asked) -> list[t
             image: dict(zip(names, session.run(names, feeds_of(graph, tensors)), strict=True))
             for image, tensors in given.items()
         }
-    scores = _scores_name(graph)
+    scores = scores_output(graph).name
     return [
         (image, _seen(mapped, image, given[image], answer, scores, asked))
         for image, answer in answers.items()
     ]
 
 
+def _items(batch: str | int) -> int:
+    return batch if isinstance(batch, int) else 2
+
+
 def _given(image: Path, model: LoadedModel) -> Mapping[str, torch.Tensor]:
     ((tensors, _),) = given_data(image, model)
     return tensors
-
-
-def _scores_name(graph: Graph) -> str:
-    """Return the output that the map explains: the first of (batch, classes)."""
-    return next(value.name for value in graph.outputs if len(value.info.shape) == 2)
 
 
 def _seen(

@@ -6,7 +6,6 @@ With `netloft.exporting` this is a place that joins the toolkit and the exporter
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from netloft.bundle.atomic import write_file
 from netloft.errors import OutputError, UsageError
 from netloft.explain.ascent import Ascent, Goal, plan_ascent, prove_ascent
 from netloft.explain.climb import Climbed, check_climb, climb, onnx_run
@@ -104,6 +104,7 @@ class Maximised:
         layer: Module path.
         kind: `filter`, `neuron` or `class`.
         units: What each picture was made for.
+        count: How many units there are.
         labels: Names of the classes, of all that there are; empty where they are not known.
         options: How they were climbed for.
         climbed: The pictures in the network's own numbers, and the way there.
@@ -115,6 +116,7 @@ class Maximised:
     layer: str
     kind: str
     units: tuple[int, ...]
+    count: int
     labels: tuple[str, ...]
     options: Options
     climbed: Climbed
@@ -183,7 +185,18 @@ def maximise(
             _keep(file, keep)
         climbed = job.climbed(chosen)
     labels = model.labels if goal.kind == "class" else ()
-    return Maximised(model.name, told, goal.kind, chosen, labels, options, climbed, scale, proof)
+    return Maximised(
+        model=model.name,
+        layer=told,
+        kind=goal.kind,
+        units=chosen,
+        count=goal.units,
+        labels=labels,
+        options=options,
+        climbed=climbed,
+        scale=scale,
+        proof=proof,
+    )
 
 
 def _scale(model: LoadedModel) -> dict[str, tuple[float, ...]]:
@@ -329,8 +342,8 @@ def _keep(file: Path, keep: Path) -> None:
     """Copy a file, with the weights beside it where they are too large for one."""
     try:
         keep.parent.mkdir(parents=True, exist_ok=True)
-        for part in file.parent.glob(f"{file.name}*"):
-            shutil.copyfile(part, keep.parent / part.name)
+        for part in sorted(file.parent.iterdir()):
+            write_file(keep.parent / part.name, part.read_bytes())
     except OSError as error:
         raise OutputError(
             f"{keep} cannot be written: {error.strerror or error}", remedy="name another file"
@@ -345,6 +358,8 @@ def sheet_of(found: Maximised, title: str = "") -> Sheet:
         title: In place of one that names layer and network.
     """
     history = found.climbed.history
+    begins = found.units == tuple(range(len(found.units))) and len(found.units) < found.count
+    first, of = ("the first ", f" of {found.count:,}") if begins else ("", "")
     plural = {"filter": "filters", "neuron": "neurons", "class": "classes"}[found.kind]
     tiles = [
         Tile(as_pixels(x, **found.scale), _caption(found, unit), _note(found, place))  # type: ignore[arg-type]
@@ -352,7 +367,7 @@ def sheet_of(found: Maximised, title: str = "") -> Sheet:
     ]
     return Sheet(
         title or f"What {plural} of {found.model} look for: {found.layer}",
-        f"{history.shape[1]} {plural} of {found.layer}; {found.options}; "
+        f"{first}{history.shape[1]}{of} {plural} of {found.layer}; {found.options}; "
         "below each, its objective before → after",
         tuple(tiles),
     )

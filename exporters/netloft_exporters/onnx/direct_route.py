@@ -27,8 +27,6 @@ __all__ = ["lower_directly"]
 # Calls whose result is only a number or nothing; the graph knows it already.
 _SILENT = {"assert"}
 
-# Names of NumPy's that torch takes for its own.
-
 
 def lower_directly(graph: Graph, opset: int) -> Lowered:
     """Lower a graph with the table of `netloft_exporters.onnx.lowering`.

@@ -217,14 +217,14 @@ def test_a_wrong_adjoint_is_found() -> None:
 
 
 def test_a_wrong_penalty_is_found() -> None:
-    right = Ascent._penalised
+    right = Ascent._netloft_penalised
 
     def wrong(self: Ascent, x: Tensor, value: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         value, slope = right(self, x, value, slope)
         return value, slope + 1e-3 * x
 
     with (
-        mock.patch.object(Ascent, "_penalised", wrong),
+        mock.patch.object(Ascent, "_netloft_penalised", wrong),
         pytest.raises(CheckError, match="at fc2 is not the gradient of the objective"),
     ):
         prove_ascent(goal_of(l1=0.1), torch.rand(2, 1, 28, 28))
@@ -234,7 +234,7 @@ def test_behind_the_activation_no_place_counts_against_a_filter() -> None:
     x = torch.rand(3, 1, 28, 28)
     unit = torch.tensor([0, 7, 24])
     plain, active = (
-        Ascent(plan_ascent(digits(), "conv1", activated=on)).slope(x, unit)[0]
+        Ascent(plan_ascent(digits(), "conv1", activated=on))._netloft_slope(x, unit)[0]
         for on in (False, True)
     )
     with torch.no_grad():

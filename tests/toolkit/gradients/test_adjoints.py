@@ -132,3 +132,69 @@ def test_what_has_no_adjoint_is_told_with_its_line() -> None:
         check_gradient(graph, inputs, nodes["fc"], [nodes["x"]])
     assert caught.value.module == "conv"
     assert "self.relu(self.norm(self.conv(x)))" in caught.value.source
+
+
+class Frozen(Small):
+    """Weights that are not trained any more, behind pictures as bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires_grad_(False)
+        self.register_buffer("scale", torch.full((3, 1, 1), 0.01))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * self.get_buffer("scale"))
+
+
+def test_weights_may_be_frozen_and_pictures_bytes() -> None:
+    x = torch.randint(0, 256, (2, 3, 9, 8), dtype=torch.uint8)
+    graph = functional(trace(Frozen().eval(), {"x": x}))
+    nodes = {node.name: node for node in graph.module.graph.nodes}
+    assert check_gradient(graph, [x], nodes["fc"], [nodes["conv"]]) < 1e-12
+
+
+def gradient_of(call: Any, x: Tensor) -> float:
+    """Compare the gradient of a function of a picture."""
+
+    class Called(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return call(x)
+
+    graph = functional(trace(Called().eval(), {"x": x}, prove=False))
+    start, end = ends(graph)
+    return check_gradient(graph, [x], end, [start])
+
+
+FLAT = torch.full((2, 3, 6, 6), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "x"),
+    [
+        (lambda x: x.std((2, 3)), FLAT),
+        (lambda x: 2.0**x, FLAT),
+        (lambda x: torch.cat([x.chunk(3, 1)[0], x[:, 1:]], 1), FLAT + torch.rand(2, 3, 6, 6)),
+        (lambda x: (lambda parts: parts[0] * 2 + parts[-3])(x.chunk(3, 1)), FLAT),
+        (
+            lambda x: nn.functional.conv2d(x, torch.ones(2, 3, 3, 3), stride=2, padding="valid"),
+            FLAT,
+        ),
+    ],
+    ids=["std of equals", "power", "part by part", "from both ends", "valid padding"],
+)
+def test_a_gradient_on_the_edge_is_autograds(call: Any, x: Tensor) -> None:
+    assert gradient_of(call, x) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda x: torch.cat(x.chunk(3, 1), 1), "parts that are not taken one by one"),
+        (lambda x: x.detach() * 2, "nothing leads from %x"),
+        (lambda x: x.float().matmul(torch.ones(6, 6)), "cannot be proven in float64"),
+    ],
+    ids=["all at once", "detached", "float32 alone"],
+)
+def test_what_has_no_gradient_is_refused(call: Any, problem: str) -> None:
+    with pytest.raises(NoAdjointError, match=problem):
+        gradient_of(call, FLAT)

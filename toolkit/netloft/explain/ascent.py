@@ -166,7 +166,7 @@ class Ascent(nn.Module):
 
     def __init__(self, goal: Goal) -> None:
         super().__init__()
-        self._goal = goal
+        self._netloft_plan = goal
         adopt(self, goal.graph)
 
     def forward(self, x: Tensor, unit: Tensor, step: Tensor) -> dict[str, Tensor]:
@@ -180,15 +180,15 @@ class Ascent(nn.Module):
         Returns:
             `x_next` of the shape of `x`, and `objective` (batch,) at `x`.
         """
-        objective, gradient = self.slope(x, unit)
+        objective, gradient = self._netloft_slope(x, unit)
         with told_as((ModuleCall("", type(self).__name__), _CALL), None):
             size = (gradient * gradient).mean(dim=(1, 2, 3), keepdim=True).sqrt()
             ahead = x + step.reshape(-1, 1, 1, 1) * (gradient / (size + _LEAST))
-            return {"x_next": self._cut(ahead), "objective": objective}
+            return {"x_next": self._netloft_cut(ahead), "objective": objective}
 
-    def slope(self, x: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+    def _netloft_slope(self, x: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Return the objective (batch,) and its gradient, of the shape of `x`."""
-        goal = self._goal
+        goal = self._netloft_plan
         walk = Walk(self, goal.graph)
         walk.forward([x])
         own = (ModuleCall("", type(self).__name__), _CALL)
@@ -202,10 +202,12 @@ class Ascent(nn.Module):
                 chosen = chosen.unsqueeze(-1).unsqueeze(-1).expand_as(value)
         (gradient,) = walk.backward({goal.layer: chosen}, [goal.picture])
         with told_as(own, None):
-            return self._penalised(x, objective, gradient)
+            return self._netloft_penalised(x, objective, gradient)
 
-    def _penalised(self, x: Tensor, objective: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        l1, tv = self._goal.l1, self._goal.tv
+    def _netloft_penalised(
+        self, x: Tensor, objective: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        l1, tv = self._netloft_plan.l1, self._netloft_plan.tv
         if l1:
             objective = objective - l1 * x.abs().sum(dim=(1, 2, 3))
             gradient = gradient - l1 * x.sign()
@@ -218,10 +220,14 @@ class Ascent(nn.Module):
             objective, gradient = objective - tv * total, gradient - 2 * tv * pulls
         return objective, gradient
 
-    def _cut(self, x: Tensor) -> Tensor:
-        if self._goal.low is not None:
-            x = torch.maximum(x, _bound(self._goal.low, x))
-        return x if self._goal.high is None else torch.minimum(x, _bound(self._goal.high, x))
+    def _netloft_cut(self, x: Tensor) -> Tensor:
+        if self._netloft_plan.low is not None:
+            x = torch.maximum(x, _bound(self._netloft_plan.low, x))
+        return (
+            x
+            if self._netloft_plan.high is None
+            else torch.minimum(x, _bound(self._netloft_plan.high, x))
+        )
 
 
 def _bound(value: float | Sequence[float], x: Tensor) -> Tensor:
@@ -260,7 +266,7 @@ def prove_ascent(goal: Goal, x: Tensor) -> float:
     wide = x.detach().double().requires_grad_()
     unit = torch.arange(len(x)) % goal.units
     with torch.enable_grad():
-        objective, found = net.slope(wide, unit)
+        objective, found = net._netloft_slope(wide, unit)
         (expected,) = torch.autograd.grad(objective.sum(), wide)
     apart = (found.detach() - expected).norm() / expected.norm().clamp(min=1e-30)
     if not float(apart) <= LIMIT:

@@ -106,6 +106,10 @@ def plan_map(
             f"{graph.name} takes {len(graph.inputs)} inputs, and a map is of one picture",
             remedy="put the network into a module whose forward takes the picture alone",
         )
+    if any(value.name == MAP for value in graph.outputs):
+        raise UsageError(
+            f"{graph.name} has an output '{MAP}' of its own", remedy="give it another name"
+        )
     plain = functional(graph)
     scores = scores_of(plain)
     chosen = result_of(plain, layer) if layer else last_pictures(plain, scores)
@@ -154,30 +158,30 @@ class GradCam(nn.Module):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self._plan = plan
+        self._netloft_plan = plan
         adopt(self, plan.graph)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map a picture to the network's outputs, and `map` (batch, height, width)."""
-        plan = self._plan
+        plan = self._netloft_plan
         walk = Walk(self, plan.graph)
         walk.forward([x])
         outputs = {v.name: walk.value(plan.graph.node(v.node)) for v in plan.graph.outputs}
         with told_as((ModuleCall("", type(self).__name__), _CALL), None):
-            return {**outputs, MAP: self._map(walk)}
+            return {**outputs, MAP: self._netloft_map(walk)}
 
-    def _map(self, walk: Walk) -> Tensor:
-        plan = self._plan
+    def _netloft_map(self, walk: Walk) -> Tensor:
+        plan = self._netloft_plan
         pictures = walk.value(plan.layer)
-        gradient = self.gradient(walk)
+        gradient = self._netloft_gradient(walk)
         weights = _WEIGHTS[plan.method](pictures, gradient)
         raw = F.relu((weights * pictures).sum(dim=1, keepdim=True))
         sized = F.interpolate(_scaled(raw), size=plan.size, mode="bilinear", align_corners=False)
         return _scaled(sized).squeeze(1)
 
-    def gradient(self, walk: Walk) -> Tensor:
+    def _netloft_gradient(self, walk: Walk) -> Tensor:
         """Return the gradient at the layer; (batch, channels, 1, 1) in closed form."""
-        plan = self._plan
+        plan = self._netloft_plan
         scores = walk.value(plan.scores)
         classes = scores_shape(plan)[1]
         if plan.weight:
@@ -255,7 +259,7 @@ def prove_map(plan: Plan, inputs: Mapping[str, Tensor]) -> float:
         wide = x.double() if x.is_floating_point() else x
         with torch.no_grad():
             walk.forward([wide])
-            forms.append(net.gradient(walk).expand_as(walk.value(plan.layer)))
+            forms.append(net._netloft_gradient(walk).expand_as(walk.value(plan.layer)))
     apart = float((forms[0] - forms[1]).norm() / forms[1].norm().clamp(min=1e-30))
     if not apart <= LIMIT:
         raise CheckError(

@@ -9,9 +9,17 @@ from torch import fx
 
 from netloft.errors import UsageError
 from netloft.graph.annotation import TensorInfo
-from netloft.graph.graph import Graph, annotation
+from netloft.graph.graph import Graph, Value, annotation
 
-__all__ = ["activation_of", "is_picture", "last_pictures", "layer_name", "result_of", "scores_of"]
+__all__ = [
+    "activation_of",
+    "is_picture",
+    "last_pictures",
+    "layer_name",
+    "result_of",
+    "scores_of",
+    "scores_output",
+]
 
 _PASSED = ("pool", "identity", "pad")
 """Families that say nothing new: what is looked for is what they were given."""
@@ -29,10 +37,19 @@ def scores_of(graph: Graph) -> fx.Node:
     Raises:
         UsageError: No output is (batch, classes).
     """
+    return _before_softmax(graph.node(scores_output(graph).node))
+
+
+def scores_output(graph: Graph) -> Value:
+    """Return the output that has the scores, or what a softmax made of them.
+
+    Raises:
+        UsageError: No output is (batch, classes).
+    """
     for value in graph.outputs:
         shape = value.info.shape
         if len(shape) == 2 and isinstance(shape[1], int) and value.info.dtype.startswith("float"):
-            return _before_softmax(graph.node(value.node))
+            return value
     told = ", ".join(f"{value.name} {value.info}" for value in graph.outputs)
     raise UsageError(
         f"{graph.name} gives {told}, and none of that is scores of batch x classes",

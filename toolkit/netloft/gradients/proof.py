@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from netloft.errors import CheckError
+from netloft.errors import CheckError, first_line
+from netloft.gradients.adjoint import NoAdjointError
 from netloft.gradients.walk import Walk, adopt
 from netloft.graph.graph import Graph
 
@@ -37,27 +38,42 @@ def check_gradient(
 
     Raises:
         CheckError: They are further apart than `LIMIT`.
+        NoAdjointError: The graph does not run in float64, or something in between has none.
     """
     root = nn.Module()
     adopt(root, graph)
-    root = copy.deepcopy(root).double()
+    root = copy.deepcopy(root).double().requires_grad_()  # pictures as bytes require none
     wide = [x.double() if x.is_floating_point() else x for x in inputs]
     walk = Walk(root, graph)
-    with torch.enable_grad():
-        walk.forward([x.requires_grad_() if x.is_floating_point() else x for x in wide])
-        value = walk.value(seed)
-        weights = torch.randn(value.shape, dtype=value.dtype, generator=_generator())
-        (expected) = torch.autograd.grad(
-            (value * weights).sum(), [walk.value(node) for node in at], allow_unused=True
-        )
-    with torch.no_grad():
-        found = walk.backward({seed: weights}, at)
+    try:
+        found, expected = _both(walk, wide, seed, at)
+    except RuntimeError as error:
+        raise NoAdjointError(
+            f"the gradient of %{seed.name} cannot be proven in float64: {first_line(error)}",
+            remedy="name a layer behind what fixes an element type with --layer",
+        ) from error
     worst = max(map(_distance, found, expected))
     if not worst <= LIMIT:
         raise CheckError(
             f"the gradient of %{seed.name} differs from autograd's by {worst:.2g} of its length"
         )
     return worst
+
+
+def _both(
+    walk: Walk, wide: Sequence[Tensor], seed: fx.Node, at: Sequence[fx.Node]
+) -> tuple[Sequence[Tensor], Sequence[Tensor | None]]:
+    """Return the gradients, ours and autograd's, for random weights of the seed."""
+    with torch.enable_grad():
+        walk.forward([x.requires_grad_() if x.is_floating_point() else x for x in wide])
+    value = walk.value(seed)
+    weights = torch.randn(value.shape, dtype=value.dtype, generator=_generator())
+    with torch.no_grad():
+        found = walk.backward({seed: weights}, at)
+    with torch.enable_grad():
+        total = (value * weights).sum()
+        expected = torch.autograd.grad(total, list(map(walk.value, at)), allow_unused=True)
+    return found, expected
 
 
 def _generator() -> torch.Generator:

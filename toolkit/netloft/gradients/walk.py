@@ -131,7 +131,10 @@ class Walk:
         if node.target is operator.getitem and _gives_several(node.args[0]):
             source, index = node.args
             assert isinstance(source, fx.Node)
-            yield source, {index: grad}
+            if not isinstance(index, int):
+                Step(node, None, {}, {}).refuse("parts that are not taken one by one")
+            count = len(tensors(annotation(source).value))
+            yield source, {index % count: grad}
             return
         op, named, weights = self._call(node)
         if op not in ADJOINTS:
@@ -152,8 +155,7 @@ class Walk:
         """Return a gradient for each part of a result of several, with zeros for those unread."""
         if not isinstance(grad, dict):
             return grad
-        n = len(tensors(annotation(node).value))
-        return [grad.get(i, grad.get(i - n)) for i in range(n)]
+        return [grad.get(i) for i in range(len(tensors(annotation(node).value)))]
 
     def _call(self, node: fx.Node) -> tuple[str, dict[str, Any], dict[str, Tensor | None]]:
         """Return operation, named arguments and weights; a layer is a call of its function."""
@@ -204,6 +206,8 @@ def _between(nodes: Sequence[fx.Node], starts: set[fx.Node], ends: set[fx.Node])
 
 
 def _is_real(node: fx.Node) -> bool:
+    if node.target in ("detach", torch.detach):  # no gradient goes through, nor does autograd's
+        return False
     return any(
         info.dtype.startswith(("float", "bfloat")) for info in tensors(annotation(node).value)
     )

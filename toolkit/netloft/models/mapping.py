@@ -25,7 +25,7 @@ def plan_of(
     seed: int = 0,
 ) -> Plan:
     """Say what a map of a model is of, and prove its gradient; see `with_map` for the arguments."""
-    inputs = model.example(seed=seed)
+    inputs = model.example(batch if isinstance(batch, int) else 2, seed)
     graph = trace(model.module, inputs, batch, name=model.name)
     path = _within(model, graph, layer)
     plan = plan_map(graph, method, layer=path, class_index=class_index)

@@ -41,10 +41,9 @@ def conv(
     n = len(kernel)
     strides, dilations = each_axis(stride, n), each_axis(dilation, n)
     reach = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
-    if isinstance(padding, str):
-        before = [0] * n if padding == "valid" else [r // 2 for r in reach]
-    else:
-        before = each_axis(padding, n)
+    if padding == "valid":
+        padding = 0
+    before = [r // 2 for r in reach] if isinstance(padding, str) else each_axis(padding, n)
     sizes, made = step.lengths_of("input", *range(-n, 0)), _lengths(step, n)
     full = [(out - 1) * s + r + 1 for out, s, r in zip(made, strides, reach, strict=True)]
     if isinstance(padding, str):  # another padding behind than before: cut it off afterwards

@@ -129,7 +129,7 @@ def power(step: Step, grad: Tensor, input: Any, exponent: Any) -> Mapping[str, T
 
     def by_exponent() -> Any:
         log = math.log(input) if isinstance(input, int | float) else input.log()
-        return grad * step.result * log
+        return grad * torch.where(step.result == 0, 0.0, step.result * log)
 
     return step.parts(input=by_base, exponent=by_exponent)
 

@@ -16,6 +16,8 @@ __all__ = ["cat", "getitem", "narrow", "parts", "select", "stack"]
 @adjoint("cat")
 def cat(step: Step, grad: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Mapping[str, Any]:
     """torch.cat: to each its part."""
+    if isinstance(step.given["tensors"], fx.Node):
+        step.refuse("parts that are not taken one by one")
     found, start = list[Tensor | None](), 0
     for given in step.given["tensors"]:
         shape = shape_of(given)
@@ -33,6 +35,8 @@ def cat(step: Step, grad: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Ma
 @adjoint("stack")
 def stack(step: Step, grad: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Mapping[str, Any]:
     """torch.stack: to each its part."""
+    if isinstance(step.given["tensors"], fx.Node):
+        step.refuse("parts that are not taken one by one")
     return {"tensors": [grad.select(dim, i) for i in range(len(step.given["tensors"]))]}
 
 

@@ -100,7 +100,8 @@ def variance(
     centred = input - input.mean(dim=axes, keepdim=True)
     whole = _spread(step, grad, dim, keepdim) / (_count(step, dim) - left_out)
     if step.record.op == "std":
-        return {"input": centred * whole / _spread(step, step.result, dim, keepdim)}
+        own = _spread(step, step.result, dim, keepdim)  # 0 where all are equal, as autograd has it
+        return {"input": torch.where(own == 0, 0.0, centred * whole / own)}
     return {"input": centred * whole * 2}
 
 
