@@ -134,41 +134,72 @@ def explain(
         raise UsageError("sheets are made on the processor", remedy="leave --provider out")
     folder = out or Path("out", "explain")
     _check_folder(folder)
+    asked = {
+        "method": method,
+        "layer": layer,
+        "class_index": class_index,
+        "top": top,
+        "provider": _one(providers),
+        "threads": threads,
+        "batch": request.batch,
+        "seed": request.seed,
+    }
     with progress(quiet=quiet) as tell:
         loaded = []
         for spec in models:
             tell(f"loading {spec}")
             loaded.append(dataclasses.replace(request, spec=spec, around=around).load())
-        if method not in MAPS:
-            climb |= {"seed": request.seed, "threads": threads}
-            made: list[str] = []
-            found = [_sheet(model, method, folder, layer, climb, made, tell) for model in loaded]
-            facts: dict[str, Any] = {"sheets": found}
+        if method in MAPS:
+            facts, told = _maps(loaded, images, folder, asked, tell)
         else:
-            from netloft.explaining import Asked
-            from netloft.explaining import explain as explained
-
-            asked = Asked(
-                method=method,
-                layer=layer,
-                class_index=class_index,
-                top=top,
-                provider=_one(providers),
-                threads=threads,
-                batch=request.batch,
-                seed=request.seed,
-            )
-            rows = explained(loaded, images, asked, progress=tell)
-            files = _write(rows, folder)
-            facts = _facts(rows, files)
+            facts, told = _sheets(loaded, folder, asked, climb, tell)
     if as_json:
         click.echo(json.dumps({"format": JSON_FORMAT, **facts}, indent=2))
-    elif not quiet and method in MAPS:
+    elif not quiet:
+        told()
+
+
+Told = tuple[dict[str, Any], Callable[[], None]]
+"""What was found as plain data, and how a person is told of it."""
+
+
+def _maps(
+    loaded: Sequence[LoadedModel],
+    images: Sequence[Path],
+    folder: Path,
+    asked: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> Told:
+    """Write maps of pictures, and the table of all."""
+    from netloft.explaining import Asked
+    from netloft.explaining import explain as explained
+
+    rows = explained(loaded, images, Asked(**asked), progress=tell)
+    files = _write(rows, folder)
+
+    def told() -> None:
         _print(rows, files)
         for model in loaded:
             click.echo(f"weights of {model.name}: {model.weights}")
-    elif not quiet:
-        _print_sheets(found)
+
+    return _facts(rows, files), told
+
+
+def _sheets(
+    loaded: Sequence[LoadedModel],
+    folder: Path,
+    asked: Mapping[str, Any],
+    climb: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> Told:
+    """Write a contact sheet for each network."""
+    options = {**climb, "seed": asked["seed"], "threads": asked["threads"]}
+    made: list[str] = []
+    found = [
+        _sheet(model, asked["method"], folder, asked["layer"], options, made, tell)
+        for model in loaded
+    ]
+    return {"sheets": found}, lambda: _print_sheets(found)
 
 
 def _sheet(

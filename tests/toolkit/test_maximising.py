@@ -170,7 +170,7 @@ def test_a_file_that_goes_another_way_is_found(digits: LoadedModel) -> None:
     right = netloft_exporters.onnx.write_onnx
 
     def write(graph: Any, module: Any, inputs: Any, path: Path, **more: Any) -> Any:
-        with mock.patch.object(Ascent, "_penalised", wrong):
+        with mock.patch.object(Ascent, "_netloft_penalised", wrong):
             bad = trace(module, inputs, name=graph.name, prove=False)
             return right(bad, module, inputs, path, **more)
 
