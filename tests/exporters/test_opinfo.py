@@ -20,6 +20,9 @@ REFUSED: dict[str, str] = {
 }
 """Operators and layers of which no sample is lowered, and why that is right."""
 
+UNSET = ("empty", "empty_like", "new_empty")
+"""Operators that give whatever was in memory, which is 0 most of the time: no value is right."""
+
 LEAST = 479
 """Operators and layers that have a lowering; it may only grow."""
 
@@ -33,7 +36,8 @@ def test_an_operator_is_right_or_refused(name: str) -> None:
         every = bool(os.environ.get(EVERY))
         for outcome in outcomes(ENTRIES[name], form, None if every else most):
             counted[outcome.kind] += 1
-            if outcome.kind in ("wrong", "crashed"):
+            unset = name in UNSET and " instead of " in outcome.reason
+            if outcome.kind in ("wrong", "crashed") and not unset:
                 bad.append(f"{form} {outcome.kind}: {outcome.reason}")
             elif outcome.kind == "refused":
                 refusals.append(f"{form} refused: {outcome.reason}")

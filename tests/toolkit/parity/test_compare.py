@@ -38,6 +38,18 @@ def test_nonfinite_must_appear_alike(bad: float) -> None:
     assert measure(single, wide, nonfinite_like=tame).scaled == np.inf
 
 
+def test_what_float64_has_is_right_where_float32_is_no_number() -> None:
+    single, wide = np.array([np.nan, 1.0, 2.0], np.float32), np.array([np.inf, 1.0, 2.0])
+    right = np.array([np.inf, 1.0, 2.0], np.float32)
+    assert measure(right, wide, nonfinite_like=single).scaled == 0
+    assert measure(single, wide, nonfinite_like=single).scaled == 0
+    for wrong in (-np.inf, 3.0):
+        other = np.array([wrong, 1.0, 2.0], np.float32)
+        assert measure(other, wide, nonfinite_like=single).scaled == np.inf
+    finite = np.array([5.0, 1.0, 2.0])  # float64 overflows later: then float32 tells
+    assert measure(finite.astype(np.float32), finite, nonfinite_like=single).scaled == np.inf
+
+
 def test_a_reference_of_zeros_has_no_scale() -> None:
     assert measure(np.array([1e-3]), np.array([0.0])).scaled == 1e-3
     assert measure(np.array([0.0]), np.array([0.0])).scaled == 0
