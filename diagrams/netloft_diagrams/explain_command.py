@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.options import ModelRequest, loading_options, output_options, provider_options
-from netloft.defaults import JSON_FORMAT
+from netloft.defaults import JSON_FORMAT, MAP_METHODS
 from netloft.errors import OutputError, UsageError
 from netloft_diagrams.sheet_files import (
     file_name,
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-MAPS = ("gradcam", "gradcam++")
-METHODS = (*MAPS, "maximise", "filters")
+METHODS = (*MAP_METHODS, "maximise", "filters")
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 """Suffixes by which a word is a picture and not a MODEL; not all of them can be read."""
@@ -130,7 +129,7 @@ def explain(
     around = dict(request.around)
     layer, class_index = around.pop("layer", ""), around.pop("class_index", None)
     _check(method, images, around, climb, class_index)
-    if method not in MAPS and set(providers) - {"cpu"}:
+    if method not in MAP_METHODS and set(providers) - {"cpu"}:
         raise UsageError("sheets are made on the processor", remedy="leave --provider out")
     folder = out or Path("out", "explain")
     _check_folder(folder)
@@ -149,7 +148,7 @@ def explain(
         for spec in models:
             tell(f"loading {spec}")
             loaded.append(dataclasses.replace(request, spec=spec, around=around).load())
-        if method in MAPS:
+        if method in MAP_METHODS:
             facts, told = _maps(loaded, images, folder, asked, tell)
         else:
             facts, told = _sheets(loaded, folder, asked, climb, tell)
@@ -256,7 +255,7 @@ def _check(
             "--with and --head are for export: explain makes maps of the scores themselves",
             remedy="leave them out; --method gradcam++ is the other kind of map",
         )
-    is_map = method in MAPS
+    is_map = method in MAP_METHODS
     if is_map and not images:
         raise UsageError(
             f"--method {method} makes a map of a picture, and there is none",

@@ -10,6 +10,7 @@ __all__ = [
     "LABELS",
     "LEAST_BUDGET",
     "MAP",
+    "MAP_METHODS",
     "MAX_BATCH",
     "MAX_ELEMENTS",
     "MODULE",
@@ -42,6 +43,9 @@ MODULE, CLASS, SOURCE = "netloft.module", "netloft.class", "netloft.source"
 
 SCOPE = "netloft.scope"
 """Key of the module calls around a node, outermost first: JSON, pairs of call and class."""
+
+MAP_METHODS = ("gradcam", "gradcam++")
+"""How a map of what speaks for a class is made."""
 
 MAX_BATCH = 65_536
 """The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""

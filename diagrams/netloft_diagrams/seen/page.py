@@ -20,11 +20,11 @@ from netloft_diagrams.seen.grid import (
     share,
 )
 from netloft_diagrams.seen.heat import legend, overlay
-from netloft_diagrams.seen.tiles import Pixels, data_uri, enlarged, shrunk
+from netloft_diagrams.seen.tiles import data_uri, sharp
 
 __all__ = ["comparison_html"]
 
-_LARGEST, _TINY = 448, 80
+_LARGEST = 448
 """Pixels of an image's longer side: no more are kept, and of fewer each becomes a square."""
 
 
@@ -53,7 +53,7 @@ def _row(row: Row) -> Mapping[str, Any]:
         "picture": tidy(row.picture),
         "sign": found.sign,
         "words": found.words,
-        "image": data_uri(_sharp(bare.pixels)),
+        "image": data_uri(sharp(bare.pixels, _LARGEST)),
         "seen_by": tidy(bare.model),
         "size": f"{bare.pixels.shape[1]} × {bare.pixels.shape[0]}",
         "cells": [cell and _cell(cell) for cell in row.cells],
@@ -63,7 +63,7 @@ def _row(row: Row) -> Mapping[str, Any]:
 def _cell(seen: Seen) -> Mapping[str, Any]:
     assigned = other(seen)
     return {
-        "image": data_uri(overlay(_sharp(seen.pixels), seen.map)),
+        "image": data_uri(overlay(sharp(seen.pixels, _LARGEST), seen.map)),
         "alt": described(seen),
         "predicted": named(seen.predicted),
         "assigned": named(assigned) if assigned else "",
@@ -79,8 +79,3 @@ def _cell(seen: Seen) -> Mapping[str, Any]:
         "layer": tidy(seen.layer),
         "how": how(seen),
     }
-
-
-def _sharp(pixels: Pixels) -> Pixels:
-    longer = max(pixels.shape[:2])
-    return enlarged(pixels, -(-_LARGEST // longer)) if longer < _TINY else shrunk(pixels, _LARGEST)

@@ -21,7 +21,7 @@ from netloft_diagrams.seen.grid import (
     share,
 )
 from netloft_diagrams.seen.heat import legend, overlay
-from netloft_diagrams.seen.tiles import Pixels, enlarged, shrunk
+from netloft_diagrams.seen.tiles import Pixels, sharp
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import INK, QUIET, SKIP, WARN
 
@@ -45,8 +45,6 @@ _SIGNS = {
     "agree": ("M1 -4.5L4.5 -1L11 -9", "#04704f"),
     "differ": ("M1 -6.5H11M1 -2.5H11M8.5 -9.5L3.5 .5", WARN),
 }
-_TINY = 80
-"""Pixels of a side below which each is shown as a square."""
 
 
 def comparison_svg(rows: Sequence[Seen]) -> str:
@@ -150,17 +148,21 @@ class _Table:
         scale = min(self._column / wide, _TALLEST * self._column / height)
         return float(max(round(wide * scale), 1)), float(max(round(height * scale), 1))
 
-    def _sharp(self, pixels: Pixels) -> Pixels:
-        """Return as many pixels as a sharp print needs, those of a tiny picture as squares."""
-        most = int(2 * _TALLEST * self._column)
-        longer = max(pixels.shape[:2])
-        return enlarged(pixels, -(-most // longer)) if longer < _TINY else shrunk(pixels, most)
+    @property
+    def _most(self) -> int:
+        """Pixels of a side that a sharp print has room for."""
+        return int(2 * _TALLEST * self._column)
 
     def _bare(self, seen: Seen, top: float, high: float) -> str:
         height, wide = seen.pixels.shape[:2]
         x = self._x(0)
         drawn = image(
-            self._sharp(seen.pixels), x, top, *self._size(seen.pixels), seen.picture, squares=False
+            sharp(seen.pixels, self._most),
+            x,
+            top,
+            *self._size(seen.pixels),
+            seen.picture,
+            squares=False,
         )
         told = (f"as {seen.model} saw it", f"{wide} × {height} pixels")
         for place, words in enumerate(told):
@@ -169,7 +171,7 @@ class _Table:
         return drawn
 
     def _mapped(self, seen: Seen, x: float, top: float) -> str:
-        heated = overlay(self._sharp(seen.pixels), seen.map)
+        heated = overlay(sharp(seen.pixels, self._most), seen.map)
         return image(heated, x, top, *self._size(seen.pixels), described(seen), squares=False)
 
     def _words(self, seen: Seen, x: float, y: float) -> str:

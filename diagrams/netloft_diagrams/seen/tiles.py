@@ -11,7 +11,7 @@ from PIL import Image
 
 from netloft.explain.pixels import as_pixels
 
-__all__ = ["as_pixels", "check_pixels", "data_uri", "enlarged", "png_bytes", "shrunk"]
+__all__ = ["as_pixels", "check_pixels", "data_uri", "enlarged", "png_bytes", "sharp", "shrunk"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -75,3 +75,18 @@ def png_bytes(pixels: Pixels) -> bytes:
 def data_uri(pixels: Pixels) -> str:
     """Return a picture as an address that holds the picture itself; see `png_bytes`."""
     return f"data:image/png;base64,{base64.b64encode(png_bytes(pixels)).decode('ascii')}"
+
+
+_TINY = 80
+"""Pixels of a side below which each is shown as a square."""
+
+
+def sharp(pixels: Pixels, most: int) -> Pixels:
+    """Return as many pixels as a sharp print needs, those of a tiny picture as squares.
+
+    Args:
+        pixels: uint8 of shape (height, width, 3).
+        most: Pixels of the longer side that a print has room for.
+    """
+    longer = max(pixels.shape[:2])
+    return enlarged(pixels, -(-most // longer)) if longer < _TINY else shrunk(pixels, most)

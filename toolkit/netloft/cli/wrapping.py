@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from netloft.defaults import MAP_METHODS
+
 __all__ = ["wrapping_options"]
 
 _Command = Callable[..., Any]
@@ -22,7 +24,7 @@ def wrapping_options(command: _Command) -> _Command:
                   help="Give probabilities, or the K best classes; repeat for both.")  # fmt: skip
     @click.option("--labels", metavar="FILE|imagenet",
                   help="Names of the classes, one a line, for the file's metadata.")  # fmt: skip
-    @click.option("--with", "map_", type=click.Choice(["gradcam", "gradcam++"]),
+    @click.option("--with", "map_", type=click.Choice(MAP_METHODS),
                   help="Give a map of what speaks for the class beside the scores.")  # fmt: skip
     @click.option("--layer", metavar="PATH",
                   help="Of the map: the module that it looks at; the last pictures by default.",

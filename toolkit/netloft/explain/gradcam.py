@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
+from netloft.defaults import MAP_METHODS
 from netloft.errors import CheckError, UsageError
 from netloft.explain.closed import closed_weight, gradient_in_closed_form
 from netloft.explain.layers import is_picture, last_pictures, layer_name, result_of, scores_of
@@ -27,7 +28,7 @@ from netloft.tracing.origins import told_as
 
 __all__ = ["MAP", "METHODS", "GradCam", "Plan", "plan_map", "prove_map"]
 
-METHODS = ("gradcam", "gradcam++")
+METHODS = MAP_METHODS
 MAP = "map"
 """Name of the output."""
 
@@ -84,7 +85,6 @@ def plan_map(
     *,
     layer: str = "",
     class_index: int | None = None,
-    size: tuple[int, int] | None = None,
 ) -> Plan:
     """Say what a map of a traced network is of.
 
@@ -93,7 +93,6 @@ def plan_map(
         method: `gradcam` or `gradcam++`.
         layer: Path of a module; by default the last pictures before the scores.
         class_index: The class to explain; None for each item's best.
-        size: Height and width of the map; by default those of the input.
 
     Raises:
         UsageError: The network has no scores or no pictures, or there is no such layer or class.
@@ -121,7 +120,7 @@ def plan_map(
         )
     _check_class(scores, class_index)
     weight = closed_weight(plain, chosen, scores)
-    return Plan(plain, method, chosen, scores, size or _size(graph), class_index, weight)
+    return Plan(plain, method, chosen, scores, _size(graph), class_index, weight)
 
 
 def _check_class(scores: fx.Node, class_index: int | None) -> None:
