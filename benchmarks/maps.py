@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from netloft.explain.gradcam import METHODS
+from netloft.defaults import MAP_METHODS
 from netloft.models import load_model
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import LoadedModel
@@ -212,7 +212,7 @@ def parity(name: str) -> Iterator[Row]:
     net, size = hookable(name, model.module), model.inputs[0].shape[1:]
     hooks = [Hooks(net, HOOKED[name], dtype) for dtype in (torch.float32, torch.float64)]
     with tempfile.TemporaryDirectory() as folder, torch_settings(1):
-        for method in METHODS:
+        for method in MAP_METHODS:
             mapped = with_map(model, method)
             path = to_onnx(mapped.module, mapped.example(), Path(folder, "map.onnx"), prove=False)
             session = timed_session(path, "cpu", 1)

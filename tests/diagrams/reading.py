@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHAPE = re.compile(r"\d+(×\d+)+")
@@ -97,3 +103,30 @@ def _side(shape: str) -> int:
     """Return the length that a shape has twice: of `64×56×56` and `56×56×64` it is 56."""
     counted = Counter(map(int, shape.split("×")))
     return max((length for length, times in counted.items() if times > 1), default=0)
+
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def noise(height: int, wide: int, seed: int = 0) -> Pixels:
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (height, wide, 3), dtype=np.uint8)
+
+
+def texts(svg: str) -> list[str]:
+    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def images(svg: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(f"{SVG}image"))
+
+
+def size(svg: str) -> tuple[float, float]:
+    root = ElementTree.fromstring(svg)
+    return float(root.attrib["width"]), float(root.attrib["height"])
+
+
+def opened(uri: str) -> Pixels:
+    head, _, data = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import itertools
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tests.diagrams.reading import SVG, Pixels, images, noise, opened, size, texts
 
 from netloft.errors import UsageError
 from netloft.explain.seen import Ranked, Seen, Sheet, Tile
@@ -29,17 +29,10 @@ from netloft_diagrams.seen.frame import fit_middle
 from netloft_diagrams.seen.grid import agreement, described, grid_of, share
 from netloft_diagrams.text_metrics import width
 
-SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</text><script>alert(1)</script>\"'&\x00\x1b[31m\u202e\ud800\nend"
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 PALACE, STUPA, BEE = Ranked(698, "palace", 0.6), Ranked(832, "stupa", 0.3), Ranked(309, "bee", 0.01)
-
-
-def noise(height: int, wide: int, seed: int = 0) -> Pixels:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (height, wide, 3), dtype=np.uint8)
 
 
 def spot(height: int, wide: int, x: float = 0.8, y: float = 0.2) -> Floats:
@@ -60,25 +53,6 @@ def saw(model: str = "resnet18", picture: str = "china.png", **more: object) -> 
 def table(models: int, pictures: int) -> list[Seen]:
     names = [(f"net{m}", f"{p}.png") for p in range(pictures) for m in range(models)]
     return [saw(model, picture) for model, picture in names]
-
-
-def texts(svg: str) -> list[str]:
-    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def images(svg: str) -> list[ElementTree.Element]:
-    return list(ElementTree.fromstring(svg).iter(f"{SVG}image"))
-
-
-def size(svg: str) -> tuple[float, float]:
-    root = ElementTree.fromstring(svg)
-    return float(root.attrib["width"]), float(root.attrib["height"])
-
-
-def opened(uri: str) -> Pixels:
-    head, _, data = uri.partition(",")
-    assert head == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
 def test_a_map_of_nothing_leaves_the_picture() -> None:

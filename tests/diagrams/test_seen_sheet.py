@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from xml.etree import ElementTree
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tests.diagrams.reading import SVG, images, noise, opened, size, texts
 
 from netloft.errors import UsageError
 from netloft.explain.pixels import as_pixels
@@ -17,33 +17,7 @@ from netloft.explain.seen import Sheet, Tile
 from netloft_diagrams.seen import sheet_svg, svg_png
 from netloft_diagrams.seen.sheet import columns_for
 
-SVG = "{http://www.w3.org/2000/svg}"
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-
-
-def noise(height: int, wide: int, seed: int = 0) -> Pixels:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (height, wide, 3), dtype=np.uint8)
-
-
-def texts(svg: str) -> list[str]:
-    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def images(svg: str) -> list[ElementTree.Element]:
-    return list(ElementTree.fromstring(svg).iter(f"{SVG}image"))
-
-
-def size(svg: str) -> tuple[float, float]:
-    root = ElementTree.fromstring(svg)
-    return float(root.attrib["width"]), float(root.attrib["height"])
-
-
-def opened(uri: str) -> Pixels:
-    head, _, data = uri.partition(",")
-    assert head == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
 def sheet(n: int, side: int, caption: str = "unit {}", note: str = "") -> Sheet:

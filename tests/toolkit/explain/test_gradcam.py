@@ -13,7 +13,8 @@ import torch
 from tests.toolkit.explain.eager import Array, HookedDenseNet, eager_map, judged, regret
 from torch import Tensor, nn
 
-from netloft.explain.gradcam import METHODS, GradCam
+from netloft.defaults import MAP_METHODS
+from netloft.explain.gradcam import GradCam
 from netloft.models import load_model
 from netloft.models.inputs import parse_input
 from netloft.models.loaded import LoadedModel
@@ -80,7 +81,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MAP_METHODS)
 def test_the_map_is_what_hooks_and_autograd_give(made: Made, method: str, batch: int) -> None:
     scores, map = made.answer(method, batch)
     x = pictures(batch)
@@ -94,7 +95,7 @@ def test_the_map_is_what_hooks_and_autograd_give(made: Made, method: str, batch:
     assert map.max(axis=(1, 2)) == pytest.approx(1, abs=1e-5)  # there is something to see
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MAP_METHODS)
 def test_the_layer_and_the_form_are_those_expected(made: Made, method: str) -> None:
     plan = plan_of(made.model, method)
     assert plan.layer_name == made.layer
@@ -108,7 +109,7 @@ def test_a_closed_form_is_the_gradient(made: Made) -> None:
         assert not plan_of(made.model).weight
         return
     x = pictures(3).double()
-    for method in METHODS:
+    for method in MAP_METHODS:
         plan = plan_of(made.model, method)
         forms = (plan, dataclasses.replace(plan, weight=""))
         nets = [copy.deepcopy(GradCam(form)).double() for form in forms]
@@ -140,12 +141,12 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made("resnet18", tmp_path_factory.mktemp("resnet18"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MAP_METHODS)
 def test_what_is_another_map_fails(resnet: Made, method: str) -> None:
     scores, map = resnet.answer(method, 4)
     x, classes = pictures(4), torch.from_numpy(scores.argmax(1))
     second = torch.from_numpy(scores.argsort(1)[:, -2].copy())
-    (other,) = set(METHODS) - {method}
+    (other,) = set(MAP_METHODS) - {method}
     wrong = {
         "another method": eager_map(resnet.eager, "layer4.1.relu", x, other, classes)[1].numpy(),
         "another class": eager_map(resnet.eager, "layer4.1.relu", x, method, second)[1].numpy(),

@@ -12,8 +12,9 @@ from tests.toolkit.explain.eager import Array, judged
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
+from netloft.defaults import MAP_METHODS
 from netloft.errors import UsageError
-from netloft.explain.gradcam import METHODS, plan_map
+from netloft.explain.gradcam import plan_map
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.models.mapping import with_map
 from netloft.models.wrapping import wrap
@@ -123,7 +124,7 @@ def ran(model: LoadedModel, path: Path, x: Tensor) -> dict[str, Array]:
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MAP_METHODS)
 @pytest.mark.parametrize("layer", ["first", "second", "norm", "relu"])
 def test_values_that_are_written_over_are_explained_as_they_were(
     layer: str, method: str, tmp_path: Path

@@ -38,7 +38,7 @@ def wrapping_options(command: _Command) -> _Command:
         around = {
             key: value
             for key, value in {**given, "map": map_}.items()
-            if value or (key == "class_index" and value is not None)
+            if value not in (None, "", ())  # class 0 is one
         }
         return command(around=around, **rest)
 

@@ -20,6 +20,7 @@ from netloft.errors import CheckError, UsageError
 from netloft.explain.climb import Run
 from netloft.explain.layers import activation_of, layer_name, result_of, scores_of
 from netloft.gradients import Walk, adopt, check_gradient, functional
+from netloft.gradients.adjoint import shape_of
 from netloft.gradients.proof import LIMIT
 from netloft.graph.annotation import ModuleCall, TensorInfo
 from netloft.graph.graph import Graph, annotation
@@ -66,7 +67,7 @@ class Goal:
     @property
     def units(self) -> int:
         """How many filters, neurons or classes there are."""
-        return int(_shape(self.layer)[1])
+        return int(shape_of(self.layer)[1])
 
     @property
     def layer_name(self) -> str:
@@ -115,7 +116,7 @@ def plan_ascent(
     chosen = activation_of(chosen) if activated else chosen
     value = annotation(chosen).value
     fits = isinstance(value, TensorInfo) and value.dtype.startswith("float")
-    if not fits or len(_shape(chosen)) not in (2, 4) or not isinstance(_shape(chosen)[1], int):
+    if not fits or len(shape_of(chosen)) not in (2, 4) or not isinstance(shape_of(chosen)[1], int):
         raise UsageError(
             f"{layer} gives {value}, and a unit is told apart in real numbers of "
             "batch x units, or of batch x units x height x width",
@@ -142,13 +143,9 @@ def _check_input(graph: Graph) -> None:
 
 
 def _kind(graph: Graph, layer: fx.Node) -> str:
-    if len(_shape(layer)) == 4:
+    if len(shape_of(layer)) == 4:
         return "filter"
     return "class" if any(value.node == layer.name for value in graph.outputs) else "neuron"
-
-
-def _shape(node: fx.Node) -> tuple[Any, ...]:
-    return annotation(node).shape or ()
 
 
 class Ascent(nn.Module):

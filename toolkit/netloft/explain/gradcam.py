@@ -21,14 +21,14 @@ from netloft.errors import CheckError, UsageError
 from netloft.explain.closed import closed_weight, gradient_in_closed_form
 from netloft.explain.layers import is_picture, last_pictures, layer_name, result_of, scores_of
 from netloft.gradients import Walk, adopt, check_gradient, functional
+from netloft.gradients.adjoint import shape_of
 from netloft.gradients.proof import LIMIT
-from netloft.graph.annotation import ModuleCall, TensorInfo
+from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph, annotation
 from netloft.tracing.origins import told_as
 
-__all__ = ["MAP", "METHODS", "GradCam", "Plan", "plan_map", "prove_map"]
+__all__ = ["MAP", "GradCam", "Plan", "plan_map", "prove_map"]
 
-METHODS = MAP_METHODS
 MAP = "map"
 """Name of the output."""
 
@@ -48,7 +48,7 @@ class Plan:
 
     Attributes:
         graph: The network, without writes in place.
-        method: One of `METHODS`.
+        method: One of `MAP_METHODS`.
         layer: Gives the pictures (batch, channels, height, width) that are weighed.
         scores: Gives (batch, classes).
         size: Height and width of the map: the input's.
@@ -98,8 +98,10 @@ def plan_map(
         UsageError: The network has no scores or no pictures, or there is no such layer or class.
         NoAdjointError: It writes in place in a way that has no gradient.
     """
-    if method not in METHODS:
-        raise UsageError(f"there is no method '{method}'", remedy=f"one of {', '.join(METHODS)}")
+    if method not in MAP_METHODS:
+        raise UsageError(
+            f"there is no method '{method}'", remedy=f"one of {', '.join(MAP_METHODS)}"
+        )
     if len(graph.inputs) != 1:
         raise UsageError(
             f"{graph.name} takes {len(graph.inputs)} inputs, and a map is of one picture",
@@ -124,13 +126,17 @@ def plan_map(
 
 
 def _check_class(scores: fx.Node, class_index: int | None) -> None:
-    shape = annotation(scores).shape
-    assert shape is not None
-    if class_index is not None and not 0 <= class_index < int(shape[1]):
+    classes = classes_of(scores)
+    if class_index is not None and not 0 <= class_index < classes:
         raise UsageError(
-            f"there is no class {class_index}: the network tells {shape[1]} apart",
-            remedy=f"classes are counted from 0 to {int(shape[1]) - 1}",
+            f"there is no class {class_index}: the network tells {classes} apart",
+            remedy=f"classes are counted from 0 to {classes - 1}",
         )
+
+
+def classes_of(scores: fx.Node) -> int:
+    """Return how many classes (batch, classes) tells apart."""
+    return int(shape_of(scores)[1])
 
 
 def _size(graph: Graph) -> tuple[int, int]:
@@ -182,28 +188,14 @@ class GradCam(nn.Module):
         """Return the gradient at the layer; (batch, channels, 1, 1) in closed form."""
         plan = self._netloft_plan
         scores = walk.value(plan.scores)
-        classes = scores_shape(plan)[1]
         if plan.weight:
             weight = operator.attrgetter(plan.weight)(self)
-            height, width = picture_size(plan)
-            return gradient_in_closed_form(weight, chosen_class(scores, plan), height * width)
+            _, _, height, width = shape_of(plan.layer)
+            places = int(height) * int(width)
+            return gradient_in_closed_form(weight, chosen_class(scores, plan), places)
         # one at the chosen class: F.one_hot would need its number of classes from the data
-        is_chosen = torch.arange(classes) == chosen_class(scores, plan).unsqueeze(1)
+        is_chosen = torch.arange(classes_of(plan.scores)) == chosen_class(scores, plan).unsqueeze(1)
         return walk.backward({plan.scores: is_chosen.type_as(scores)}, [plan.layer])[0]
-
-
-def scores_shape(plan: Plan) -> tuple[Any, int]:
-    """Return (batch, classes)."""
-    shape = annotation(plan.scores).shape
-    assert shape is not None
-    return shape[0], int(shape[1])
-
-
-def picture_size(plan: Plan) -> tuple[int, int]:
-    """Return height and width of the layer's pictures."""
-    value = annotation(plan.layer).value
-    assert isinstance(value, TensorInfo)
-    return int(value.shape[2]), int(value.shape[3])
 
 
 def chosen_class(scores: Tensor, plan: Plan) -> Tensor:

@@ -109,11 +109,10 @@ class Walk:
         gradients: Gradients = dict(seeds)
         on_the_way = _between(self._nodes, set(at), set(seeds))
         for node in reversed(self._nodes):
-            grad = gradients.get(node)
-            if grad is None or node not in on_the_way or node in at:
+            grad, wanted = gradients.get(node), on_the_way.intersection(node.all_input_nodes)
+            if grad is None or not wanted:
                 continue
             record = annotation(node)
-            wanted = on_the_way.intersection(node.all_input_nodes)
             with told_as(_backward_calls(record.calls), record.source):
                 pulled = list(self._pulled(node, grad))
                 for operand, part in pulled:

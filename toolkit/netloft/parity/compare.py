@@ -91,11 +91,12 @@ def measure(actual: Array, expected: Array, *, nonfinite_like: Array | None = No
     a, e = actual.astype(np.float64), expected.astype(np.float64)
     like = e if nonfinite_like is None else nonfinite_like.astype(np.float64)
     skip = ~np.isfinite(like)
-    alike = _same(a, like) | (_same(a, e) & ~np.isfinite(e))
     with np.errstate(invalid="ignore"):
         error = np.where(skip, 0.0, np.abs(a - e))
     error = np.where(np.isnan(error), np.inf, error)
-    error = np.where(skip & ~alike, np.inf, error)
+    if skip.any():
+        alike = _same(a, like) | (_same(a, e) & ~np.isfinite(e))
+        error = np.where(skip & ~alike, np.inf, error)
     if not error.size:
         return Difference(0.0, 0.0, 0.0, (), 0.0, 0.0)
     index = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from netloft.gradients.adjoint import Step, adjoint
-from netloft.gradients.lengths import each_axis
+from netloft.gradients.lengths import each_axis, pulled_along
 
 __all__ = ["cast", "expand", "identity", "permute", "repeat", "reshape", "swap"]
 
@@ -173,11 +173,10 @@ def pad(
     widths = each_axis(pad, 2 * (len(step.shape) - 2)) if isinstance(pad, int) else list(pad)
     if mode == "constant":
         return {"input": F.pad(grad, [-width for width in widths])}
-    n = len(widths) // 2
-    for axis in range(-1, -1 - n, -1):
-        (size,) = step.lengths_of("input", axis)
-        before, after = widths[-2 * axis - 2], widths[-2 * axis - 1]
-        eye = torch.eye(size, dtype=torch.float64).unsqueeze(1)
-        matrix = F.pad(eye, (before, after), mode).squeeze(1).type_as(grad)
-        grad = grad.transpose(axis, -1).matmul(matrix.t()).transpose(axis, -1)
-    return {"input": grad}
+    axes = range(-(len(widths) // 2), 0)
+    maps = [partial(_padded, pad=widths[-2 * a - 2 : -2 * a], mode=mode) for a in axes]
+    return {"input": pulled_along(grad, step.lengths_of("input", *axes), maps)}
+
+
+def _padded(x: Tensor, pad: Sequence[int], mode: str) -> Tensor:
+    return F.pad(x.unsqueeze(1), tuple(pad), mode).squeeze(1)
