@@ -159,7 +159,7 @@ class Recipe:
         self._net = copy.deepcopy(net)
         self._seen: dict[str, Tensor] = {}
         layer = self._net.get_submodule(path)
-        if hasattr(layer, "inplace"):  # PyTorch refuses to hook a ReLU that writes in place
+        if isinstance(layer, nn.ReLU):  # PyTorch refuses to hook one that writes in place
             layer.inplace = False
         layer.register_forward_hook(lambda _, __, made: self._keep("pictures", made))
         layer.register_full_backward_hook(lambda _, __, made: self._keep("gradient", *made))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from netloft.comparing import Difference
     from netloft.graph import Graph
     from netloft.overlays import Overlay
+    from netloft.thumbnails import Thumbnails
     from netloft_diagrams.drawing import Drawing
+    from netloft_diagrams.page import Options
 
     Drawable = Graph | Difference | nn.Module | str | os.PathLike[str]
     Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -44,6 +46,9 @@ STYLES: Mapping[str, tuple[str, ...]] = {
 }
 """The ways to draw, and the formats that each has."""
 
+PICTURED = ("svg", "png", "pdf")
+"""Formats that hold small pictures of what layers look for."""
+
 
 def draw(
     graph: Drawable,
@@ -55,6 +60,7 @@ def draw(
     direction: str | None = None,
     style: str = "structure",
     color: str | Overlay | None = None,
+    thumbnails: bool | Thumbnails = False,
 ) -> Picture:
     """Draw a network into files; nothing is written unless everything can be drawn.
 
@@ -73,6 +79,9 @@ def draw(
         style: `structure`, or `volume` for feature maps as solids, with their kernels.
         color: A number or a word in each box, and a colour that goes with it: `time`, `flops`,
             `params`, `memory`, `error`, `dtype`, `pass`, or an overlay of your own.
+        thumbnails: Put small pictures of what its units look for into the box of each layer, as
+            `netloft.maximising.maximise` finds them: seconds for each. Of a module; or what makes
+            them.
 
     Returns:
         The files that were written, as a tuple that a notebook shows as the picture.
@@ -87,9 +96,12 @@ def draw(
     if rest:
         example_inputs = _one_of(rest, example_inputs)
     kinds = [check_format(path.suffix, style) for path in targets]
+    _check_thumbnails(kinds, style, wanted=bool(thumbnails))
     for path in targets:
         check_writable(path)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
+    drawing = _drawing(
+        graph, example_inputs, depth, tuple(expand), only, direction, style, color, thumbnails
+    )
     # without a file the figure is made too: a mistake is told here, and not when it is shown
     with collector_paused():
         made = {kind: FORMATS[kind](drawing) for kind in dict.fromkeys(kinds or ["svg"])}
@@ -119,10 +131,14 @@ def render(
     direction: str | None = None,
     style: str = "structure",
     color: str | Overlay | None = None,
+    thumbnails: bool | Thumbnails = False,
 ) -> bytes:
     """Draw a network and return the bytes that a file would hold; see `draw`."""
     kind = check_format(format, style)
-    drawing = _drawing(graph, example_inputs, depth, tuple(expand), only, direction, style, color)
+    _check_thumbnails([kind], style, wanted=bool(thumbnails))
+    drawing = _drawing(
+        graph, example_inputs, depth, tuple(expand), only, direction, style, color, thumbnails
+    )
     with collector_paused():
         return FORMATS[kind](drawing)
 
@@ -161,20 +177,16 @@ def _drawing(
     direction: str | None,
     style: str,
     color: str | Overlay | None,
+    thumbnails: bool | Thumbnails,
 ) -> Drawing:
     from netloft.comparing import Difference
     from netloft.graph import Graph
     from netloft_diagrams.drawing import Drawing
-    from netloft_diagrams.page import Options
     from netloft_diagrams.values import as_values
 
     if color is not None and style != "structure":
         raise UsageError("colours are of the style structure", remedy="leave out --style volume")
-    if direction not in (None, "right", "down"):
-        raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
-    if depth is not None and depth < 0:
-        raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
-    options = Options(depth, expand, only, direction or "", style=style)
+    options = _options(depth, expand, only, direction, style)
     if isinstance(graph, str | os.PathLike):
         from netloft.onnx_graph import read_onnx
 
@@ -182,11 +194,15 @@ def _drawing(
     if example_inputs is not None and not isinstance(example_inputs, tuple | Mapping):
         example_inputs = (example_inputs,)
     if isinstance(graph, Difference):
+        if thumbnails:
+            raise UsageError(_NO_THUMBNAILS, remedy="leave the thumbnails out")
         if color is not None:
             raise UsageError("a difference has colours of its own", remedy="leave out the color")
         from netloft_diagrams.merged import merged
 
         return Drawing(merged(graph), options)
+    if thumbnails is True:
+        thumbnails = _thumbnails(graph, example_inputs)
     if not isinstance(graph, Graph):
         if example_inputs is None:
             raise UsageError(
@@ -199,7 +215,56 @@ def _drawing(
     overlay = _overlay(color, graph, example_inputs)
     with collector_paused():
         values = as_values(graph)
-    return Drawing(values, replace(options, overlay=overlay))
+    return Drawing(values, replace(options, overlay=overlay, thumbnails=thumbnails or None))
+
+
+def _options(
+    depth: int | None, expand: tuple[str, ...], only: str, direction: str | None, style: str
+) -> Options:
+    from netloft_diagrams.page import Options
+
+    if direction not in (None, "right", "down"):
+        raise UsageError(f"{direction!r} is no direction", remedy="give right or down")
+    if depth is not None and depth < 0:
+        raise UsageError(f"depth {depth} is below 0", remedy="give 0 or more")
+    return Options(depth, expand, only, direction or "", style=style)
+
+
+_NO_THUMBNAILS = "small pictures of what layers look for need the module itself"
+
+
+def _thumbnails(graph: Graph | nn.Module, example_inputs: Inputs | None) -> Thumbnails:
+    """Return what makes small pictures for a module.
+
+    Raises:
+        UsageError: There is but a graph, or no example input.
+    """
+    from netloft.graph import Graph
+    from netloft.models.given import of_module
+    from netloft.thumbnails import Thumbnails
+
+    if isinstance(graph, Graph) or example_inputs is None:
+        raise UsageError(
+            _NO_THUMBNAILS,
+            remedy="give MODEL, or the module with example_inputs, and not its graph or file",
+        )
+    assert isinstance(example_inputs, tuple | Mapping)
+    return Thumbnails(of_module(graph, example_inputs)[0])
+
+
+def _check_thumbnails(kinds: Sequence[str], style: str, *, wanted: bool) -> None:
+    """Refuse small pictures where there is no box to put them into.
+
+    Raises:
+        UsageError: They are wanted there.
+    """
+    other = [kind for kind in kinds if kind not in PICTURED]
+    if wanted and (other or style != "structure"):
+        where = f".{other[0]}" if other else f"the style {style}"
+        raise UsageError(
+            f"small pictures are not drawn in {where}",
+            remedy=f"ask for {', '.join(f'.{kind}' for kind in PICTURED)} without --style volume",
+        )
 
 
 def _overlay(

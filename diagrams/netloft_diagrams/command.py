@@ -15,7 +15,7 @@ from netloft.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netloft.graph import Graph
+    from netloft.models.loaded import LoadedModel
 
 __all__ = ["ManyFiles", "draw", "spread"]
 
@@ -83,6 +83,9 @@ def _is_file(word: str) -> bool:
 @click.option("--report", type=click.Path(path_type=Path), default=None, metavar="FILE",
               help="Take --color time, error or pass from this JSON of netloft bench --profile or "
               "verify --layers, or from a bundle's report.json, and run nothing.")  # fmt: skip
+@click.option("--thumbnails", is_flag=True,
+              help="Put pictures of what they look for into the boxes of layers; takes seconds for "
+              "each.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["right", "down"]), default=None,
               show_default="right, where that fits", help="Where the flow runs.")  # fmt: skip
 @output_options
@@ -104,9 +107,11 @@ def draw(
       netloft draw net.py:Net --input 1x3x32x32 -o net.html
       netloft draw resnet50 --color time -o time.svg
       netloft draw resnet50 --color error --report verify.json -o error.svg
+      netloft draw mnist --weights net.safetensors --thumbnails -o seen.png
       netloft draw alphago --style volume -o alphago.svg alphago.tex
       netloft draw path/to/net.onnx -o net.svg
     """  # noqa: D301 - click knows the paragraph by the letter, not by its escape
+    from netloft.report.progress import progress
     from netloft.tracing.faithful import silent
     from netloft_diagrams import draw as draw_files
 
@@ -114,25 +119,28 @@ def draw(
         raise UsageError(
             "a report is drawn as colours", remedy="say which with --color time|error|pass"
         )
-    with silent():
-        graph, example = _graph(request, runs=bool(options["color"]) and report is None)
-    if report is not None:
-        from netloft.overlays import overlay_from
+    with silent(), progress(quiet=quiet or not options["thumbnails"]) as tell:
+        model = None if request.is_file else request.load()
+        graph = request.graph() if model is None else request.trace(model)
+        if options["thumbnails"] and model is not None:
+            from netloft.thumbnails import Thumbnails
 
-        options["color"] = overlay_from(report, options["color"], graph)
-    name = Path(request.spec).stem if request.is_file else graph.name
-    files = draw_files(graph, *(outputs or (f"{name}.svg",)), example_inputs=example, **options)
+            options["thumbnails"] = Thumbnails(model, seed=request.seed, progress=tell)
+        if report is not None:
+            from netloft.overlays import overlay_from
+
+            options["color"] = overlay_from(report, options["color"], graph)
+        runs = model is not None and options["color"] and report is None
+        options["example_inputs"] = _one_item(model, request) if model and runs else None
+        name = Path(request.spec).stem if request.is_file else graph.name
+        files = draw_files(graph, *(outputs or (f"{name}.svg",)), **options)
     _report(files, graph.name, as_json, quiet)
 
 
-def _graph(request: ModelRequest, *, runs: bool) -> tuple[Graph, dict[str, Tensor] | None]:
-    """Return the graph, and one item to run it on where it may have to run."""
-    if request.is_file:
-        return request.graph(), None
-    model = request.load()
+def _one_item(model: LoadedModel, request: ModelRequest) -> dict[str, Tensor]:
+    """Return what to run a network on, for the colours that are measured."""
     batch = request.batch if isinstance(request.batch, int) else 1
-    example = model.example(batch, request.seed) if runs else None
-    return request.trace(model), example
+    return model.example(batch, request.seed)
 
 
 def _report(files: tuple[Path, ...], name: str, as_json: bool, quiet: bool) -> None:

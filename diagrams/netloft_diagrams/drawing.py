@@ -19,6 +19,7 @@ from netloft_diagrams.scene import Scene, boxes_of, frames_of
 from netloft_diagrams.signed import signed
 from netloft_diagrams.svg import svg
 from netloft_diagrams.table import mermaid, table
+from netloft_diagrams.thumbs import with_room
 from netloft_diagrams.volume import figure, tikz, volume_svg, volumes
 from netloft_diagrams.volume.figure import Figure
 
@@ -48,8 +49,9 @@ class Drawing:
                     f"the forward pass calls no module {path!r}",
                     remedy="netloft draw MODEL -o net.txt lists the paths",
                 )
-        overlay = self.options.overlay
-        return noted(scene, overlay) if overlay else scene
+        overlay, thumbnails = self.options.overlay, self.options.thumbnails
+        scene = noted(scene, overlay) if overlay else scene
+        return with_room(scene, thumbnails) if thumbnails else scene
 
     @cached_property
     def placed(self) -> Placed:
@@ -68,7 +70,7 @@ class Drawing:
         """The figure."""
         if self.options.style == "volume":
             return volume_svg(self.volumes)
-        return svg(self.scene, self.placed, self.options.overlay)
+        return svg(self.scene, self.placed, self.options.overlay, self.options.thumbnails)
 
     def png(self) -> bytes:
         """The figure as pixels."""

@@ -12,7 +12,7 @@ from netloft_diagrams.page import NOTES
 from netloft_diagrams.scene import Box, Scene
 from netloft_diagrams.shapes import icon, rect, text
 from netloft_diagrams.text_metrics import fit, width
-from netloft_diagrams.theme import FAMILIES, INK, MARGIN, QUIET, SKIP, SMALL, WARN, family
+from netloft_diagrams.theme import FAMILIES, INK, MARGIN, QUIET, SKIP, SMALL, TITLE, WARN, family
 
 __all__ = ["legend", "notes", "scale"]
 
@@ -49,7 +49,7 @@ def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
 
 
 def scale(found: Scale | None, wide: float, y: float) -> tuple[str, float]:
-    """Explain the colours of an overlay, and what its numbers are.
+    """Explain the colours of an overlay and what its numbers are, or what small pictures show.
 
     Returns:
         The scale, and where the next thing may begin.
@@ -66,9 +66,10 @@ def scale(found: Scale | None, wide: float, y: float) -> tuple[str, float]:
         parts.append(rect(x, y, 15, 13, fill=colour, line=QUIET, corner=2))
         parts.append(text(x + 20, y + 10, meaning, SMALL))
         x += step
+    y += 26 if found.steps else 6
     for i, note in enumerate(found.notes):
-        parts.append(text(MARGIN, y + 26 + 14 * i, note, SMALL, colour=QUIET, room=room))
-    return tag("g", "".join(parts), class_="scale"), y + 26 + 14 * len(found.notes)
+        parts.append(text(MARGIN, y + 14 * i, note, SMALL, colour=QUIET, room=room))
+    return tag("g", "".join(parts), class_="scale"), y + 14 * len(found.notes)
 
 
 def _drawn(placed: Placed) -> Iterator[Placed]:
@@ -95,6 +96,9 @@ def _swatch(kind: str, x: float, y: float) -> str:
     look = FAMILIES[kind]
     if kind == "input":
         return rect(x, y + 1, 15, 11, fill=look.fill, line=look.band, corner=5.5)
+    if kind == "merge":
+        sign = text(x + 7.5, y + 10.5, "+", TITLE, bold=True, anchor="middle")
+        return rect(x + 1, y, 13, 13, fill=look.fill, line=look.band, corner=6.5) + sign
     ground = tag("rect", x=x, y=y, width=15, height=13, rx=3, fill=look.band)
     return ground + icon(look.icon, x + 2.5, y + 1.5)
 

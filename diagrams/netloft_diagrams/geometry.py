@@ -41,6 +41,16 @@ class Wire:
     skip: bool = False
     forks: tuple[Point, ...] = ()
 
+    def through(
+        self, points: tuple[Point, ...], label: str, label_at: Point, forks: tuple[Point, ...]
+    ) -> Wire:
+        """Return the same connection along other points, with another label."""
+        # `replace` takes three times as long, and every layout moves everything
+        return Wire(
+            self.net, self.source, self.target, points, self.arrow, label, label_at, self.beside,
+            self.skip, forks,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -71,7 +81,6 @@ class Placed:
     def at(self, x: float, y: float) -> Placed:
         """Return the same in another place."""
         size, inside = (self.width, self.height), (self.children, self.wires)
-        # `replace` takes three times as long, and every layout moves everything
         return Placed(self.item, x, y, *size, self.ins, self.outs, *inside, self.heading)
 
     @cached_property

@@ -349,12 +349,9 @@ def _moved(wire: Wire, dx: float, dy: float, start: float, end: float) -> Wire:
         points[0] = (start, points[0][1])
     if not wire.target:
         points[-1] = (end, points[-1][1])
-    return replace(
-        wire,
-        points=tuple(points),
-        label_at=(wire.label_at[0] + dx, wire.label_at[1] + dy),
-        forks=tuple((x + dx, y + dy) for x, y in wire.forks),
-    )
+    label_at = (wire.label_at[0] + dx, wire.label_at[1] + dy)
+    forks = tuple((x + dx, y + dy) for x, y in wire.forks)
+    return wire.through(tuple(points), wire.label, label_at, forks)
 
 
 def _return(

@@ -6,7 +6,14 @@ from netloft_diagrams import words
 from netloft_diagrams.geometry import Placed, Wire
 from netloft_diagrams.mark_look import PALE, outline, sign
 from netloft_diagrams.markup import escape, number, tag
-from netloft_diagrams.measure import Label, box_label, frame_title, sign_width
+from netloft_diagrams.measure import (
+    THUMB,
+    THUMB_GAP,
+    Label,
+    box_label,
+    frame_title,
+    sign_width,
+)
 from netloft_diagrams.scene import Box, Frame
 from netloft_diagrams.shapes import arrow, badge, icon, pile, rect, rounded, text
 from netloft_diagrams.text_metrics import width
@@ -95,11 +102,31 @@ def _card(box: Box, label: Label, x: float, y: float) -> str:
     below = line + LINE * (len(label.lines) + bool(label.name))
     for i, row in enumerate(label.note):
         parts.append(text(left, below + LINE * (i + 1), row, SMALL, bold=True))
+    if label.thumbs:
+        parts.append(_thumbs(box, left, y + high - THUMB - (9 if box.strip else 4)))
     if box.strip:
         parts.append(_strip(box, x + BAND, y + high - 5, wide - BAND))
     if box.times > 1:
         parts.append(badge(box.times, x + wide, y))
     return "".join(parts)
+
+
+def _thumbs(box: Box, x: float, y: float) -> str:
+    """Small pictures of what its units look for; nothing where none could be made."""
+    # here, since one drawing in a hundred has them and they bring what reads and writes pictures
+    from netloft_diagrams.seen.frame import image
+    from netloft_diagrams.seen.tiles import sharp
+
+    assert box.thumbs is not None
+    drawn = []
+    for i, tile in enumerate(box.thumbs.tiles):
+        pixels = sharp(tile.pixels, int(3 * THUMB))
+        high, wide = (THUMB * length / max(pixels.shape[:2]) for length in pixels.shape[:2])
+        hint = f"{box.name or box.title} · {tile.caption} · {tile.note}"
+        squares = max(tile.pixels.shape[:2]) < 3 * THUMB
+        left, top = x + i * (THUMB + THUMB_GAP), y + (THUMB - high)
+        drawn.append(image(pixels, left, top, wide, high, hint, squares=squares))
+    return tag("g", "".join(drawn), class_="thumbs")
 
 
 def _strip(box: Box, x: float, y: float, wide: float) -> str:

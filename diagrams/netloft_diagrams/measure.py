@@ -10,7 +10,17 @@ from netloft_diagrams.scene import Box, Frame, Item
 from netloft_diagrams.text_metrics import fit, fit_end, width
 from netloft_diagrams.theme import BAND, LINE, SMALL, TITLE
 
-__all__ = ["Label", "box_label", "frame_title", "local_name", "params_text", "path_range"]
+__all__ = [
+    "THUMB",
+    "THUMBED",
+    "THUMB_GAP",
+    "Label",
+    "box_label",
+    "frame_title",
+    "local_name",
+    "params_text",
+    "path_range",
+]
 
 SIGN = 20.0
 """Diameter of a merge's circle."""
@@ -27,11 +37,15 @@ WIDEST_TITLE = 170.0
 """Room for a title: `2× PartitionAttentionLayer`."""
 WIDEST_NOTE = 178.0
 """Room for a line of an overlay."""
+THUMBED = ("conv", "linear", "summary")
+"""Kinds of boxes whose units look for something of their own: small pictures are shown in them."""
+THUMB, THUMB_GAP = 36.0, 3.0
+"""Side of a small picture, and the room between two."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """The lines of a box, cut to size, and the box's own size."""
+    """The lines of a box, cut to size, its small pictures, and its own size."""
 
     title: str
     lines: tuple[str, ...]
@@ -39,6 +53,7 @@ class Label:
     width: float
     height: float
     note: tuple[str, ...] = ()
+    thumbs: int = 0
 
 
 def box_label(box: Box, above: str = "") -> Label:
@@ -59,9 +74,12 @@ def box_label(box: Box, above: str = "") -> Label:
     note = tuple(fit(line, SMALL, WIDEST_NOTE, bold=True) for line in box.note)
     widths = [width(title, TITLE, bold=True), *(width(t, SMALL) for t in (*lines, name))]
     widths += [width(line, SMALL, bold=True) for line in note]
+    thumbs = box.thumbs.count if box.thumbs and box.kind in THUMBED else 0
+    widths += [thumbs * (THUMB + THUMB_GAP) - THUMB_GAP]
     height = 9 + TITLE + LINE * (len(lines) + bool(name) + len(note)) + (5 if box.strip else 0)
+    height += THUMB + 4 if thumbs else 0
     wide = BAND + 4 + max(widths) + 5 + (4 if box.times > 1 else 0)
-    return Label(title, lines, name, wide, height, note)
+    return Label(title, lines, name, wide, height, note, thumbs)
 
 
 def _terminal_label(box: Box) -> Label:

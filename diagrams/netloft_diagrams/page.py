@@ -15,13 +15,16 @@ from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
 if TYPE_CHECKING:
     from netloft.overlays import Overlay
+    from netloft.thumbnails import Thumbnails
 
-__all__ = ["NOTES", "Options", "compose", "is_asked_for"]
+__all__ = ["NOTES", "THUMB_NOTES", "Options", "compose", "is_asked_for"]
 
 AROUND, NOTE = 139.0, 15.0
 """Height of the title block and the legend, and of one line of the notes, in pixels."""
 MOST = 2000
 """Boxes and frames that are laid out: seconds of work, and further from readable than any paper."""
+THUMB_NOTES = 5
+"""Lines at the foot that explain small pictures, at most."""
 NOTES = 5
 """Notes at the foot before the rest are only counted."""
 
@@ -49,6 +52,7 @@ class Options:
         graphviz: Let Graphviz place the items of every row.
         style: `structure`, or `volume` for feature maps as solids.
         overlay: Numbers or words to lay over it.
+        thumbnails: What makes small pictures of what layers look for; None for none.
     """
 
     depth: int | None = None
@@ -58,6 +62,7 @@ class Options:
     graphviz: bool = False
     style: str = "structure"
     overlay: Overlay | None = None
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,8 @@ class _Page:
         lines = min(notes + bool(notes), NOTES + 1)
         if options.overlay:
             lines += 2 + len(options.overlay.notes)
+        if options.thumbnails:
+            lines += THUMB_NOTES
         self._height = PAGE_HEIGHT - AROUND - NOTE * lines
         self._room = 1.0
         if any(box.mark for box in boxes_of(scene.root)):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from netloft_diagrams.geometry import Placed, Point, Wire
 from netloft_diagrams.graphviz_engine import place_ranks
 from netloft_diagrams.lanes import Edge, Lanes, assign_columns, assign_lanes
 from netloft_diagrams.row_style import RowStyle
+from netloft_diagrams.theme import LINE
 
 __all__ = ["ARROW", "IDENTITY", "LEAD", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "make_row"]
 
@@ -301,22 +302,34 @@ class RowMaker:
 
     def _wires(self) -> list[Wire]:
         wires = [self._wire(edge) for edge in self._edges]
-        labelled: set[str] = set()
-        for i, (edge, wire) in enumerate(zip(self._edges, wires, strict=True)):
-            text = self._style.label(edge.net)
-            outer = edge.source.startswith(ENTRY) or edge.target.startswith(EXIT)
-            if text and not outer and edge.net not in labelled and not wire.skip:
-                labelled.add(edge.net)
-                start = wire.points[0]
-                below = BELOW if self._is_second(edge) else 0.0
-                at = (start[0] + 3 + self._style.room(edge.net) / 2, start[1] + below)
-                wires[i] = replace(wire, label=text, label_at=at)
+        inner = {
+            edge.net: i
+            for i, (edge, wire) in reversed([*enumerate(zip(self._edges, wires, strict=True))])
+            if not (edge.source.startswith(ENTRY) or edge.target.startswith(EXIT) or wire.skip)
+        }
+        for net, i in inner.items():
+            text, below = self._label(net, self._edges[i].source, inner)
+            if text:
+                wire = wires[i]
+                x, y = wire.points[0]
+                at = (x + 3 + self._style.room(net) / 2, y + below)
+                wires[i] = wire.through(wire.points, text, at, wire.forks)
         return [self._with_forks(wire, wires) for wire in wires]
 
-    def _is_second(self, edge: Edge) -> bool:
-        """Tell whether another value leaves the same box above."""
-        placed = self._placed.get(edge.source)
-        return placed is not None and not placed.children and edge.net != next(iter(placed.outs))
+    def _label(self, net: str, source: str, inner: Container[str]) -> tuple[str, float]:
+        """Return the words on the first line of a value, and how far below it they stand.
+
+        Several values that leave one box are told one below the other; where the flow runs down,
+        and they stand side by side, all are told at the last one.
+        """
+        placed = self._placed[source]
+        if placed.children:
+            return self._style.label(net), 0.0
+        number = list(placed.outs).index(net)
+        if not self._style.aside:
+            return self._style.label(net), BELOW + LINE * (number - 1) if number else 0.0
+        told = [other for other in placed.outs if other in inner and self._style.label(other)]
+        return (", ".join(map(self._style.label, told)) if net in told[-1:] else ""), 0.0
 
     def _wire(self, edge: Edge) -> Wire:
         points = self._points(edge)
@@ -372,4 +385,4 @@ class RowMaker:
             return wire
         # the part that both share is drawn once, in the colour of the plain line
         points = wire.points[1:] if wire.skip else wire.points
-        return replace(wire, points=points, forks=(wire.points[1],))
+        return wire.through(points, wire.label, wire.label_at, (wire.points[1],))

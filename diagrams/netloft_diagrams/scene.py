@@ -10,10 +10,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netloft_diagrams.mark import Mark
 
-__all__ = ["Box", "Facts", "Frame", "Item", "Scene", "boxes_of", "frames_of", "merge_copy"]
+if TYPE_CHECKING:
+    from netloft.explain.seen import Tile
+
+__all__ = [
+    "Box",
+    "Facts",
+    "Frame",
+    "Item",
+    "Scene",
+    "Thumbs",
+    "boxes_of",
+    "frames_of",
+    "merge_copy",
+]
+
+
+@dataclass(frozen=True)
+class Thumbs:
+    """Small pictures in a box.
+
+    Attributes:
+        node: Name of the node that they are made for.
+        count: How many there is room for.
+        tiles: The pictures, once they are made.
+    """
+
+    node: str
+    count: int
+    tiles: tuple[Tile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class Box:
         amount: The number, or the word, behind that.
         paint: Colour of the ground where an overlay gives one.
         mark: What became of it between two graphs; None where one graph is drawn.
+        thumbs: Small pictures of what its units look for, where its kind shows them.
     """
 
     key: str
@@ -77,6 +107,7 @@ class Box:
     amount: float | str | None = None
     paint: str = ""
     mark: Mark | None = None
+    thumbs: Thumbs | None = None
 
     @property
     def total_params(self) -> int:
@@ -86,7 +117,7 @@ class Box:
     @cached_property
     def structure(self) -> object:
         """Itself without sizes: what two stages of a network have in common."""
-        lines = tuple(line for line in self.lines if not line.startswith("stride"))
+        lines = tuple(line for line in self.lines if not line.startswith(("stride", "[")))
         return self.kind, self.title.split(" → ")[0].split("[")[0], lines, self.times > 1
 
 

@@ -73,6 +73,7 @@ def summarise(
         note=frame.note,
         amount=frame.amount,
         mark=mark,
+        thumbs=next((b.thumbs for b in reversed(boxes) if given in b.gives), boxes[-1].thumbs),
     )
 
 

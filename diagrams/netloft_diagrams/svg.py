@@ -15,24 +15,33 @@ from netloft_diagrams.scene import Box, Frame, Item, Scene
 from netloft_diagrams.shapes import text
 from netloft_diagrams.text_metrics import width
 from netloft_diagrams.theme import FONT, HEADING, MARGIN, PAGE_WIDTH, QUIET, SMALL
+from netloft_diagrams.thumbs import filled
 
 if TYPE_CHECKING:
     from netloft.overlays import Overlay
+    from netloft.thumbnails import Thumbnails
 
 __all__ = ["svg"]
 
 NARROWEST = 360.0
 
 
-def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
+def svg(
+    scene: Scene,
+    placed: Placed,
+    overlay: Overlay | None = None,
+    thumbnails: Thumbnails | None = None,
+) -> str:
     """Return the drawing as SVG text; the same scene always gives the same text.
 
     Args:
         scene: What is drawn.
         placed: Where.
         overlay: What the scene was noted with, for the colours.
+        thumbnails: What makes the pictures that the scene has room for.
     """
     placed, scaled = coloured(placed, overlay) if overlay else (placed, None)
+    placed, pictured = filled(placed, thumbnails) if thumbnails else (placed, None)
     name = heading(scene.facts)
     facts = f"{flow(scene.facts)} · {facts_line(scene.facts)} · for one item of the batch"
     titled = max(width(name, HEADING, bold=True), width(facts, SMALL)) + 2 * MARGIN
@@ -41,6 +50,7 @@ def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
     room, top = wide - 2 * MARGIN, 60.0 + (13.0 if most else 0.0)
     body = _inside(placed, MARGIN, top, placed.item.path, 0)
     below, y = scale(scaled, wide, top + placed.height + 20)
+    seen, y = scale(pictured, wide, y)
     explained, y = legend(placed, wide, y)
     noted, y = notes(scene, wide, y)
     size = f'width="{number(wide)}" height="{number(y)}"'
@@ -55,7 +65,7 @@ def svg(scene: Scene, placed: Placed, overlay: Overlay | None = None) -> str:
     title += text(MARGIN, 40, facts, SMALL, room=room)
     if most:
         title += text(MARGIN, 53, most, SMALL, colour=QUIET, room=room)
-    return f"{head}{title}{body}{below}{explained}{noted}</svg>\n"
+    return f"{head}{title}{body}{below}{seen}{explained}{noted}</svg>\n"
 
 
 def _inside(placed: Placed, dx: float, dy: float, above: str, depth: int) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -199,13 +201,46 @@ def test_a_name_is_whole_where_there_is_room_for_it() -> None:
             "resnet152",
             "layer3 (70 %) · in one block: layer2.0 (3 %) · most parameters: layer3 (67 %)",
         ),
-        ("mobilenet_v3_large", "features.12 (14 %) · most parameters: features (54 %)"),
-        ("alphago", "hidden.0…10 (9 % each) · most parameters: hidden.0…10 (9 % each)"),
+        (
+            "mobilenet_v3_large",
+            "features.14…15 (15 %) · in one block: features.12 (14 %) · "
+            "most parameters: classifier (46 %)",
+        ),
+        ("alphago", "hidden.0…10 (94 %) · most parameters: hidden.0…10 (94 %)"),
+        ("resnet18", "layer1.0…1 (25 %) · most parameters: layer4 (72 %)"),
+        (
+            "swin_t",
+            "features.5 (47 %) · in one block: features.1.0 (8 %) · "
+            "most parameters: features.7.0…1 (50 %)",
+        ),
         ("mnist", "conv2 (83 %) · most parameters: fc1 (91 %)"),
     ],
 )  # fmt: skip
 def test_the_title_names_what_is_heaviest(name: str, told: str) -> None:
     assert f"most multiply-adds: {told}" in drawn(name).words
+
+
+@pytest.mark.parametrize("name", list(gallery().NETWORKS))
+def test_no_stage_beside_the_heaviest_holds_more(name: str) -> None:
+    """By the module's own parameters, of what hangs beside it in the same module."""
+    line = next(text for text in drawn(name).words if "most parameters: " in text)
+    found = re.search(r"most parameters: (\S+?)(\d+)?(?:…(\d+))? \((\d+) %\)", line)
+    assert found
+    stem, first, last, share = found.groups()
+    copies = range(int(first), int(last) + 1) if last else [first or ""]
+    sizes = {path: p.numel() for path, p in gallery().graph_of(name).module.named_parameters()}
+    own = tuple(f"{stem}{copy}." for copy in copies)
+    held = sum(n for path, n in sizes.items() if path.startswith(own))
+    assert held / sum(sizes.values()) == pytest.approx(int(share) / 100, abs=0.006)
+    stage = stem.rpartition(".")[0] if last else own[0][:-1]
+    around = stage[: stage.rfind(".") + 1]
+    beside = Counter[str]()
+    for path, n in sizes.items():
+        if path.startswith(around):
+            beside[path[len(around) :].split(".")[0]] += n
+    if name == "mobilenet_v3_large":  # all but the classifier: no stage, but fifteen blocks
+        del beside["features"]
+    assert held >= 0.99 * max(beside.values())
 
 
 def test_closed_blocks_say_how_they_skip() -> None:

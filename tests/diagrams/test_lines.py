@@ -129,3 +129,43 @@ def test_each_result_says_its_own_shape(own: Callable[[str], Graph]) -> None:
     dot = render(own("several"), "dot").decode()
     assert 'label="10×2"' in dot
     assert 'label="10×6"' in dot
+
+
+class ThreeScales(nn.Module):
+    """A module that gives three values, each to a reader of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pyramid = Pyramid()
+        self.reads = nn.ModuleList(nn.Conv2d(n, 2, 1) for n in (4, 8, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = zip(self.reads, self.pyramid(x), strict=True)
+        a, b, c = (read(value).mean((2, 3)) for read, value in made)
+        return a * b - c
+
+
+class Pyramid(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(n, m, 3, 2, 1) for n, m in ((3, 4), (4, 8), (8, 16)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a = self.a(x).relu()
+        b = self.b(a).relu()
+        return a, b, self.c(b).relu()
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_values_that_leave_together_are_told_apart(direction: str) -> None:
+    graph = trace(ThreeScales().eval(), (torch.randn(2, 3, 16, 16),))
+    options = Options(0, direction=direction)
+    placed = Drawing(graph, options).placed
+    (pyramid,) = [p.item.key for p in placed.children if "Pyramid" in str(p.item)]
+    told = {w.label: w.label_at for w in placed.wires if w.source == pyramid and w.label}
+    if direction == "down":
+        assert list(told) == ["4×8×8, 8×4×4, 16×2×2"]
+        return
+    assert sorted(told) == ["16×2×2", "4×8×8", "8×4×4"]
+    heights = sorted(y for _, y in told.values())
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 10

@@ -102,7 +102,7 @@ class Maximised:
     Attributes:
         model: The network's name.
         layer: Module path.
-        kind: `filter`, `neuron` or `class`.
+        kind: `filter`, `channel`, `neuron` or `class`.
         units: What each picture was made for.
         count: How many units there are.
         labels: Names of the classes, of all that there are; empty where they are not known.
@@ -138,6 +138,7 @@ def maximise(
     seed: int = 0,
     threads: int | None = None,
     keep: Path | None = None,
+    graph: Graph | None = None,
 ) -> Maximised:
     """Make pictures that filters, neurons or classes of a network want.
 
@@ -161,6 +162,7 @@ def maximise(
         seed: Of the start and of the moves.
         threads: For one operation; None for ONNX Runtime's own choice.
         keep: Where the step's `.onnx` file stays.
+        graph: Of the model for any batch, where it is traced already.
 
     Raises:
         UsageError: The network takes no picture of real numbers; there is no such layer or unit, or
@@ -172,7 +174,7 @@ def maximise(
     """
     options = Options(activated, steps, step, l1, tv, jitter, seed)
     check_climb(steps, step, jitter)
-    graph = trace(model.module, model.example(seed=seed), name=model.name)
+    graph = graph or trace(model.module, model.example(seed=seed), name=model.name)
     scale = _scale(model)
     goal = plan_ascent(graph, layer, activated=activated, l1=l1, tv=tv, **_bounds(scale))
     told = layer or goal.layer_name
@@ -258,7 +260,7 @@ class _Job:
         shape = tuple(int(length) for length in self.goal.graph.inputs[0].info.shape[1:])
         seeds = [(self.options.seed, unit) for unit in units]
         noise = np.stack([np.random.default_rng(seed).standard_normal(shape) for seed in seeds])
-        if self.goal.kind == "filter":
+        if self.goal.places:
             return self._own_numbers(_CONTRAST * _blobs(noise))
         return self._own_numbers(_NOISE * noise)
 
@@ -360,7 +362,7 @@ def sheet_of(found: Maximised, title: str = "") -> Sheet:
     history = found.climbed.history
     begins = found.units == tuple(range(len(found.units))) and len(found.units) < found.count
     first, of = ("the first ", f" of {found.count:,}") if begins else ("", "")
-    plural = {"filter": "filters", "neuron": "neurons", "class": "classes"}[found.kind]
+    plural = "classes" if found.kind == "class" else f"{found.kind}s"
     tiles = [
         Tile(as_pixels(x, **found.scale), _caption(found, unit), _note(found, place))  # type: ignore[arg-type]
         for place, (unit, x) in enumerate(zip(found.units, found.climbed.x, strict=True))

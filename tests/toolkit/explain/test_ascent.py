@@ -260,7 +260,8 @@ class Tokens(nn.Module):
         self.patch, self.fc = nn.Conv2d(1, 4, 4, 4), nn.Linear(4, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.patch(x).flatten(2).transpose(1, 2)).argmax(1)
+        words = self.fc(self.patch(x).flatten(2).transpose(1, 2))
+        return torch.relu(words.reshape(-1, 2, 10)).mean(1).argmax(1)
 
 
 @pytest.mark.parametrize(
@@ -281,11 +282,12 @@ def test_what_cannot_be_climbed_for_is_said(
 
 def test_a_layer_without_units_is_refused() -> None:
     graph = trace(Tokens().eval(), {"x": torch.rand(2, 1, 8, 8)})
-    with pytest.raises(UsageError, match=r"fc gives .*batch x units"):
-        plan_ascent(graph, "fc")
+    with pytest.raises(UsageError, match=r"relu gives .*batch x units"):
+        plan_ascent(graph, "%relu")  # of what was mixed there is no telling
     with pytest.raises(UsageError, match=r"argmax gives .*real numbers"):
         plan_ascent(graph, "%argmax")
     assert plan_ascent(graph, "patch").units == 4
+    assert plan_ascent(graph, "fc").units == 5
 
 
 def test_a_network_without_pictures_is_refused() -> None:

@@ -19,14 +19,15 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from netloft.errors import CheckError, UsageError
 from netloft.explain.climb import Run
 from netloft.explain.layers import activation_of, layer_name, result_of, scores_of
+from netloft.explain.units import unit_axes, units_of
 from netloft.gradients import Walk, adopt, check_gradient, functional
 from netloft.gradients.adjoint import shape_of
 from netloft.gradients.proof import LIMIT
-from netloft.graph.annotation import ModuleCall, TensorInfo
+from netloft.graph.annotation import ModuleCall
 from netloft.graph.graph import Graph, annotation
 from netloft.tracing.origins import told_as
 
-__all__ = ["Ascent", "Goal", "plan_ascent", "prove_ascent", "torch_run"]
+__all__ = ["Ascent", "Goal", "check_input", "plan_ascent", "prove_ascent", "torch_run"]
 
 Bound = float | Sequence[float] | None
 """Of all channels, or of each; None for none."""
@@ -44,8 +45,9 @@ class Goal:
 
     Attributes:
         graph: The network, without writes in place.
-        layer: Gives (batch, units, height, width), or (batch, units).
-        kind: What a unit is: `filter`, `neuron` or `class`.
+        layer: Gives (batch, units), with up to two axes of places.
+        axis: Which of its axes has the units.
+        kind: What a unit is: `filter`, `channel` (of tokens), `neuron` or `class`.
         l1: How much the sum of |x| counts against a picture.
         tv: How much the sum of squared differences of neighbours does.
         low: Least value of a picture, of all channels or of each; None for none.
@@ -54,6 +56,7 @@ class Goal:
 
     graph: Graph
     layer: fx.Node
+    axis: int
     kind: str
     l1: float = 0.0
     tv: float = 0.0
@@ -67,7 +70,12 @@ class Goal:
     @property
     def units(self) -> int:
         """How many filters, neurons or classes there are."""
-        return int(shape_of(self.layer)[1])
+        return int(shape_of(self.layer)[self.axis])
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Axes of the layer that are neither batch nor units: a unit is summed over them."""
+        return tuple(axis for axis in range(1, len(shape_of(self.layer))) if axis != self.axis)
 
     @property
     def layer_name(self) -> str:
@@ -110,22 +118,27 @@ def plan_ascent(
     for name, weight in (("l1", l1), ("tv", tv)):
         if not 0 <= weight < float("inf"):
             raise UsageError(f"{name} of {weight} is no penalty", remedy="give 0 or more")
-    _check_input(graph)
+    check_input(graph)
     plain = functional(graph)
     chosen = result_of(plain, layer) if layer else scores_of(plain)
     chosen = activation_of(chosen) if activated else chosen
-    value = annotation(chosen).value
-    fits = isinstance(value, TensorInfo) and value.dtype.startswith("float")
-    if not fits or len(shape_of(chosen)) not in (2, 4) or not isinstance(shape_of(chosen)[1], int):
+    axes = unit_axes(plain)
+    if not units_of(chosen, axes):
         raise UsageError(
-            f"{layer} gives {value}, and a unit is told apart in real numbers of "
-            "batch x units, or of batch x units x height x width",
+            f"{layer} gives {annotation(chosen).value}, and a unit is told apart in real numbers "
+            "of batch x units, or of batch x units x height x width",
             remedy="name a convolution or a fully connected layer with --layer",
         )
-    return Goal(plain, chosen, _kind(plain, chosen), l1, tv, low, high)
+    axis = axes[chosen]
+    return Goal(plain, chosen, axis, _kind(plain, chosen, axis), l1, tv, low, high)
 
 
-def _check_input(graph: Graph) -> None:
+def check_input(graph: Graph) -> None:
+    """Refuse a network that takes no picture of real numbers, alone and of a fixed size.
+
+    Raises:
+        UsageError: It takes something else.
+    """
     if len(graph.inputs) != 1:
         raise UsageError(
             f"{graph.name} takes {len(graph.inputs)} inputs, and a picture alone is climbed with",
@@ -142,9 +155,9 @@ def _check_input(graph: Graph) -> None:
         )
 
 
-def _kind(graph: Graph, layer: fx.Node) -> str:
-    if len(shape_of(layer)) == 4:
-        return "filter"
+def _kind(graph: Graph, layer: fx.Node, axis: int) -> str:
+    if len(shape_of(layer)) > 2:
+        return "filter" if axis == 1 else "channel"
     return "class" if any(value.node == layer.name for value in graph.outputs) else "neuron"
 
 
@@ -152,7 +165,8 @@ class Ascent(nn.Module):
     """A network that takes a picture one step towards what a unit looks for.
 
     Its modules and weights are the network's own, under their names. For filter k of a layer of
-    pictures the objective is the sum of a_ij^k over all places; for a neuron or a class it is its
+    pictures, or channel k of tokens, the objective is the sum of a_ij^k over all places; for a
+    neuron or a class it is its
     value, before any softmax that comes behind. From it go `l1` times the sum of |x|, and `tv`
     times the sum of squared differences of neighbours: total variation as Mahendran and Vedaldi,
     Understanding Deep Image Representations by Inverting Them, 2015, have it with β = 2.
@@ -179,7 +193,10 @@ class Ascent(nn.Module):
         """
         objective, gradient = self._netloft_slope(x, unit)
         with told_as((ModuleCall("", type(self).__name__), _CALL), None):
-            size = (gradient * gradient).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            size = gradient * gradient
+            for axis in (3, 2, 1):  # one after another: a runtime that adds up 150,000 numbers in
+                size = size.mean(dim=axis, keepdim=True)  # a row is off by 6e-5 where all are equal
+            size = size.sqrt()
             ahead = x + step.reshape(-1, 1, 1, 1) * (gradient / (size + _LEAST))
             return {"x_next": self._netloft_cut(ahead), "objective": objective}
 
@@ -193,10 +210,11 @@ class Ascent(nn.Module):
             value = walk.value(goal.layer)
             # one at the chosen unit: F.one_hot would need its number of units from the data
             chosen = (torch.arange(goal.units) == unit.unsqueeze(1)).type_as(value)
-            sums = value.sum(dim=(2, 3)) if goal.kind == "filter" else value
+            sums = value.sum(dim=goal.places) if goal.places else value
             objective = sums.gather(1, unit.unsqueeze(1)).squeeze(1)
-            if goal.kind == "filter":
-                chosen = chosen.unsqueeze(-1).unsqueeze(-1).expand_as(value)
+            for axis in goal.places:
+                chosen = chosen.unsqueeze(axis)
+            chosen = chosen.expand_as(value)
         (gradient,) = walk.backward({goal.layer: chosen}, [goal.picture])
         with told_as(own, None):
             return self._netloft_penalised(x, objective, gradient)

@@ -20,6 +20,7 @@ from netloft.defaults import MAP_METHODS
 from netloft.errors import CheckError, UsageError
 from netloft.explain.closed import closed_weight, gradient_in_closed_form
 from netloft.explain.layers import is_picture, last_pictures, layer_name, result_of, scores_of
+from netloft.explain.units import unit_axes
 from netloft.gradients import Walk, adopt, check_gradient, functional
 from netloft.gradients.adjoint import shape_of
 from netloft.gradients.proof import LIMIT
@@ -114,7 +115,7 @@ def plan_map(
     plain = functional(graph)
     scores = scores_of(plain)
     chosen = result_of(plain, layer) if layer else last_pictures(plain, scores)
-    if not is_picture(chosen):
+    if not is_picture(chosen) or unit_axes(plain).get(chosen, 1) != 1:
         raise UsageError(
             f"{layer} gives {annotation(chosen).value}, and a map needs pictures of "
             "batch x channels x height x width",

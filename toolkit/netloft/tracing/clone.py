@@ -106,6 +106,8 @@ def detached_copy(module: nn.Module) -> nn.Module:
 
 def sharing_copy(module: nn.Module, holder: nn.Module) -> nn.Module:
     """Copy a module's structure and buffers and take the parameters of `holder`, a copy of it."""
+    if holder is module:
+        return _copied(module, {id(p): p for p in module.parameters()})
     held = dict(holder.named_parameters(remove_duplicate=False))
     named = module.named_parameters(remove_duplicate=False)
     return _copied(module, {id(p): held[name] for name, p in named})

@@ -1,0 +1,67 @@
+"""Which axis tells units apart, in networks that put their channels second, last, or turn them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from netloft.explain.layers import result_of
+from netloft.explain.units import unit_axes, units_of
+from netloft.gradients import functional
+from netloft.graph import Graph
+from netloft.tracing import trace
+
+
+class Turns(nn.Module):
+    """Layers in both orders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 5, 3), nn.Linear(5, 7)
+        self.over_all = nn.LayerNorm((7, 6, 6))
+        self.tokens, self.head = nn.Linear(7, 9), nn.Linear(9 * 36, 2)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(self.conv(x).permute(0, 2, 3, 1))
+        x = self.relu(self.over_all(x.permute(0, 3, 1, 2)))
+        x = self.tokens(x.flatten(2).transpose(1, 2))
+        found: Tensor = self.head(x.flatten(1))
+        return found
+
+
+@cache
+def graph_of(name: str) -> Graph:
+    side = {"vit_b_16": 224, "turns": 8}.get(name, 64)
+    made = Turns() if name == "turns" else torchvision.models.get_model(name, weights=None)
+    return functional(trace(made.eval(), (torch.randn(2, 3, side, side),), prove=False))
+
+
+@pytest.mark.parametrize(("name", "path", "axis", "units"), [
+    ("turns", "conv", 1, 5),
+    ("turns", "linear", 3, 7),
+    ("turns", "over_all", 1, 7),
+    ("turns", "relu", 1, 7),
+    ("turns", "tokens", 2, 9),
+    ("turns", "head", 1, 2),
+    ("resnet18", "conv1", 1, 64),
+    ("resnet18", "layer2.0", 1, 128),
+    ("convnext_tiny", "features.1.0", 1, 96),
+    ("convnext_tiny", "features.1.0.block.3", 3, 384),
+    ("swin_t", "features.0", 3, 96),
+    ("swin_t", "features.1.1", 3, 96),
+    ("swin_t", "permute", 1, 768),
+    ("vit_b_16", "conv_proj", 1, 768),
+    ("vit_b_16", "encoder.layers.encoder_layer_3", 2, 768),
+    ("vit_b_16", "encoder.layers.encoder_layer_3.mlp", 2, 768),
+])  # fmt: skip
+def test_units_are_where_the_layer_puts_them(name: str, path: str, axis: int, units: int) -> None:
+    graph = graph_of(name)
+    axes = unit_axes(graph)
+    node = result_of(graph, path)
+    assert axes[node] == axis
+    assert units_of(node, axes) == units
