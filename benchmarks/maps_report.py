@@ -102,12 +102,20 @@ def _speed(rows: Sequence[Row]) -> Iterator[str]:
     others = [c for c in dict.fromkeys(row["contestant"] for row in rows) if c != FIRST]
     yield "| network | threads | batch | netloft, ms | " + " | ".join(others) + " |"
     yield "|---" * 3 + "|---:" * (1 + len(others)) + "|"
-    places = dict.fromkeys((row["net"], row["threads"], row["batch"]) for row in rows)
+    places = sorted({(row["net"], row["threads"], row["batch"]) for row in rows})
     for place in places:
         found = {r["contestant"]: r for r in rows if (r["net"], r["threads"], r["batch"]) == place}
         cells = [_cell(found[name]) for name in others]
         where = " | ".join(map(str, place))
         yield f"| {where} | {found[FIRST]['p50_ms']:.2f} | " + " | ".join(cells) + " |"
+    yield ""
+    for name in others:
+        shares = sorted(1 / row["ratio"] for row in rows if row["contestant"] == name)
+        half = sum(share <= 0.5 for share in shares)
+        yield (
+            f"- netloft's file takes {shares[0]:.2f} to {shares[-1]:.2f} of the time of `{name}`: "
+            f"at most half on {half} of {len(shares)} rows."
+        )
 
 
 def _cell(row: Row) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from netloft.explain.layers import result_of
 from netloft.explain.units import unit_axes, units_of
 from netloft.gradients import functional
+from netloft.gradients.adjoint import shape_of
 from netloft.graph import Graph
 from netloft.tracing import trace
 
@@ -39,6 +40,14 @@ def graph_of(name: str) -> Graph:
     side = {"vit_b_16": 224, "turns": 8}.get(name, 64)
     made = Turns() if name == "turns" else torchvision.models.get_model(name, weights=None)
     return functional(trace(made.eval(), (torch.randn(2, 3, side, side),), prove=False))
+
+
+def test_windows_that_are_folded_into_the_batch_have_no_units() -> None:
+    graph = graph_of("swin_t")
+    axes, (batch, *_) = unit_axes(graph), graph.inputs[0].info.shape
+    windows = [n for n, _ in graph if len(shape_of(n)) == 3 and shape_of(n)[0] != batch]
+    assert any(shape_of(n)[1] == 49 for n in windows)
+    assert not [n for n in windows if n in axes]
 
 
 @pytest.mark.parametrize(("name", "path", "axis", "units"), [

@@ -27,7 +27,10 @@ _RESHAPES = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 
 
 def unit_axes(graph: Graph) -> Mapping[fx.Node, int]:
-    """Return the axis of each value's units, counted from the first; without those of no such axis.
+    """Return the axis of each value's units, counted from the first.
+
+    Without values of no such axis, and without those whose first axis is not the batch: Swin folds
+    its windows into that.
 
     Args:
         graph: Without writes in place.
@@ -37,7 +40,8 @@ def unit_axes(graph: Graph) -> Mapping[fx.Node, int]:
         axis = _axis(node, found)
         if axis is not None:
             found[node] = axis
-    return found
+    batch = graph.inputs[0].info.shape[:1]
+    return {n: axis for n, axis in found.items() if (annotation(n).shape or ())[:1] == batch}
 
 
 def units_of(node: fx.Node, axes: Mapping[fx.Node, int]) -> int:
@@ -52,8 +56,8 @@ def units_of(node: fx.Node, axes: Mapping[fx.Node, int]) -> int:
         return 0
     if node not in axes or not 2 <= len(value.shape) <= 4:
         return 0
-    length = value.shape[axes[node]]
-    return length if isinstance(length, int) and axes[node] > 0 else 0
+    length = value.shape[axes[node]] if axes[node] > 0 else 0
+    return length if isinstance(length, int) else 0
 
 
 def _axis(node: fx.Node, known: Mapping[fx.Node, int]) -> int | None:
