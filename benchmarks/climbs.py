@@ -57,6 +57,7 @@ Floats = npt.NDArray[np.float32]
 class Compared:
     """One kind of unit, climbed for in both."""
 
+    name: str
     goal: Goal
     proof: float
     ours: Climbed
@@ -73,7 +74,7 @@ class Compared:
         goal, kept = self.goal, self.ours.kept
         fell = (rises < 0).any(axis=0).sum()
         cells = (
-            goal.layer_name, goal.kind, goal.units, fell, higher.sum(), silent.sum(),
+            self.name, goal.kind, goal.units, fell, higher.sum(), silent.sum(),
             f"{kept[:, ~silent].mean():.0%}", f"{self.proof:.1e}", f"{np.median(self.apart):.1e}",
             f"{self.apart.max():.1e}", decided,
         )  # fmt: skip
@@ -98,7 +99,8 @@ def compared(graph: Graph, layer: str, *, activated: bool) -> Compared:
         runs = recorded(onnx_run(file, 1), trails[0]), recorded(torch_run(net), trails[1])
         ours, theirs = (climb(run, x, units, STEPS, STEP) for run in runs)
     apart = [lengths(a - b) / lengths(b) for a, b in zip(*trails, strict=True)]
-    return Compared(goal, proof, ours, theirs, np.max(apart, axis=0))
+    name = f"{layer or goal.layer_name}{' and its ReLU' if activated else ''}"
+    return Compared(name, goal, proof, ours, theirs, np.max(apart, axis=0))
 
 
 def start(units: int, *, filters: bool) -> Floats:
