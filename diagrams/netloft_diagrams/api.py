@@ -203,6 +203,10 @@ def _drawing(
         return Drawing(merged(graph), options)
     if thumbnails is True:
         thumbnails = _thumbnails(graph, example_inputs)
+    elif thumbnails and not hasattr(thumbnails, "seen_in"):
+        raise UsageError(
+            f"thumbnails={thumbnails!r} makes no pictures", remedy="give True, or a Thumbnails"
+        )
     if not isinstance(graph, Graph):
         if example_inputs is None:
             raise UsageError(

@@ -51,7 +51,7 @@ class Drawing:
                 )
         overlay, thumbnails = self.options.overlay, self.options.thumbnails
         scene = noted(scene, overlay) if overlay else scene
-        return with_room(scene, thumbnails) if thumbnails else scene
+        return with_room(scene, self.graph, thumbnails) if thumbnails else scene
 
     @cached_property
     def placed(self) -> Placed:

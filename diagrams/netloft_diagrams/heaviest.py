@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from netloft_diagrams.measure import path_range
-from netloft_diagrams.scene import Box, Frame, Item
+from netloft_diagrams.scene import Box, Frame, Item, boxes_of
 from netloft_diagrams.summary import is_nameless
 
 __all__ = ["heaviest"]
@@ -62,14 +62,21 @@ def _largest(
     if not whole:
         return "", ""
 
+    opened: list[Frame] = []
+
     def parts(frame: Frame) -> Iterator[Item]:
         for item in frame.items:
             if isinstance(item, Frame) and item.times == 1 and opens(item, amount(item) / whole):
+                opened.append(item)
                 yield from parts(item)
             else:
                 yield item
 
     largest = max(parts(root), key=amount)
+    if not each:  # a trunk in which there is more than in the largest part, outside of it
+        inside = {box.key for box in boxes_of(largest)}
+        rivals = [f for f in opened if inside.isdisjoint(box.key for box in f.boxes)]
+        largest = max([largest, *rivals], key=amount)
     path = path_range(_path(largest), largest.last_path)
     if not path or amount(largest) == whole:
         return "", ""

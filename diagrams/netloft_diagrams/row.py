@@ -15,7 +15,8 @@ from netloft_diagrams.geometry import Placed, Point, Wire
 from netloft_diagrams.graphviz_engine import place_ranks
 from netloft_diagrams.lanes import Edge, Lanes, assign_columns, assign_lanes
 from netloft_diagrams.row_style import RowStyle
-from netloft_diagrams.theme import LINE
+from netloft_diagrams.text_metrics import fit
+from netloft_diagrams.theme import LINE, SMALL
 
 __all__ = ["ARROW", "IDENTITY", "LEAD", "ROW_ENDS", "Row", "RowMaker", "RowStyle", "make_row"]
 
@@ -24,6 +25,10 @@ ENTRY, EXIT = "in ", "out "
 IDENTITY = "identity"
 """The word on a skip that carries the value itself."""
 LEAD, ARROW, TRACK, LANE_GAP = 5.0, 9.0, 6.0, 9.0
+WIDEST_LABEL = 190.0
+"""Room for the shapes of several values on one line."""
+STACKED = 3
+"""Shapes one below the other: more would leave the row."""
 BELOW = 15.0
 """From a word above a line to one below it."""
 BESIDE = 5.0
@@ -319,17 +324,20 @@ class RowMaker:
     def _label(self, net: str, source: str, inner: Container[str]) -> tuple[str, float]:
         """Return the words on the first line of a value, and how far below it they stand.
 
-        Several values that leave one box are told one below the other; where the flow runs down,
-        and they stand side by side, all are told at the last one.
+        Of several values that leave one box the first few are told, one below the other; where the
+        flow runs down, and they stand side by side, all are told at the last one.
         """
         placed = self._placed[source]
         if placed.children:
             return self._style.label(net), 0.0
-        number = list(placed.outs).index(net)
         if not self._style.aside:
-            return self._style.label(net), BELOW + LINE * (number - 1) if number else 0.0
+            number, starts = list(placed.outs).index(net), list(placed.outs.values())
+            lower = LINE * (number - 1) - (starts[number] - starts[1]) if number else 0.0
+            text = self._style.label(net) if number < STACKED else ""
+            return text, BELOW + lower if number else 0.0
         told = [other for other in placed.outs if other in inner and self._style.label(other)]
-        return (", ".join(map(self._style.label, told)) if net in told[-1:] else ""), 0.0
+        joined = fit(", ".join(map(self._style.label, told)), SMALL, WIDEST_LABEL)
+        return (joined if net in told[-1:] else ""), 0.0
 
     def _wire(self, edge: Edge) -> Wire:
         points = self._points(edge)

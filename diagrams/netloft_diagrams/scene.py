@@ -36,11 +36,13 @@ class Thumbs:
 
     Attributes:
         node: Name of the node that they are made for.
+        copies: Names of those of the other copies that the box stands for, in order.
         count: How many there is room for.
         tiles: The pictures, once they are made.
     """
 
     node: str
+    copies: tuple[str, ...]
     count: int
     tiles: tuple[Tile, ...] = ()
 

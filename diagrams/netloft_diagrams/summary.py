@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from netloft.onnx_graph.scopes import UNKNOWN_CLASS
 from netloft_diagrams.mark import Mark
-from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
+from netloft_diagrams.scene import Box, Frame, Item, Scene, Thumbs, boxes_of
 
 __all__ = ["PLAIN", "Closer", "is_nameless", "summarise"]
 
@@ -73,8 +73,30 @@ def summarise(
         note=frame.note,
         amount=frame.amount,
         mark=mark,
-        thumbs=next((b.thumbs for b in reversed(boxes) if given in b.gives), boxes[-1].thumbs),
+        thumbs=_thumbs(frame, given),
     )
+
+
+def _thumbs(frame: Frame, given: str) -> Thumbs | None:
+    """Return the pictures of what a module gives, or of the layer in front of its pooling.
+
+    Of several copies in a row inside of it that is the last; of copies of itself, the first.
+    """
+    inside = list(_copied(frame))
+    ends = next((i for i, (box, _) in enumerate(inside) if given in box.gives), len(inside) - 1)
+    for box, times in reversed(inside[: ends + 1]):
+        if box.thumbs:
+            return replace(box.thumbs, node=(box.thumbs.node, *box.thumbs.copies)[times - 1])
+    return None
+
+
+def _copied(frame: Frame, times: int = 1) -> Iterator[tuple[Box, int]]:
+    """Yield the boxes inside, and how many copies of each are in a row."""
+    for item in frame.items:
+        if isinstance(item, Frame):
+            yield from _copied(item, times * item.times)
+        else:
+            yield item, times * item.times
 
 
 def _contents(frame: Frame) -> list[str]:

@@ -17,18 +17,24 @@ from netloft_diagrams.page import THUMB_NOTES
 from netloft_diagrams.scene import Box, Frame, Item, Scene, Thumbs
 
 if TYPE_CHECKING:
+    from netloft.graph import Graph
     from netloft.thumbnails import Thumbnails
 
 __all__ = ["filled", "with_room"]
 
 
-def with_room(scene: Scene, thumbnails: Thumbnails) -> Scene:
+def with_room(scene: Scene, graph: Graph, thumbnails: Thumbnails) -> Scene:
     """Return a scene whose boxes know what small pictures they may hold.
 
+    Args:
+        scene: Of the graph.
+        graph: What is drawn.
+        thumbnails: What makes the pictures.
+
     Raises:
-        UsageError: The network takes no picture.
+        UsageError: The network takes no picture, or is not the one that is drawn.
     """
-    thumbnails.check()
+    thumbnails.check(graph)
 
     def room(item: Item) -> Item:
         if isinstance(item, Frame):
@@ -36,7 +42,12 @@ def with_room(scene: Scene, thumbnails: Thumbnails) -> Scene:
         if item.kind in ("input", "output"):
             return item
         node, count = thumbnails.seen_in(item.ops)
-        return replace(item, thumbs=Thumbs(node, count)) if count else item
+        if not count:
+            return item
+        step = len(item.ops)
+        parts = (item.covers[at : at + step] for at in range(0, len(item.covers), step))
+        copies = tuple(thumbnails.seen_in(part)[0] for part in parts)
+        return replace(item, thumbs=Thumbs(node, copies, count))
 
     root = room(scene.root)
     assert isinstance(root, Frame)
@@ -57,22 +68,22 @@ def filled(placed: Placed, thumbnails: Thumbnails) -> tuple[Placed, Scale]:
             missing.append(f"no pictures for {name}: {error.problem}")
             tiles = ()
         found[node] = replace(box.thumbs, tiles=tiles)
-    return _filled(placed, found), Scale(_told(thumbnails), (), _notes(thumbnails, missing))
-
-
-def _told(thumbnails: Thumbnails) -> str:
-    return f"small pictures: what {thumbnails.count} of a layer's units look for"
+    blank = [box.name or box.title for box in _shown(placed) if not box.thumbs]
+    if blank:
+        missing.append(f"no units to tell apart in {', '.join(dict.fromkeys(blank))}")
+    title = f"small pictures: what {thumbnails.count} of a layer's units look for"
+    return _filled(placed, found), Scale(title, (), _notes(thumbnails, missing))
 
 
 def _notes(thumbnails: Thumbnails, missing: list[str]) -> tuple[str, ...]:
     how = (
-        f"noise that climbed {thumbnails.steps} steps for what the box gives, in ONNX Runtime; "
-        "tooltips say which unit, and how far"
+        f"noise that climbed {thumbnails.steps} steps for what the box gives (of several copies, "
+        "the first), in ONNX Runtime; tooltips say which unit, and how far"
     )
-    shown = missing[: THUMB_NOTES - 3]
-    if len(missing) > len(shown):
-        shown[-1] = f"{shown[-1]}; and {len(missing) - len(shown)} more"
-    return how, f"weights: {thumbnails.model.weights}", *shown
+    room = THUMB_NOTES - 3
+    if len(missing) > room:
+        missing = [*missing[: room - 1], f"and {len(missing) - room + 1} more boxes without"]
+    return how, f"weights: {thumbnails.model.weights}", *missing
 
 
 def _shown(placed: Placed) -> Iterator[Box]:

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 import netloft
 from netloft.cli import main
 from netloft.errors import UsageError
+from netloft.graph.graph import annotation
+from netloft.maximising import maximise
 from netloft.models import load_model
+from netloft.models.given import of_module
 from netloft.models.mnist import MnistNet
 from netloft.thumbnails import Thumbnails
 from netloft.tracing import trace
@@ -27,6 +30,7 @@ from netloft_diagrams import render
 from netloft_diagrams.drawing import Drawing
 from netloft_diagrams.measure import THUMB
 from netloft_diagrams.page import Options
+from netloft_diagrams.scene import Box, boxes_of
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 from netloft_exporters import to_onnx
 
@@ -159,10 +163,96 @@ def test_a_closed_module_shows_what_it_gives() -> None:
     svg = Picture.of(render(small(), example_inputs=PICTURE, depth=0, thumbnails=True))
     found = dict(with_pictures(svg))
     (tip,) = [tip for tip in found if "Block" in tip]
-    assert len(found[tip]) == 3
-    with torch.no_grad():
-        seen = float(title_of(found[tip][0]).split(" · ")[2].split(" → ")[-1])
-    assert seen > 0  # of what the last ReLU gives, not of the sum in front of it
+    wanted = maximise(of_module(small(), (PICTURE,))[0], "block", (0, 2, 5), steps=20)
+    notes = [title_of(image).split(" · ")[2] for image in found[tip]]
+    ends = wanted.climbed.history[[0, -1]].T  # of what the last ReLU gives, not the sum before it
+    assert notes == [f"{before:.3g} → {after:.3g}" for before, after in ends]
+
+
+class Stages(nn.Module):
+    """Three blocks alike in one module, then pooling in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.blocks = nn.Sequential(nn.Conv2d(6, 6, 1), Block(), Block(), Block())
+        self.end = nn.Sequential(nn.Conv2d(6, 5, 3), nn.ReLU(), nn.MaxPool2d(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.mean(self.end(self.blocks(self.stem(x))), (2, 3))
+
+
+def test_of_folded_copies_a_closed_module_shows_the_last_and_of_pooling_what_it_pools() -> None:
+    torch.manual_seed(0)
+    net = Stages().eval()
+    graph = trace(net, (PICTURE,))
+    made = Thumbnails(of_module(net, (PICTURE,))[0])
+    drawn = Drawing(graph, Options(depth=0, thumbnails=made)).placed
+    seen = {p.item.path: p.item.thumbs for p in drawn.children if isinstance(p.item, Box)}
+    given = {
+        path: [n for n, r in graph if any(call.path == path for call in r.calls)]
+        for path in ("blocks", "blocks.1", "end")
+    }
+    blocks, end = seen["blocks"], seen["end"]
+    assert blocks is not None
+    assert blocks.node == given["blocks"][-1].name  # the ReLU of the third
+    assert end is not None
+    assert annotation(graph.node(end.node)).op == "relu"
+    # a box that stands for three shows the first
+    opened = Drawing(graph, Options(depth=1, thumbnails=made)).placed
+    (run,) = [box for box in boxes_of(opened.item) if box.class_name == "Block"]
+    assert run.times == 3
+    assert run.thumbs is not None
+    assert run.thumbs.node == given["blocks.1"][-1].name
+
+
+def test_what_shows_nothing_is_named_at_the_foot() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.mix = nn.Conv2d(3, 4, 3), nn.LSTM(100, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.mix(self.conv(x).flatten(2))[0]
+            return torch.matmul(found, found.transpose(1, 2))
+
+    svg = Picture.of(render(Mixed().eval(), example_inputs=PICTURE, thumbnails=True))
+    assert len(list(with_pictures(svg))) == 1
+    assert any(text.startswith("no units to tell apart in ") for text in svg.words)
+
+
+def test_another_networks_pictures_are_refused() -> None:
+    made = Thumbnails(of_module(Sorted().eval(), (PICTURE,))[0])
+    with pytest.raises(UsageError, match="not what is drawn"):
+        render(trace(small(), (PICTURE,)), thumbnails=made)
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"steps": 0}, {"seed": -1}])
+def test_options_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+    made = Thumbnails(of_module(small(), (PICTURE,))[0], **wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="one or more"):
+        render(trace(small(), (PICTURE,)), thumbnails=made)
+
+
+def test_what_is_no_maker_of_pictures_is_refused() -> None:
+    with pytest.raises(UsageError, match="makes no pictures"):
+        render(small(), example_inputs=PICTURE, thumbnails=3)  # type: ignore[arg-type]
+
+
+def test_a_neuron_is_asked_before_what_shuts_it_and_not_before_a_minus() -> None:
+    class Energy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(432, 5), nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return -self.b(torch.tanh(self.a(x.flatten(1))))
+
+    net = Energy().eval()
+    made = Thumbnails(of_module(net, (PICTURE,))[0])
+    assert made.seen_in(("a", "tanh")) == ("a", 3)
+    assert made.seen_in(("a", "tanh", "b", "neg")) == ("neg", 3)
+    assert made.seen_in(("tanh",)) == ("tanh", 3)  # a is in another box
 
 
 @pytest.mark.parametrize(("silent", "shown"), [

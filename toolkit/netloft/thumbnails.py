@@ -25,6 +25,12 @@ __all__ = ["Thumbnails"]
 _FORMS = ("shape", "identity", "pool", "reduce", "pad")
 """Families that give what they were given, in another form."""
 
+_SHUTTING = (
+    "relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish",
+    "hardswish", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softplus", "softmax", "log_softmax",
+)  # fmt: skip
+"""Activations that rise with what they are given, and are flat where that is low or high."""
+
 
 @dataclass(frozen=True)
 class Thumbnails:
@@ -62,16 +68,32 @@ class Thumbnails:
     def _axes(self) -> Mapping[fx.Node, int]:
         return unit_axes(self._values)
 
-    def check(self) -> None:
-        """Refuse a network that no picture can be made for, before a drawing is laid out.
+    def check(self, graph: Graph) -> None:
+        """Refuse what no picture can be made for, before a drawing is laid out.
+
+        Args:
+            graph: What is drawn.
 
         Raises:
-            UsageError: It takes no picture of real numbers, alone and of a fixed size.
+            UsageError: The network takes no picture of real numbers, alone and of a fixed size;
+                another one is drawn; or an option is out of range.
         """
+        if self.count < 1 or self.steps < 1 or self.seed < 0:
+            raise UsageError(
+                f"{self.count} pictures of {self.steps} steps and seed {self.seed} are none",
+                remedy="give one or more of both, and a seed of 0 or more",
+            )
         try:
             check_input(self._graph)
+            known = {node.name: annotation(node).op for node, _ in (*self._graph, *self._values)}
         except UsageError as error:
-            raise UsageError(error.problem, remedy="leave --thumbnails out") from error
+            remedies = [error.remedy, "leave --thumbnails out"]
+            raise UsageError(error.problem, remedy="; or ".join(filter(None, remedies))) from error
+        if any(known.get(node.name) != record.op for node, record in graph):
+            raise UsageError(
+                f"the small pictures are of {self.model.name}, and that is not what is drawn",
+                remedy="give the module itself, and thumbnails=True",
+            )
 
     def seen_in(self, ops: Sequence[str]) -> tuple[str, int]:
         """Return the value of a box that is looked at, and how many pictures are made for it.
@@ -82,13 +104,15 @@ class Thumbnails:
         Args:
             ops: Names of the nodes in the box, in order.
         """
-        for name in reversed(ops):
-            node = self._nodes.get(name)
-            if node is not None and annotation(node).family not in _FORMS:
-                while annotation(node).family == "activation" and len(shape_of(node)) == 2:
-                    node = node.all_input_nodes[0]
-                return node.name, min(units_of(node, self._axes), self.count)
-        return "", 0
+        there = [self._nodes[name] for name in ops if name in self._nodes]
+        node = next((n for n in reversed(there) if annotation(n).family not in _FORMS), None)
+        if node is None:
+            return "", 0
+        while annotation(node).op in _SHUTTING and len(shape_of(node)) == 2:
+            if node.all_input_nodes[0] not in there:
+                break
+            node = node.all_input_nodes[0]
+        return node.name, min(units_of(node, self._axes), self.count)
 
     def tiles(self, node: str, name: str) -> tuple[Tile, ...]:
         """Return pictures for some units of a value, with what each was made for.

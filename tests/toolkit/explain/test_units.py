@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional as functional_
 
 from netloft.explain.layers import result_of
 from netloft.explain.units import unit_axes, units_of
@@ -74,3 +76,44 @@ def test_units_are_where_the_layer_puts_them(name: str, path: str, axis: int, un
     node = result_of(graph, path)
     assert axes[node] == axis
     assert units_of(node, axes) == units
+
+
+class Calls(nn.Module):
+    """A convolution of five channels on 8 x 8, and a function of it."""
+
+    def __init__(self, function: Callable[[Calls, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.function = nn.Conv2d(3, 5, 3, padding=1), function
+        self.map, self.matrix = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.randn(7, 5))
+        self.norm, self.group, self.lstm = nn.LayerNorm(8), nn.GroupNorm(2, 64), nn.LSTM(64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, self.conv(x))
+
+
+@pytest.mark.parametrize(("axis", "function"), [
+    (1, lambda net, x: net.map + x),
+    (1, lambda net, x: net.norm(x)),
+    (2, lambda net, x: net.norm(x.transpose(1, 2))),
+    (1, lambda net, x: x.chunk(2, -1)[0]),
+    (2, lambda net, x: net.group(x.flatten(2).transpose(1, 2))),
+    (2, lambda net, x: functional_.avg_pool1d(x.flatten(2).transpose(1, 2), 1)),
+    (1, lambda net, x: functional_.interpolate(x, scale_factor=2.0)),
+    (1, lambda net, x: torch.cat([x, x.relu()], 1)),
+    (1, lambda net, x: x[:, :, 1:3]),
+    (1, lambda net, x: x.mean((2, 3))),
+    (None, lambda net, x: net.matrix @ x.flatten(2)),
+    (None, lambda net, x: torch.einsum("bchw,oc->bohw", x, net.matrix)),
+    (None, lambda net, x: x.max(1)[0]),
+    (None, lambda net, x: x.mean(1)),
+    (None, lambda net, x: x[:, 0]),
+    (None, lambda net, x: torch.stack([x[:, 0], x[:, 1]], 1)),
+    (None, lambda net, x: net.lstm(x.flatten(2))[0]),
+    (None, lambda net, x: (x.flatten(2) @ x.flatten(2).transpose(1, 2)).softmax(-1)),
+    (None, lambda net, x: x.reshape(-1, 8, 5, 8)),
+])  # fmt: skip
+def test_what_mixes_units_has_none(
+    axis: int | None, function: Callable[[Calls, Tensor], Tensor]
+) -> None:
+    graph = functional(trace(Calls(function).eval(), (torch.randn(2, 3, 8, 8),)))
+    assert unit_axes(graph).get(graph.node(graph.outputs[0].node)) == axis

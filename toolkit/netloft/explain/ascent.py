@@ -111,8 +111,7 @@ def plan_ascent(
 
     Raises:
         UsageError: The network takes no picture of real numbers, there is no such layer, or its
-            units are not told apart by the second axis, or no activation is behind it; or a weight
-            is negative.
+            units cannot be told apart, or no activation is behind it; or a weight is negative.
         NoAdjointError: It writes in place in a way that has no gradient.
     """
     for name, weight in (("l1", l1), ("tv", tv)):
@@ -126,7 +125,8 @@ def plan_ascent(
     if not units_of(chosen, axes):
         raise UsageError(
             f"{layer} gives {annotation(chosen).value}, and a unit is told apart in real numbers "
-            "of batch x units, or of batch x units x height x width",
+            "of batch x units, of batch x units x height x width, or of tokens: its layer has none "
+            "that can be told",
             remedy="name a convolution or a fully connected layer with --layer",
         )
     axis = axes[chosen]
@@ -158,7 +158,10 @@ def check_input(graph: Graph) -> None:
 def _kind(graph: Graph, layer: fx.Node, axis: int) -> str:
     if len(shape_of(layer)) > 2:
         return "filter" if axis == 1 else "channel"
-    return "class" if any(value.node == layer.name for value in graph.outputs) else "neuron"
+    try:
+        return "class" if scores_of(graph) is layer else "neuron"
+    except UsageError:  # the network tells no classes
+        return "neuron"
 
 
 class Ascent(nn.Module):

@@ -117,8 +117,8 @@ def plan_map(
     chosen = result_of(plain, layer) if layer else last_pictures(plain, scores)
     if not is_picture(chosen) or unit_axes(plain).get(chosen, 1) != 1:
         raise UsageError(
-            f"{layer} gives {annotation(chosen).value}, and a map needs pictures of "
-            "batch x channels x height x width",
+            f"{layer or layer_name(chosen)} gives {annotation(chosen).value}, and a map needs "
+            "pictures of batch x channels x height x width",
             remedy="name a convolution, or a block of them, with --layer",
         )
     _check_class(scores, class_index)

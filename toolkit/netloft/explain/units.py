@@ -2,7 +2,8 @@
 
 A convolution gives (batch, channels, height, width), a linear layer (batch, …, channels), and what
 comes behind them keeps the order until something turns it: torchvision's Swin and ConvNeXt work on
-(batch, height, width, channels). A shape alone does not say which it is.
+(batch, height, width, channels). A shape alone does not say which it is, so each value is followed
+from the layer that made its units; where that cannot be done, nothing is said.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from netloft.passes.views import axes_order
 
 __all__ = ["unit_axes", "units_of"]
 
-_SECOND = ("conv", "pool")
-"""Families whose results have their channels behind the batch."""
-_SECOND_NORMS = ("batch_norm", "group_norm", "instance_norm", "local_response_norm")
-_LAST = ("linear", "attention", "embedding")
-"""Families whose results have them at the end."""
-_LAST_NORMS = ("layer_norm", "rms_norm")
-_RESHAPES = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
+_LAST = ("linear", "bilinear", "multihead_attention", "embedding", "shifted_window_attention")
+"""Operations whose results have their units at the end."""
+_KEPT = ("norm", "pool", "activation", "identity", "pad", "merge", "resample")
+"""Families that leave each unit where it is, if there are as many axes as before."""
+_SLICED = ("getitem", "narrow", "split", "chunk", "roll", "flip", "expand", "expand_as", "cat")
+"""Operations that do as well; of several results each does."""
+_RESHAPED = ("reshape", "flatten", "unflatten")
+
+Shape = Sequence[object]
 
 
 def unit_axes(graph: Graph) -> Mapping[fx.Node, int]:
@@ -61,41 +64,52 @@ def units_of(node: fx.Node, axes: Mapping[fx.Node, int]) -> int:
 
 
 def _axis(node: fx.Node, known: Mapping[fx.Node, int]) -> int | None:
-    record, rank = annotation(node), len(annotation(node).shape or ())
-    if rank == 2 or node.op == "placeholder":
+    record = annotation(node)
+    shape = record.shape
+    if node.op in ("get_attr", "output"):
+        return None
+    if node.op == "placeholder" or record.family == "conv" or (shape and len(shape) == 2):
         return 1
-    if record.family in _SECOND or record.op in _SECOND_NORMS:
-        return 1
-    if record.op in _LAST_NORMS:
-        return rank - 1 if len(_normalised(record.attributes)) == 1 else _passed(node, known)
-    if record.family in _LAST:
-        return rank - 1 if rank else -1
-    return _passed(node, known)
-
-
-def _normalised(attributes: Mapping[str, object]) -> Sequence[object]:
-    shape = attributes.get("normalized_shape", ())
-    return shape if isinstance(shape, tuple | list) else (shape,)
-
-
-def _passed(node: fx.Node, known: Mapping[fx.Node, int]) -> int | None:
-    """Return where the units of the first operand that has some come to stand."""
-    for operand in node.all_input_nodes:
-        if operand in known:
-            given, made = annotation(operand).shape, annotation(node).shape
-            if given is None or made is None:  # one of several results
-                return known[operand] if made is None else known[operand] % len(made)
-            return _moved(node, known[operand] % len(given), given, made)
-    return None
-
-
-def _moved(node: fx.Node, axis: int, given: Sequence[object], made: Sequence[object]) -> int | None:
-    order = axes_order(node)
+    if record.op in _LAST:
+        return len(shape) - 1 if shape else _rank_of_operand(node) - 1
+    operand = _operand(node, known)
+    if operand is None:
+        return None
+    given, made = _shape_or_operands(operand), shape or _shape_or_operands(operand)
+    order = axes_order(node) if annotation(operand).shape else None
     if order is not None:
-        return order.index(axis)
-    if len(given) == len(made) and annotation(node).op not in _RESHAPES:
-        return axis
-    if list(given[: axis + 1]) == list(made[: axis + 1]):
-        return axis
+        return order.index(known[operand])
+    if record.op in _RESHAPED:
+        return _reshaped(known[operand], given, made)
+    kept = record.family in _KEPT or record.op in _SLICED
+    return known[operand] if kept and len(given) == len(made) else None
+
+
+def _operand(node: fx.Node, known: Mapping[fx.Node, int]) -> fx.Node | None:
+    """Return the operand whose units the result has: of several, one that is not stretched."""
+    operands = [operand for operand in node.all_input_nodes if operand in known]
+    alike = [each for each in operands if annotation(each).shape == annotation(node).shape]
+    return next(iter(alike or operands), None)
+
+
+def _shape_or_operands(node: fx.Node) -> Shape:
+    """Return a value's shape; of several values, that of what they were made of."""
+    shape = annotation(node).shape
+    if shape is not None:
+        return shape
+    return next((annotation(n).shape or () for n in node.all_input_nodes), ())
+
+
+def _rank_of_operand(node: fx.Node) -> int:
+    return len(_shape_or_operands(node))
+
+
+def _reshaped(axis: int, given: Shape, made: Shape) -> int | None:
+    """Return where an axis is after a reshape; None where it is lost, or could be at two places."""
     behind = list(given[axis:])
-    return len(made) - len(behind) if behind == list(made[-len(behind) :]) else None
+    found = set()
+    if list(given[: axis + 1]) == list(made[: axis + 1]):
+        found.add(axis)
+    if len(behind) < len(made) and behind == list(made[len(made) - len(behind) :]):
+        found.add(len(made) - len(behind))
+    return found.pop() if len(found) == 1 else None

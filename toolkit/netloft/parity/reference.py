@@ -109,13 +109,20 @@ class Reference:
 
         Where no input is a real number (pixels, words), or all are 0, the weights differ by one.
         """
-        generator = torch.Generator().manual_seed(0)
         real = any(t.dtype.is_floating_point and bool(t.any()) for t in case.inputs.values())
+        return self._moved_runs(case, weights=not real)
+
+    def reread_runs(self, case: Case) -> list[Arrays]:
+        """Run in float32 with inputs and weights one rounding away: each layer rounds anew."""
+        return self._moved_runs(case, weights=True)
+
+    def _moved_runs(self, case: Case, *, weights: bool) -> list[Arrays]:
+        generator = torch.Generator().manual_seed(0)
         runs = []
         for _ in range(ROUNDED_RUNS):
             inputs = {name: moved(t, t.dtype, generator) for name, t in case.inputs.items()}
-            weights = Reread(lambda t: moved(t, t.dtype, generator), *self._both)
-            runs.append(self._outputs(inputs, nullcontext() if real else weights))
+            reread = Reread(lambda t: moved(t, t.dtype, generator), *self._both)
+            runs.append(self._outputs(inputs, reread if weights else nullcontext()))
         return runs
 
     def summed_runs(self, case: Case) -> list[Arrays]:

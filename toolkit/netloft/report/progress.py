@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from netloft.report.table import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -25,9 +27,10 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         yield lambda _: None
     elif sys.stderr.isatty():
         from rich.console import Console
+        from rich.text import Text
 
         with Console(stderr=True).status("starting") as status:
-            yield lambda what: status.update(f"{what} …")
+            yield lambda what: status.update(Text(f"{printable(what)} …"))
     else:
         yield _lines()
 
@@ -75,7 +78,7 @@ def _lines() -> Callable[[str], None]:
     start = time.monotonic()
 
     def line(what: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - start:6.1f} s] {what}\n")
+        sys.stderr.write(f"[{time.monotonic() - start:6.1f} s] {printable(what)}\n")
         sys.stderr.flush()
 
     return line
