@@ -201,12 +201,7 @@ def _drawing(
         from netloft_diagrams.merged import merged
 
         return Drawing(merged(graph), options)
-    if thumbnails is True:
-        thumbnails = _thumbnails(graph, example_inputs)
-    elif thumbnails and not hasattr(thumbnails, "seen_in"):
-        raise UsageError(
-            f"thumbnails={thumbnails!r} makes no pictures", remedy="give True, or a Thumbnails"
-        )
+    maker = _thumbnails(thumbnails, graph, example_inputs)
     if not isinstance(graph, Graph):
         if example_inputs is None:
             raise UsageError(
@@ -219,7 +214,7 @@ def _drawing(
     overlay = _overlay(color, graph, example_inputs)
     with collector_paused():
         values = as_values(graph)
-    return Drawing(values, replace(options, overlay=overlay, thumbnails=thumbnails or None))
+    return Drawing(values, replace(options, overlay=overlay, thumbnails=maker))
 
 
 def _options(
@@ -237,16 +232,26 @@ def _options(
 _NO_THUMBNAILS = "small pictures of what layers look for need the module itself"
 
 
-def _thumbnails(graph: Graph | nn.Module, example_inputs: Inputs | None) -> Thumbnails:
-    """Return what makes small pictures for a module.
+def _thumbnails(
+    wanted: bool | Thumbnails, graph: Graph | nn.Module, example_inputs: Inputs | None
+) -> Thumbnails | None:
+    """Return what makes small pictures for a module; None where none are wanted.
 
     Raises:
-        UsageError: There is but a graph, or no example input.
+        UsageError: There is but a graph, or no example input; or what is wanted makes none.
     """
+    if not wanted:
+        return None
     from netloft.graph import Graph
     from netloft.models.given import of_module
     from netloft.thumbnails import Thumbnails
 
+    if isinstance(wanted, Thumbnails):
+        return wanted
+    if wanted is not True:
+        raise UsageError(
+            f"thumbnails={wanted!r} makes no pictures", remedy="give True, or a Thumbnails"
+        )
     if isinstance(graph, Graph) or example_inputs is None:
         raise UsageError(
             _NO_THUMBNAILS,
