@@ -143,6 +143,10 @@ def explain(
         "batch": request.batch,
         "seed": request.seed,
     }
+    if method in MAP_METHODS:
+        from netloft.models.given_data import picture_files
+
+        images = tuple(file for image in images for file in picture_files(image))
     with progress(quiet=quiet) as tell:
         loaded = []
         for spec in models:
@@ -265,9 +269,10 @@ def _check(
         first = "unit" if "units" in climb else next(iter(climb))
         raise UsageError(f"--{first} is of --method maximise", remedy="leave it out")
     if not is_map and (images or class_index is not None):
+        units = "name a class with --unit N" if method == "maximise" else ""
         raise UsageError(
-            f"--image and --class are of maps, and --method {method} makes a sheet",
-            remedy="name a class with --unit N, and leave --image out",
+            f"{'--image' if images else '--class'} is of maps, and --method {method} makes a sheet",
+            remedy=units if units and not images else "leave it out",
         )
 
 
@@ -275,7 +280,9 @@ def _check_folder(folder: Path) -> None:
     """Refuse a place that cannot become a folder, before the work."""
     inside = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not inside.is_dir():
-        raise OutputError(f"{inside} is a file, and pictures go into a folder")
+        raise OutputError(
+            f"{inside} is a file, and pictures go into a folder", remedy="name another with -o"
+        )
 
 
 def _write(rows: Sequence[Seen], folder: Path) -> dict[str, Path]:

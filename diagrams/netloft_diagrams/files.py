@@ -28,6 +28,8 @@ def check_writable(path: Path) -> None:
         ) from error
     if is_folder:
         raise OutputError(f"{path} is a folder", remedy="give the name of a file")
+    if not has_parent and path.parent.exists():
+        raise OutputError(f"{path.parent} is a file", remedy="choose another place with -o")
     if not has_parent:
         raise OutputError(
             f"the folder {path.parent} does not exist", remedy=f"mkdir -p {path.parent}"

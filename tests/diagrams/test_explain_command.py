@@ -176,8 +176,8 @@ def test_the_same_files_come_out_again(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["net.py:Bright", "--image", "absent.png"], "absent.png is no picture that can be read"),
-        (["net.py:Bright", "--image", "net.py"], "net.py is no data that is known here"),
+        (["net.py:Bright", "--image", "absent.png"], "there is no file absent.png"),
+        (["net.py:Bright", "--image", "net.py"], "net.py is no picture"),
         (["net.py:Bright", "--image", "left.png", "--class", "2"], "there is no class 2"),
         (["net.py:Bright", "--image", "left.png", "--layer", "corner"], "calls no module 'corner'"),
         (["net.py:Bright", "--image", "left.png", "--layer", "fc"], "a map needs pictures"),
@@ -244,7 +244,7 @@ def test_a_sheet_of_filters(place: Path) -> None:
         (["--method", "maximise", "--unit", "0-999999"], "more than 1,024 units"),
         (["--method", "maximise", "--steps", "0"], "step"),
         (["--method", "maximise", "--layer", "nowhere"], "calls no module 'nowhere'"),
-        (["--method", "maximise", "--class", "1"], "--image and --class are of maps"),
+        (["--method", "maximise", "--class", "1"], "--class is of maps"),
         (["--method", "filters", "--steps", "3"], "--steps is of --method maximise"),
         (["--method", "maximise", "--provider", "cuda"], "made on the processor"),
         (["--method", "filters", "--layer", "fc"], "no convolution of pictures 'fc'"),
@@ -259,3 +259,50 @@ def test_what_no_sheet_can_be_made_of_is_told(
     assert result.exit_code == 2, result.output
     assert problem in json.loads(result.stdout)["problem"]
     assert not (place / "out").exists()
+
+
+def test_a_folder_is_its_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("b.png", "a.png"):
+        Image.effect_noise((40, 40), 60).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    result = run("explain", "mnist", "--image", folder, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert [row["picture"] for row in json.loads(result.stdout)["pictures"]] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gone.png", "there is no file"),
+        ("values.npy", "is no picture"),
+        ("empty", "there is no picture in"),
+        ("text.png", "is no picture that can be read"),
+    ],
+)
+def test_what_is_no_picture_is_told_with_a_remedy(tmp_path: Path, name: str, told: str) -> None:
+    np.save(tmp_path / "values.npy", np.zeros((1, 1, 28, 28), np.float32))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("words")
+    result = run("explain", "mnist", "--image", tmp_path / name, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert "remedy:" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_table_says_where_weights_come_from(tmp_path: Path) -> None:
+    Image.effect_noise((40, 40), 60).save(tmp_path / "a.png")
+    result = run("explain", "mnist", "--image", tmp_path / "a.png", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    for name in ("explain.html", "explain.svg"):
+        assert "weights of mnist: random, seed 0" in (tmp_path / "out" / name).read_text("utf-8")
+
+
+def test_a_wrong_layer_is_answered_with_layers_that_have_maps(tmp_path: Path) -> None:
+    Image.effect_noise((40, 40), 60).save(tmp_path / "a.png")
+    result = run("explain", "mnist", "--image", tmp_path / "a.png", "--layer", "nope")
+    assert result.exit_code == 2
+    assert "fc" not in result.stderr.split("remedy:")[1]
+    assert "conv" in result.stderr.split("remedy:")[1]

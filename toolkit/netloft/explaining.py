@@ -21,7 +21,7 @@ from netloft.explain.gradcam import MAP
 from netloft.explain.layers import scores_output
 from netloft.explain.pixels import as_pixels
 from netloft.explain.seen import Ranked, Seen
-from netloft.models.given_data import given_data
+from netloft.models.given_data import given_data, picture_files
 from netloft.models.loaded import LoadedModel
 from netloft.models.mapping import with_map
 from netloft.models.photographs import scale_of
@@ -71,7 +71,7 @@ def explain(
 
     Args:
         models: Classifiers of pictures.
-        images: Files.
+        images: Files, or folders of them.
         asked: How; by default Grad-CAM of the best class.
         progress: Told what is being done.
 
@@ -81,6 +81,7 @@ def explain(
         ParityError: The exported file gives another answer than the module.
     """
     wanted = asked or Asked()
+    images = [file for image in images for file in picture_files(image)]
     found: dict[Path, list[Seen]] = {image: [] for image in images}
     if not found or not models:
         raise UsageError("there is nothing to explain", remedy="name a MODEL and an --image")
@@ -172,6 +173,7 @@ def _seen(
         method=asked.method,
         layer=str(model.map["layer"]),
         form=str(model.map["form"]),
+        weights=model.weights,
     )
 
 

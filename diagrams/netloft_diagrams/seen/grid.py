@@ -26,6 +26,7 @@ __all__ = [
     "ranks",
     "share",
     "spoken",
+    "weights",
 ]
 
 _METHODS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++"}
@@ -136,6 +137,12 @@ def named(ranked: Ranked) -> str:
 def spoken(ranked: Ranked) -> str:
     """Return a class as `named`, for a sentence: `class 985` where it has no label."""
     return named(ranked) if tidy(ranked.label) else f"class {ranked.index}"
+
+
+def weights(grid: Grid) -> list[str]:
+    """Return where the weights of each network come from, as far as that is known."""
+    told = {seen.model: seen.weights for row in grid.rows for seen in row.seen if seen.weights}
+    return [f"weights of {tidy(model)}: {tidy(text)}" for model, text in told.items()]
 
 
 def other(seen: Seen) -> Ranked | None:

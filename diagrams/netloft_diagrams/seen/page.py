@@ -18,6 +18,7 @@ from netloft_diagrams.seen.grid import (
     other,
     ranks,
     share,
+    weights,
 )
 from netloft_diagrams.seen.heat import legend, overlay
 from netloft_diagrams.seen.tiles import data_uri, sharp
@@ -42,6 +43,7 @@ def comparison_html(rows: Sequence[Seen]) -> str:
     return render(
         "explain.html.j2",
         models=[tidy(model) for model in grid.models],
+        weights=weights(grid),
         rows=[_row(row) for row in grid.rows],
         legend=data_uri(legend(256, 2)),
     ).decode("utf-8")

@@ -19,6 +19,7 @@ from netloft_diagrams.seen.grid import (
     other,
     ranks,
     share,
+    weights,
 )
 from netloft_diagrams.seen.heat import legend, overlay
 from netloft_diagrams.seen.tiles import Pixels, sharp
@@ -90,7 +91,14 @@ class _Table:
         counts = f"{_counted(models, 'network')}, {_counted(len(self._grid.rows), 'picture')}"
         parts = [
             line(MARGIN, 34, TITLE, _HEADING, self._room, bold=True),
-            line(MARGIN, 54, counts, _TEXT, self._room, colour=QUIET),
+            line(
+                MARGIN,
+                54,
+                " · ".join([counts, *weights(self._grid)]),
+                _TEXT,
+                self._room,
+                colour=QUIET,
+            ),
             self._legend(66),
             line(self._x(0), _HEAD - 12, "picture", _TEXT, self._column, colour=QUIET),
         ]

@@ -209,7 +209,7 @@ def test_pictures_as_bytes_have_the_same_map(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...], dict[str, Any], str, str]] = {
     "no scores": (Classifier("no scores"), (), {}, "scores of batch x classes", "classifier"),
     "a number": (Classifier("sum"), (), {}, "scores of batch x classes", "classifier"),
-    "no pictures": (Plain(), ((24,),), {}, "no layer whose values are pictures", "--layer"),
+    "no pictures": (Plain(), ((24,),), {}, "no layer whose values are pictures", "takes pictures"),
     "two inputs": (Two(), (SHAPE, SHAPE), {}, "takes 2 inputs", "the picture alone"),
     "no such layer": (Writing(), (), {"layer": "secund"}, "no module 'secund'", "second"),
     "no such node": (Writing(), (), {"layer": "%conv"}, "no module '%conv'", "--layer"),

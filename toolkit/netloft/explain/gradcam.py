@@ -114,23 +114,23 @@ def plan_map(
         )
     plain = functional(graph)
     scores = scores_of(plain)
-    chosen = result_of(plain, layer) if layer else last_pictures(plain, scores)
+    chosen = result_of(plain, layer, is_picture) if layer else last_pictures(plain, scores)
     if not is_picture(chosen) or unit_axes(plain).get(chosen, 1) != 1:
         raise UsageError(
             f"{layer or layer_name(chosen)} gives {annotation(chosen).value}, and a map needs "
             "pictures of batch x channels x height x width",
             remedy="name a convolution, or a block of them, with --layer",
         )
-    _check_class(scores, class_index)
+    _check_class(plain.name, scores, class_index)
     weight = closed_weight(plain, chosen, scores)
     return Plan(plain, method, chosen, scores, _size(graph), class_index, weight)
 
 
-def _check_class(scores: fx.Node, class_index: int | None) -> None:
+def _check_class(name: str, scores: fx.Node, class_index: int | None) -> None:
     classes = classes_of(scores)
     if class_index is not None and not 0 <= class_index < classes:
         raise UsageError(
-            f"there is no class {class_index}: the network tells {classes} apart",
+            f"there is no class {class_index}: {name} tells {classes} apart",
             remedy=f"classes are counted from 0 to {classes - 1}",
         )
 

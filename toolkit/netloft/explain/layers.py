@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import fx
 
@@ -63,20 +63,21 @@ def _before_softmax(node: fx.Node) -> fx.Node:
     return node
 
 
-def result_of(graph: Graph, path: str) -> fx.Node:
+def result_of(graph: Graph, path: str, fits: Callable[[fx.Node], bool] = lambda _: True) -> fx.Node:
     """Return the node that gives what the last call of a module gives.
 
     Args:
         graph: Of the network.
         path: Where the module hangs, such as `layer4.1`; `relu@1` for the second call of one that
             is called several times, the last by default; or the name of a node with `%` before it.
+        fits: Which values are of use, for what is suggested in place of a wrong name.
 
     Raises:
         UsageError: There is no such module, or it is never called, or gives several tensors.
     """
     inside: list[fx.Node] = [n for n in graph.module.graph.nodes if _is_of(n, path)]
     if not inside:
-        raise _unknown(graph, path)
+        raise _unknown(graph, path, fits)
     inner = set(inside)
     seen: list[fx.Node] = [node for node in inside if any(user not in inner for user in node.users)]
     if not seen or not isinstance(annotation(seen[-1]).value, TensorInfo):
@@ -116,12 +117,13 @@ def _is_of(node: fx.Node, path: str) -> bool:
     return any(path in (call.path, str(call)) for call in annotation(node).calls)
 
 
-def _unknown(graph: Graph, path: str) -> UsageError:
-    paths = list(dict.fromkeys(call.path for call in graph.modules if call.path))
+def _unknown(graph: Graph, path: str, fits: Callable[[fx.Node], bool]) -> UsageError:
+    last = {call.path: node for node, record in graph for call in record.calls if call.path}
+    paths = [path for path, node in last.items() if fits(node)]
     near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4) or paths[-3:]
     return UsageError(
         f"{graph.name} calls no module '{path}'",
-        remedy=f"--layer is a path such as {', '.join(near)}",
+        remedy=f"--layer is a path such as {', '.join(near)}" if near else "leave --layer out",
     )
 
 
@@ -158,7 +160,7 @@ def last_pictures(graph: Graph, scores: fx.Node) -> fx.Node:
             return node
     raise UsageError(
         f"{graph.name} has no layer whose values are pictures of batch x channels x height x width",
-        remedy="name one with --layer",
+        remedy="a map is of a network that takes pictures and looks at them place by place",
     )
 
 

@@ -39,6 +39,7 @@ class Seen:
         method: `gradcam` or `gradcam++`.
         layer: Module path of the layer whose features were weighed.
         form: `closed form` or `gradient`: how the weights were found.
+        weights: Where the network's own weights come from; random ones see nothing.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Seen:
     method: str
     layer: str
     form: str
+    weights: str = ""
 
     @property
     def predicted(self) -> Ranked:

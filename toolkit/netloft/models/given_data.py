@@ -18,7 +18,7 @@ from netloft.models.inputs import bind_names
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.models.photographs import normalised, picture
 
-__all__ = ["given_data"]
+__all__ = ["given_data", "picture_files"]
 
 Tensors = dict[str, torch.Tensor]
 
@@ -63,6 +63,25 @@ def given_data(
     for start in range(0, count, size):
         part = {name: a[start : start + size].copy() for name, a in arrays.items()}
         yield {name: torch.from_numpy(a) for name, a in part.items()}, what
+
+
+def picture_files(path: Path) -> list[Path]:
+    """Return a picture's path, or those of the pictures in a folder, by name.
+
+    Raises:
+        InputError: There is none.
+    """
+    kinds = f"give a file that ends in {', '.join(_PICTURES)}, or a folder of such"
+    if os.path.isdir(path):
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+        if not found:
+            raise InputError(f"there is no picture in {path}", remedy=kinds)
+        return found
+    if not path.exists():
+        raise InputError(f"there is no file {path}", remedy="check the path of the picture")
+    if path.suffix.lower() not in _PICTURES:
+        raise InputError(f"{path} is no picture", remedy=kinds)
+    return [path]
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -155,4 +174,7 @@ def _bytes(
         with Image.open(file) as image:
             return picture(image.convert("RGB"), planes, preprocess)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise InputError(f"{file} is no picture that can be read: {error}") from error
+        raise InputError(
+            f"{file} is no picture that can be read: {error}",
+            remedy="open it elsewhere and save it anew, as PNG or JPEG",
+        ) from error
