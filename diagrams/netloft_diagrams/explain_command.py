@@ -325,6 +325,7 @@ def _facts(rows: Sequence[Seen], files: dict[str, Path]) -> dict[str, Any]:
                 "method": row.method,
                 "layer": row.layer,
                 "form": row.form,
+                "weights": row.weights,
                 "file": str(files[name]),
             }
             for name, row in zip(names, rows, strict=True)
