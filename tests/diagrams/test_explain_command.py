@@ -297,7 +297,7 @@ def test_the_table_says_where_weights_come_from(tmp_path: Path) -> None:
     result = run("explain", "mnist", "--image", tmp_path / "a.png", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     for name in ("explain.html", "explain.svg"):
-        assert "weights of mnist: random, seed 0" in (tmp_path / "out" / name).read_text("utf-8")
+        assert "weights: random, seed 0" in (tmp_path / "out" / name).read_text("utf-8")
 
 
 def test_a_wrong_layer_is_answered_with_layers_that_have_maps(tmp_path: Path) -> None:

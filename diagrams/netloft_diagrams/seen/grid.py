@@ -140,9 +140,9 @@ def spoken(ranked: Ranked) -> str:
 
 
 def weights(grid: Grid) -> list[str]:
-    """Return where the weights of each network come from, as far as that is known."""
+    """Return where the weights of each network come from, column by column; empty for unknown."""
     told = {seen.model: seen.weights for row in grid.rows for seen in row.seen if seen.weights}
-    return [f"weights of {tidy(model)}: {tidy(text)}" for model, text in told.items()]
+    return [f"weights: {tidy(told[m])}" if m in told else "" for m in grid.models]
 
 
 def other(seen: Seen) -> Ranked | None:

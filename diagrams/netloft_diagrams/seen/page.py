@@ -42,8 +42,7 @@ def comparison_html(rows: Sequence[Seen]) -> str:
     grid = grid_of(rows)
     return render(
         "explain.html.j2",
-        models=[tidy(model) for model in grid.models],
-        weights=weights(grid),
+        models=list(zip(map(tidy, grid.models), weights(grid), strict=True)),
         rows=[_row(row) for row in grid.rows],
         legend=data_uri(legend(256, 2)),
     ).decode("utf-8")

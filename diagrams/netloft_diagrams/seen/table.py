@@ -35,7 +35,7 @@ _LARGEST, _SMALLEST = 280.0, 150.0
 """Pixels of a column."""
 _TALLEST = 1.25
 """Height of an image in widths of its column; a taller one is made narrower."""
-_HEAD, _BAND, _STEP, _BAR = 124.0, 40.0, 25.0, 4.0
+_HEAD, _BAND, _STEP, _BAR = 139.0, 40.0, 25.0, 4.0
 _SECOND, _RANKED, _FOOT = 38.0, 63.0, 40.0
 """Below an image: the second line of words, the first class with a bar, what follows the last."""
 _BARS = {"predicted": "#0a5a94", "assigned": SKIP, "": "#8fa3b8"}
@@ -91,20 +91,15 @@ class _Table:
         counts = f"{_counted(models, 'network')}, {_counted(len(self._grid.rows), 'picture')}"
         parts = [
             line(MARGIN, 34, TITLE, _HEADING, self._room, bold=True),
-            line(
-                MARGIN,
-                54,
-                " · ".join([counts, *weights(self._grid)]),
-                _TEXT,
-                self._room,
-                colour=QUIET,
-            ),
+            line(MARGIN, 54, counts, _TEXT, self._room, colour=QUIET),
             self._legend(66),
-            line(self._x(0), _HEAD - 12, "picture", _TEXT, self._column, colour=QUIET),
+            line(self._x(0), _HEAD - 27, "picture", _TEXT, self._column, colour=QUIET),
         ]
-        for place, model in enumerate(self._grid.models, 1):
-            x, y = self._x(place), _HEAD - 12
+        columns = zip(self._grid.models, weights(self._grid), strict=True)
+        for place, (model, told) in enumerate(columns, 1):
+            x, y = self._x(place), _HEAD - 27
             parts.append(line(x, y, model, _NAME, self._column, bold=True, kind="file"))
+            parts.append(line(x, y + 15, told, _SMALL, self._column, colour=QUIET))
         return "".join(parts)
 
     def _legend(self, y: float) -> str:
