@@ -130,7 +130,7 @@ def draw(
             from netloft.overlays import overlay_from
 
             options["color"] = overlay_from(report, options["color"], graph)
-        runs = model is not None and options["color"] and report is None
+        runs = options["color"] and report is None
         options["example_inputs"] = _one_item(model, request) if model and runs else None
         name = Path(request.spec).stem if request.is_file else graph.name
         files = draw_files(graph, *(outputs or (f"{name}.svg",)), **options)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from netloft_diagrams.geometry import Placed
+from netloft_diagrams.geometry import Placed, walk
 from netloft_diagrams.mark_look import LOOKS, swatch
 from netloft_diagrams.markup import tag
 from netloft_diagrams.overlay import Scale
@@ -23,7 +21,7 @@ def legend(placed: Placed, wide: float, y: float) -> tuple[str, float]:
     Returns:
         The legend, and where the next thing may begin.
     """
-    items = list(_drawn(placed))
+    items = list(walk(placed))
     looks = [family(getattr(p.item, "kind", "other")) for p in items if not p.children]
     entries = [(look.words, kind) for kind, look in FAMILIES.items() if look in looks]
     if any(wire.skip for p in items for wire in p.wires):
@@ -70,12 +68,6 @@ def scale(found: Scale | None, wide: float, y: float) -> tuple[str, float]:
     for i, note in enumerate(found.notes):
         parts.append(text(MARGIN, y + 14 * i, note, SMALL, colour=QUIET, room=room))
     return tag("g", "".join(parts), class_="scale"), y + 14 * len(found.notes)
-
-
-def _drawn(placed: Placed) -> Iterator[Placed]:
-    yield placed
-    for child in placed.children:
-        yield from _drawn(child)
 
 
 def _swatch(kind: str, x: float, y: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from netloft_diagrams.scene import Item
+from netloft_diagrams.scene import Box, Item
 
-__all__ = ["Placed", "Point", "Wire", "transposed"]
+__all__ = ["Placed", "Point", "Wire", "transposed", "walk", "with_boxes"]
 
 Point = tuple[float, float]
 
@@ -87,6 +87,20 @@ class Placed:
     def base(self) -> float:
         """Where the main line passes: the first entry, or the middle."""
         return next(iter(self.ins.values()), next(iter(self.outs.values()), self.height / 2))
+
+
+def walk(placed: Placed) -> Iterator[Placed]:
+    """Yield a placed item and all inside it, outermost first."""
+    yield placed
+    for child in placed.children:
+        yield from walk(child)
+
+
+def with_boxes(placed: Placed, change: Callable[[Box], Box]) -> Placed:
+    """Return a layout with other boxes of the same size in the places of its own."""
+    if isinstance(placed.item, Box):
+        return replace(placed, item=change(placed.item))
+    return replace(placed, children=tuple(with_boxes(child, change) for child in placed.children))
 
 
 def transposed(placed: Placed) -> Placed:

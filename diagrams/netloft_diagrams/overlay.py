@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netloft_diagrams import words
-from netloft_diagrams.geometry import Placed
+from netloft_diagrams.geometry import Placed, walk, with_boxes
 from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def noted(scene: Scene, overlay: Overlay) -> Scene:
 
 def coloured(placed: Placed, overlay: Overlay) -> tuple[Placed, Scale]:
     """Return a layout with a ground for each box, and what the colours mean."""
-    look, scale = palette(overlay, [item.amount for item in _drawn(placed)])
-    return _painted(placed, look), scale
+    boxes = [each.item for each in walk(placed) if isinstance(each.item, Box)]
+    look, scale = palette(overlay, [box.amount for box in boxes])
+    return with_boxes(placed, lambda box: replace(box, paint=look(box.amount))), scale
 
 
 def palette(overlay: Overlay, amounts: Iterable[float | str | None]) -> tuple[Look, Scale]:
@@ -100,19 +101,6 @@ def palette(overlay: Overlay, amounts: Iterable[float | str | None]) -> tuple[Lo
     full = overlay.full or max((a for a in amounts if isinstance(a, float)), default=0.0)
     scale = Scale(overlay.title, _steps(overlay, full), overlay.notes)
     return (lambda amount: _ramp(amount, full)), scale
-
-
-def _painted(placed: Placed, look: Look) -> Placed:
-    if isinstance(placed.item, Box):
-        return replace(placed, item=replace(placed.item, paint=look(placed.item.amount)))
-    return replace(placed, children=tuple(_painted(child, look) for child in placed.children))
-
-
-def _drawn(placed: Placed) -> Iterator[Box]:
-    if isinstance(placed.item, Box):
-        yield placed.item
-    for child in placed.children:
-        yield from _drawn(child)
 
 
 def _ramp(amount: float | str | None, full: float) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netloft.errors import UsageError
-from netloft_diagrams.geometry import Placed
+from netloft_diagrams.geometry import Placed, walk
 from netloft_diagrams.layout import Known, lay_out
-from netloft_diagrams.scene import Box, Frame, Item, Scene, boxes_of, frames_of
+from netloft_diagrams.scene import Box, Frame, Scene, boxes_of, frames_of
 from netloft_diagrams.summary import PLAIN, Closer, is_nameless
 from netloft_diagrams.theme import PAGE_HEIGHT, PAGE_WIDTH
 
@@ -128,7 +128,7 @@ def _with_specimens(scene: Scene, page: _Page, placed: Placed) -> Placed:
     frames = {frame.key: frame for frame in frames_of(scene.root)}
     tried: set[str] = set()
     while not page.is_given and page.has_room_below(placed):
-        shown = list(_items(placed))
+        shown = [each.item for each in walk(placed)]
         closed = [
             frames[item.key] for item in shown if isinstance(item, Box) and item.key in frames
         ]
@@ -243,17 +243,11 @@ class _Page:
 
 def _closed_as_in(closer: Closer, placed: Placed) -> Scene:
     """Close what a layout has closed, which only now is known: each like one that is open."""
-    return _closing(closer, {item.key for item in _items(placed) if isinstance(item, Box)})
+    return _closing(closer, {p.item.key for p in walk(placed) if isinstance(p.item, Box)})
 
 
 def _closing(closer: Closer, keys: Container[str]) -> Scene:
     return closer.where(lambda frame: frame.key in keys)
-
-
-def _items(placed: Placed) -> Iterator[Item]:
-    yield placed.item
-    for child in placed.children:
-        yield from _items(child)
 
 
 def _n_placed(placed: Placed) -> int:

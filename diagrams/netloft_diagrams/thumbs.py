@@ -5,12 +5,11 @@ Only what is drawn is worth the climb, and what is drawn is known once everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netloft.errors import CheckError, UsageError
-from netloft_diagrams.geometry import Placed
+from netloft_diagrams.geometry import Placed, walk, with_boxes
 from netloft_diagrams.measure import THUMBED
 from netloft_diagrams.overlay import Scale
 from netloft_diagrams.page import THUMB_NOTES
@@ -58,7 +57,9 @@ def filled(placed: Placed, thumbnails: Thumbnails) -> tuple[Placed, Scale]:
     """Return a layout with the pictures, and what they are."""
     found: dict[str, Thumbs] = {}
     missing: list[str] = []
-    wanted = {box.thumbs.node: box for box in _shown(placed) if box.thumbs}
+    boxes = [each.item for each in walk(placed) if isinstance(each.item, Box)]
+    shown = [box for box in boxes if box.kind in THUMBED]
+    wanted = {box.thumbs.node: box for box in shown if box.thumbs}
     for number, (node, box) in enumerate(wanted.items(), 1):
         name = box.name or box.title
         assert box.thumbs is not None
@@ -68,11 +69,15 @@ def filled(placed: Placed, thumbnails: Thumbnails) -> tuple[Placed, Scale]:
             missing.append(f"no pictures for {name}: {error.problem}")
             tiles = ()
         found[node] = replace(box.thumbs, tiles=tiles)
-    blank = [box.name or box.title for box in _shown(placed) if not box.thumbs]
+    blank = [box.name or box.title for box in shown if not box.thumbs]
     if blank:
         missing.append(f"no units to tell apart in {', '.join(dict.fromkeys(blank))}")
     title = f"small pictures: what {thumbnails.count} of a layer's units look for"
-    return _filled(placed, found), Scale(title, (), _notes(thumbnails, missing))
+
+    def filled_in(box: Box) -> Box:
+        return replace(box, thumbs=found.get(box.thumbs.node)) if box.thumbs else box
+
+    return with_boxes(placed, filled_in), Scale(title, (), _notes(thumbnails, missing))
 
 
 def _notes(thumbnails: Thumbnails, missing: list[str]) -> tuple[str, ...]:
@@ -84,19 +89,3 @@ def _notes(thumbnails: Thumbnails, missing: list[str]) -> tuple[str, ...]:
     if len(missing) > room:
         missing = [*missing[: room - 1], f"and {len(missing) - room + 1} more boxes without"]
     return how, f"weights: {thumbnails.model.weights}", *missing
-
-
-def _shown(placed: Placed) -> Iterator[Box]:
-    if isinstance(placed.item, Box) and placed.item.kind in THUMBED:
-        yield placed.item
-    for child in placed.children:
-        yield from _shown(child)
-
-
-def _filled(placed: Placed, found: Mapping[str, Thumbs]) -> Placed:
-    item = placed.item
-    if isinstance(item, Box):
-        if item.thumbs is None:
-            return placed
-        return replace(placed, item=replace(item, thumbs=found.get(item.thumbs.node)))
-    return replace(placed, children=tuple(_filled(child, found) for child in placed.children))

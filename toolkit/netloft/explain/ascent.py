@@ -169,10 +169,10 @@ class Ascent(nn.Module):
 
     Its modules and weights are the network's own, under their names. For filter k of a layer of
     pictures, or channel k of tokens, the objective is the sum of a_ij^k over all places; for a
-    neuron or a class it is its
-    value, before any softmax that comes behind. From it go `l1` times the sum of |x|, and `tv`
-    times the sum of squared differences of neighbours: total variation as Mahendran and Vedaldi,
-    Understanding Deep Image Representations by Inverting Them, 2015, have it with β = 2.
+    neuron or a class it is its value, before any softmax that comes behind. From it go `l1` times
+    the sum of |x|, and `tv` times the sum of squared differences of neighbours: total variation as
+    Mahendran and Vedaldi, Understanding Deep Image Representations by Inverting Them, 2015, have it
+    with β = 2.
 
     Args:
         goal: What is climbed for.

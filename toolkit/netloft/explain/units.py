@@ -71,7 +71,7 @@ def _axis(node: fx.Node, known: Mapping[fx.Node, int]) -> int | None:
     if node.op == "placeholder" or record.family == "conv" or (shape and len(shape) == 2):
         return 1
     if record.op in _LAST:
-        return len(shape) - 1 if shape else _rank_of_operand(node) - 1
+        return len(_shape_or_operands(node)) - 1
     operand = _operand(node, known)
     if operand is None:
         return None
@@ -98,10 +98,6 @@ def _shape_or_operands(node: fx.Node) -> Shape:
     if shape is not None:
         return shape
     return next((annotation(n).shape or () for n in node.all_input_nodes), ())
-
-
-def _rank_of_operand(node: fx.Node) -> int:
-    return len(_shape_or_operands(node))
 
 
 def _reshaped(axis: int, given: Shape, made: Shape) -> int | None:

@@ -73,7 +73,7 @@ def picture_files(path: Path) -> list[Path]:
     """
     kinds = f"give a file that ends in {', '.join(_PICTURES)}, or a folder of such"
     if os.path.isdir(path):
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+        found = _pictures_in(path)
         if not found:
             raise InputError(f"there is no picture in {path}", remedy=kinds)
         return found
@@ -82,6 +82,10 @@ def picture_files(path: Path) -> list[Path]:
     if path.suffix.lower() not in _PICTURES:
         raise InputError(f"{path} is no picture", remedy=kinds)
     return [path]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -146,8 +150,7 @@ def _checked(array: npt.NDArray[Any], spec: InputSpec, path: Path) -> npt.NDArra
 
 
 def _pictures(path: Path, inputs: tuple[InputSpec, ...], model: LoadedModel) -> tuple[Arrays, str]:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES) if (
-        os.path.isdir(path)) else [path]  # fmt: skip
+    files = _pictures_in(path) if os.path.isdir(path) else [path]
     spec, shape = inputs[0], inputs[0].shape[1:]
     last = spec.dtype == "uint8" and len(shape) == 3 and shape[-1] in (1, 3)
     planes = (shape[-1], *shape[:-1]) if last else shape

@@ -53,6 +53,7 @@ class _Judged:
     """One set of inputs: distances (batch,) of the file, and of PyTorch in float32."""
 
     case: Case
+    at: Doubles
     file: Doubles
     own: Doubles
     wanted: Doubles
@@ -91,10 +92,10 @@ def check_directions(
         wanted = ran.float64[output] - at
         given = run(feeds_of(graph, case.inputs))[output] - at
         file, own = distances(given, wanted), distances(ran.float32[output] - at, wanted)
-        judged.append(_Judged(case, file, own, wanted))
+        judged.append(_Judged(case, at, file, own, wanted))
     usual = float(np.median(np.concatenate([each.own for each in judged])))
     least = max(usual, policy.least)
-    floors = [_floors(each, least, reference, output, start, policy) for each in judged]
+    floors = [_floors(each, least, reference, output, policy) for each in judged]
     known = np.concatenate(floors)
     highest = float(known[np.isfinite(known)].max(initial=least))
     undecided = sum(
@@ -130,16 +131,16 @@ def distances(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Doubles:
 
 
 def _floors(
-    judged: _Judged, least: float, reference: Reference, output: str, start: str, policy: Policy
+    judged: _Judged, least: float, reference: Reference, output: str, policy: Policy
 ) -> Doubles:
     """Return how far each item may be off by rounding alone, asked closer where that is needed."""
     floors = np.maximum(judged.own, least)
-    at = judged.case.inputs[start].double().numpy()
     # a kink deep inside is met by what the layers in front of it round to
     for nearby in (reference.rounded_runs, reference.reread_runs):
         if set(_statuses(judged.file, floors, policy)) == {"pass"}:
             break
-        again = [distances(found[output] - at, judged.wanted) for found in nearby(judged.case)]
+        ran = nearby(judged.case)
+        again = [distances(found[output] - judged.at, judged.wanted) for found in ran]
         floors = np.max([floors, *again], axis=0)
     return floors
 
