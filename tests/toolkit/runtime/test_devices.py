@@ -68,8 +68,10 @@ def test_version_of_cuda_that_the_driver_runs(monkeypatch: pytest.MonkeyPatch) -
     ("said", "model", "instructions"),
     [
         ("model name\t: A CPU\nvmx flags\t: avx9\nflags\t\t: fpu sse2 smep avx512f fma\n"
-         "model name\t: Another\n", "A CPU", "avx512f fma sse2"),
-        ("Features\t: fp asimd asimddp sve2 i8mm\nModel\t: A board\n", "A board",
+         "model name\t: Another\n", "A CPU (AVX-512)", "avx512f fma sse2"),
+        ("model name\t: A CPU\nflags\t\t: sse2 avx2 fma\n", "A CPU (AVX2)", "avx2 fma sse2"),
+        ("model name\t: A CPU\nflags\t\t: sse2\n", "A CPU", "sse2"),
+        ("Features\t: fp asimd asimddp sve2 i8mm\nModel\t: A board\n", "A board (I8MM)",
          "asimd asimddp i8mm sve2"),
     ],
 )  # fmt: skip

@@ -22,6 +22,17 @@ _INFO = Path("/proc/cpuinfo")
 _SET = re.compile(r"(s?sse|avx|fma|amx|asimd|sve|sme(?!p)|i8mm|bf16)\w*|f16c|fphp")
 """Names of instructions on many numbers at once, on x86 and on Arm."""
 
+_GENERATIONS = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "bf16": {"avx512_bf16", "bf16"},
+    "AMX": {"amx_tile"},
+    "SVE": {"sve"},
+    "I8MM": {"i8mm"},
+}
+"""What tells processors of one name apart, by one of the instructions that it brings."""
+
 # Source: cuda.h, enum cudaError_enum.
 _REASONS = {
     3: "the NVIDIA driver is shutting down",
@@ -35,8 +46,15 @@ _REASONS = {
 
 
 def cpu_model() -> str:
-    """Return the CPU's model name, or its architecture where the system does not say."""
-    return _said(("model name", "Model")) or platform.processor() or platform.machine()
+    """Return the CPU's model name and what it computes with, such as `AMD EPYC (AVX2)`.
+
+    Virtual machines have one name for processors of several generations, of which one is twice as
+    fast as another; what was measured on one says nothing of the other.
+    """
+    name = _said(("model name", "Model")) or platform.processor() or platform.machine()
+    known = set(cpu_instructions().split())
+    sets = [told for told, words in _GENERATIONS.items() if words & known]
+    return f"{name} ({', '.join(sets)})" if sets else name
 
 
 def cpu_instructions() -> str:
