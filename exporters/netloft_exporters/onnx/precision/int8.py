@@ -1,9 +1,7 @@
 """A float32 file as one of 8-bit integers, by ONNX Runtime's own quantizer.
 
-Weights are rounded to 7 bits of S8, symmetric and by channel, activations to U8; the format is
-QDQ, which any runtime reads. Why 7 bits: x86 processors with AVX2 and without VNNI add two
-products of 8 bits in 16, which overflows silently. Of MyResNet 10 dB were left where the file says
-38; with 7 bits the sum fits, and every processor computes the same.
+Weights are rounded to S8, symmetric and by channel, in steps that overflow on no processor (`steps`
+says why), activations to U8; the format is QDQ, which any runtime reads.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from netloft.errors import ExportError, first_line
 from netloft.runtime.providers import PROVIDERS
 from netloft_exporters.onnx.precision.layers import float_tail, weight_layers
 from netloft_exporters.onnx.precision.likeness import write_like
+from netloft_exporters.onnx.precision.steps import overrides
 
 __all__ = ["Executed", "executed", "quantise"]
 
@@ -75,6 +74,7 @@ def quantise(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[*float_tail(model), *keep],
+            extra_options={"TensorQuantOverrides": overrides(model)},
             calibrate_method=CalibrationMethod.MinMax,
             calibration_providers=[PROVIDERS["cpu"]],
         )
