@@ -3,9 +3,9 @@
     python benchmarks/performance.py run benchmarks/performance.jsonl [NAME …]
     python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 
-Each network is exported in float32 and int8, tuned with `netloft bench --tune`, and measured with a
-process of its own for each number of threads, which has as many processors. All contestants of a
-batch take turns in one run. `run` measures what the file does not hold yet.
+Each network is exported in float32 and int8, and for each number of threads, in a process of its
+own that has as many processors, tuned with `netloft bench --tune` and measured. All contestants of
+a batch take turns in one run. `run` measures what the file does not hold yet.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan, measure
 from netloft.speed.peak import measure_peak
+from netloft.speed.precision import precision_of
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, Source, source_of
 from netloft.speed.stats import median, paired_ratio, verdict
@@ -61,17 +63,17 @@ Row = dict[str, Any]
 def run(file: Path, names: list[str]) -> None:
     """Measure what is missing, each network and number of threads in a process of its own."""
     done = {(row["net"], row["threads"]) for row in rows_of(file)}
-    for threads in THREADS:
-        for name in names or [*BUILT_IN, *TORCHVISION]:
-            if (name, threads) in done:
-                continue
-            command = [sys.executable, __file__, "one", name, str(threads)]
-            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-            lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
-            print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
-            if ended.returncode == 0:
-                with file.open("a", encoding="utf-8") as log:
-                    log.writelines(f"{line}\n" for line in lines)
+    for name in names or [*BUILT_IN, *TORCHVISION]:
+        left = [threads for threads in THREADS if (name, threads) not in done]
+        with tempfile.TemporaryDirectory() as exported:
+            for threads in left:
+                command = [sys.executable, __file__, "one", name, str(threads), exported]
+                ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+                lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+                print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
+                if ended.returncode == 0:
+                    with file.open("a", encoding="utf-8") as log:
+                        log.writelines(f"{line}\n" for line in lines)
 
 
 def rows_of(file: Path) -> list[Row]:
@@ -80,8 +82,14 @@ def rows_of(file: Path) -> list[Row]:
     return [json.loads(line) for line in lines]
 
 
-def one(name: str, threads: int) -> Iterator[Row]:
-    """Measure one network with some threads."""
+def one(name: str, threads: int, exported: Path) -> Iterator[Row]:
+    """Measure one network with some threads.
+
+    Args:
+        name: Of the network.
+        threads: And processors.
+        exported: Folder of its bundles; they are made where it holds none.
+    """
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     warnings.simplefilter("ignore")
     model = load_model(name)
@@ -89,7 +97,7 @@ def one(name: str, threads: int) -> Iterator[Row]:
     facts = describe_environment(threads).to_dict()
     known = {"net": name, "threads": threads, "cpu": facts["cpu"], "peak": peak}
     with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
-        bundles, failed = _bundles(model, Path(folder))
+        bundles, failed = _bundles(model, exported, Path(folder))
         macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
         if "int8" in bundles:
             failed += _quantize(model, bundles["fp32"], Path(folder, QUANTIZED_FILE))
@@ -101,13 +109,17 @@ def one(name: str, threads: int) -> Iterator[Row]:
                 yield {**known, "batch": batch, "macs": macs, **row, "sqnr_db": told}
 
 
-def _bundles(model: LoadedModel, folder: Path) -> tuple[dict[str, Path], list[NotRun]]:
-    """Export and tune; a network that int8 is refused for runs without it."""
+def _bundles(
+    model: LoadedModel, exported: Path, folder: Path
+) -> tuple[dict[str, Path], list[NotRun]]:
+    """Export what is not there yet and tune; a network that int8 is refused for runs without it."""
     made, failed = dict[str, Path](), list[NotRun]()
     for precision in ("fp32", "int8"):
         options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
         try:
-            export_model(model, folder / precision, options)
+            if not (exported / precision).exists():
+                export_model(model, exported / precision, options)
+            shutil.copytree(exported / precision, folder / precision)
             tune(folder / precision, batches=BATCHES, providers=["cpu"])
             made[precision] = folder / precision
         except NetloftError as error:
@@ -216,14 +228,16 @@ def _quantized(bundle: Path, setup: Setup) -> Contestant:
     source = source_of(bundle, ["cpu"], setup.threads)
     if not isinstance(source, FileSource):
         raise CheckError("a bundle is a file")
-    return onnxruntime_contestant(
-        timed_session(bundle.parent / QUANTIZED_FILE, "cpu", setup.threads),
+    file = bundle.parent / QUANTIZED_FILE
+    made = onnxruntime_contestant(
+        timed_session(file, "cpu", setup.threads),
         source.feeds("cpu", setup.batch),
         provider="cpu",
         batch=setup.batch,
         threads=setup.threads,
         engine=QUANTIZED,
     )
+    return dataclasses.replace(made, precision=precision_of(file, "cpu"))
 
 
 def main() -> None:
@@ -236,7 +250,8 @@ def main() -> None:
     if asked.what == "run":
         run(Path(asked.file), asked.names)
     else:
-        for row in one(asked.file, int(asked.names[0])):
+        threads, exported = asked.names
+        for row in one(asked.file, int(threads), Path(exported)):
             print(json.dumps(row), flush=True)
 
 

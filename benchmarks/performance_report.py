@@ -17,7 +17,9 @@ from netloft.runtime.providers import probe
 
 Row = dict[str, Any]
 
-FIRST, PLAIN = "netloft", "netloft, as exported"
+FIRST = "netloft"
+LEAST_DB = 20
+"""Signal to noise below which a file of integers is no rival: netloft writes none."""
 WHY = {
     "OpenVINO by default": "it computes in another precision where `computes in` says so",
     "OpenVINO, f32": "kernels of its own, compiled for the shapes",
@@ -69,10 +71,10 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
     others = [c for c in dict.fromkeys(row["contestant"] for row in rows) if c != FIRST]
     yield "| network | threads | batch | netloft, ms | of peak | " + " | ".join(others) + " |"
     yield "|---" * (5 + len(others)) + "|"
-    places = dict.fromkeys((row["net"], row["threads"], row["batch"]) for row in rows)
+    places = dict.fromkeys(map(_place, rows))
     faster: dict[str, list[str]] = {}
     for place in places:
-        found = {r["contestant"]: r for r in rows if (r["net"], r["threads"], r["batch"]) == place}
+        found = {row["contestant"]: row for row in rows if _place(row) == place}
         if FIRST not in found:
             continue
         own = found[FIRST]
@@ -86,27 +88,33 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
         )
         for name, row in found.items():
             if row["verdict"] == "faster":
-                precise = f", in {row['computes_in']}" if row["computes_in"] != "f32" else ""
+                unlike = "" if _alike(row) else f", in {row['computes_in']}{_decibels(row)}"
                 told = f"{place[0]} ({place[1]} threads, batch {place[2]}) {row['ratio']:.3f}"
-                faster.setdefault(name, []).append(told + precise)
+                faster.setdefault(name, []).append(told + unlike)
     yield ""
     count = len(places)
-    yield f"netloft is the fastest, or as fast as can be told, on {_best(rows)} of {count} rows; "
-    alike = [row for row in rows if row["computes_in"] == rows[0]["computes_in"]]
-    yield f"of what computes in {rows[0]['computes_in']} as it does, on {_best(alike)} of {count}."
+    alike = _best([row for row in rows if _alike(row)])
+    yield f"netloft is the fastest, or as fast as can be told, on {_best(rows)} of {count} rows; of"
+    yield f"what has no bf16 and {LEAST_DB} dB or more, on {alike} of {count}."
     for name, rows_faster in faster.items():
         why = f" ({WHY[name]})" if name in WHY else ""
         yield f"\nFaster, {name}{why}: " + "; ".join(rows_faster) + "."
     yield ""
 
 
+def _place(row: Row) -> tuple[str, int, int]:
+    return row["net"], row["threads"], row["batch"]
+
+
+def _alike(row: Row) -> bool:
+    """Tell whether nothing is rounded that netloft's file keeps: to bf16, or below its least."""
+    return "bf16" not in row["computes_in"] and (row["sqnr_db"] or LEAST_DB) >= LEAST_DB
+
+
 def _best(rows: Sequence[Row]) -> int:
     """Count the rows on which nothing else is surely faster."""
-    places = {(row["net"], row["threads"], row["batch"]) for row in rows}
-    beaten = {
-        (row["net"], row["threads"], row["batch"]) for row in rows if row["verdict"] == "faster"
-    }
-    return len(places - beaten)
+    beaten = {_place(row) for row in rows if row["verdict"] == "faster"}
+    return len(set(map(_place, rows)) - beaten)
 
 
 def _cell(row: Row | None) -> str:
