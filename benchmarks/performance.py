@@ -3,9 +3,9 @@
     python benchmarks/performance.py run benchmarks/performance.jsonl [NAME …]
     python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 
-Each network is exported in float32 and int8, and for each number of threads, in a process of its
-own that has as many processors, tuned with `netloft bench --tune` and measured. All contestants of
-a batch take turns in one run. `run` measures what the file does not hold yet.
+Each network is exported in float32 and int8. A process of its own for each number of threads, which
+has as many processors, tunes the files with `netloft bench --tune` and measures them; all
+contestants of a batch take turns in one run. `run` measures what the file does not hold yet.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TORCHVISION = (
     "alexnet", "googlenet", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0",
     "shufflenet_v2_x1_0", "regnet_y_400mf", "convnext_tiny", "vit_b_16",
 )  # fmt: skip
-THREADS, BATCHES = (1, 2), (1, 8)
+THREADS, BATCHES, PRECISIONS = (1, 2), (1, 8), ("fp32", "int8")
 TUNED, PLAIN = "netloft", "netloft, as exported"
 QUANTIZED = "quantize_static, default"
 QUANTIZED_FILE = "quantized.onnx"
@@ -67,13 +67,17 @@ def run(file: Path, names: list[str]) -> None:
         left = [threads for threads in THREADS if (name, threads) not in done]
         with tempfile.TemporaryDirectory() as exported:
             for threads in left:
-                command = [sys.executable, __file__, "one", name, str(threads), exported]
-                ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-                lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
-                print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
-                if ended.returncode == 0:
-                    with file.open("a", encoding="utf-8") as log:
-                        log.writelines(f"{line}\n" for line in lines)
+                _run_one(file, name, threads, exported)
+
+
+def _run_one(file: Path, name: str, threads: int, exported: str) -> None:
+    command = [sys.executable, __file__, "one", name, str(threads), exported]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
+    if ended.returncode == 0:
+        with file.open("a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in lines)
 
 
 def rows_of(file: Path) -> list[Row]:
@@ -90,14 +94,15 @@ def one(name: str, threads: int, exported: Path) -> Iterator[Row]:
         threads: And processors.
         exported: Folder of its bundles; they are made where it holds none.
     """
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     warnings.simplefilter("ignore")
     model = load_model(name)
+    refused = {precision: _refused(model, exported, precision) for precision in PRECISIONS}
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     peak = measure_peak(threads).gflops
     facts = describe_environment(threads).to_dict()
     known = {"net": name, "threads": threads, "cpu": facts["cpu"], "peak": peak}
     with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
-        bundles, failed = _bundles(model, exported, Path(folder))
+        bundles, failed = _bundles(exported, Path(folder), refused)
         macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
         if "int8" in bundles:
             failed += _quantize(model, bundles["fp32"], Path(folder, QUANTIZED_FILE))
@@ -105,25 +110,40 @@ def one(name: str, threads: int, exported: Path) -> Iterator[Row]:
         yield from ({**known, "not_run": row.what, "reason": row.reason} for row in failed)
         for batch in BATCHES:
             for row in _measured(model, bundles, batch, threads):
-                told = noise.get(row["contestant"]) if row["precision"] == "int8" else None
-                yield {**known, "batch": batch, "macs": macs, **row, "sqnr_db": told}
+                known_as = row.get("contestant", "") if row["precision"] == "int8" else ""
+                yield {**known, "batch": batch, "macs": macs, **row, "sqnr_db": noise.get(known_as)}
+
+
+def _refused(model: LoadedModel, exported: Path, precision: str) -> str:
+    """Export with all processors where that was not tried yet; return why there is no bundle.
+
+    Raises:
+        NetloftError: There is none in float32.
+    """
+    bundle, told = exported / precision, exported / f"{precision}.refused"
+    if not bundle.exists() and not told.exists():
+        options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
+        try:
+            export_model(model, bundle, options)
+        except NetloftError as error:
+            if precision == "fp32":
+                raise
+            told.write_text(error.problem, encoding="utf-8")
+    return told.read_text(encoding="utf-8") if told.exists() else ""
 
 
 def _bundles(
-    model: LoadedModel, exported: Path, folder: Path
+    exported: Path, folder: Path, refused: Mapping[str, str]
 ) -> tuple[dict[str, Path], list[NotRun]]:
-    """Export what is not there yet and tune; a network that int8 is refused for runs without it."""
-    made, failed = dict[str, Path](), list[NotRun]()
-    for precision in ("fp32", "int8"):
-        options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
+    """Copy and tune the bundles; a network that int8 is refused for runs without it."""
+    failed = [NotRun(f"netloft, {precision}", why) for precision, why in refused.items() if why]
+    made = {precision: folder / precision for precision, why in refused.items() if not why}
+    for precision, bundle in made.items():
+        shutil.copytree(exported / precision, bundle)
         try:
-            if not (exported / precision).exists():
-                export_model(model, exported / precision, options)
-            shutil.copytree(exported / precision, folder / precision)
-            tune(folder / precision, batches=BATCHES, providers=["cpu"])
-            made[precision] = folder / precision
+            tune(bundle, batches=BATCHES, providers=["cpu"])
         except NetloftError as error:
-            failed.append(NotRun(f"netloft, {precision}", error.problem))
+            failed.append(NotRun(f"netloft, {precision}, tuned", error.problem))
     return made, failed
 
 

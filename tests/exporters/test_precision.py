@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
@@ -20,6 +20,7 @@ from torch import nn
 from netloft.defaults import MODULE, SOURCE
 from netloft.errors import ExportError
 from netloft.graph.graph import Graph
+from netloft.runtime.devices import cpu_model
 from netloft.tracing import trace
 from netloft_exporters.onnx import write_onnx
 from netloft_exporters.onnx.check import check_model
@@ -27,7 +28,7 @@ from netloft_exporters.onnx.precision.damage import damages
 from netloft_exporters.onnx.precision.half import halve
 from netloft_exporters.onnx.precision.int8 import executed, quantise
 from netloft_exporters.onnx.precision.layers import float_tail, weight_layers
-from netloft_exporters.onnx.precision.steps import LARGEST_SUM, steps
+from netloft_exporters.onnx.precision.steps import LARGEST_SUM, overrides, steps
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -101,6 +102,7 @@ def _largest_sum(weight: npt.NDArray[np.int8]) -> int:
     return int(max((part[:, 1:] + part[:, :-1]).max() for part in parts))
 
 
+@example(weight=np.full((2, 3), 90 * 2.0**-149, np.float32), axis=0)
 @given(
     weight=hnp.arrays(
         np.float32,
@@ -115,7 +117,7 @@ def test_a_step_leaves_room_for_the_sum_of_any_neighbours(
     step = steps(weight, axis).reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
     rounded = np.rint(weight / step)
     assert np.abs(rounded).max() <= 127
-    assert np.abs(rounded * step - weight).max() <= step.max() * 0.501  # nothing is cut off
+    assert (np.abs(rounded * step - weight) <= step * 0.501).all()  # nothing is cut off
     rows = np.moveaxis(np.moveaxis(rounded, axis, 0), 1, -1).reshape(len(step.ravel()), -1)
     if rows.shape[1] > 1:
         for part in (rows.clip(min=0), (-rows).clip(min=0)):
@@ -131,11 +133,17 @@ class Worst(nn.Module):
         signs = torch.sign(torch.randn(8 * groups, 1, 1, 1))
         self.conv.weight.data = signs * (0.5 + 0.5 * torch.rand_like(self.conv.weight))
         self.linear = nn.Linear(8 * groups, 6, bias=False)
+        self.linear.weight.data = 0.5 + 0.5 * torch.rand_like(self.linear.weight)
+        self.matrix = nn.Parameter(0.5 + 0.5 * torch.rand(6, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(torch.relu(self.conv(x)).mean((2, 3)))
+        return torch.relu(self.linear(torch.relu(self.conv(x)).mean((2, 3)))) @ self.matrix
 
 
+@pytest.mark.skipif(
+    "VNNI" in cpu_model() or "AVX2" not in cpu_model(),
+    reason="not run: this processor adds all products of 8 bits in 32",
+)
 @pytest.mark.parametrize(("channels", "groups"), [(3, 1), (5, 1), (16, 1), (16, 2), (6, 6)])
 def test_this_processor_overflows_with_no_activation(
     channels: int, groups: int, tmp_path: Path
@@ -153,6 +161,38 @@ def test_this_processor_overflows_with_no_activation(
     )
     assert executed(source, files[1], tmp_path).real == ()
     np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max())
+
+
+def test_every_matrix_of_weights_has_steps_and_a_stack_of_them_seven_bits(tmp_path: Path) -> None:
+    class Matrices(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 8, bias=False)
+            self.matrix = nn.Parameter(torch.randn(8, 8))
+            self.stack = nn.Parameter(torch.randn(1, 8, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(torch.relu(self.linear(x)) @ self.matrix) @ self.stack
+
+    torch.manual_seed(0)
+    module, x = Matrices().eval(), {"x": torch.randn(4, 3, 8)}
+    source = write_onnx(trace(module, x), module, x, tmp_path / "fp32.onnx").path
+    model = onnx.load(source)
+    found = overrides(model)
+    layers = weight_layers(model)
+    assert len(layers) == 3
+    assert set(found) == {node.input[1] for node in layers[:2]}
+    assert not overrides(model, [node.name for node in layers])
+    quantise(source, tmp_path / "int8.onnx", [{model.graph.input[0].name: x["x"].numpy()}])
+    tensors = onnx.load(tmp_path / "int8.onnx").graph.initializer
+    largest = {
+        tensor.name: int(np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max())
+        for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    }  # fmt: skip
+    stack = largest.pop(f"{layers[2].input[1]}_quantized")
+    assert stack == 64
+    assert len(largest) == 2
+    assert min(largest.values()) > 64
 
 
 def test_names_and_origins_stay(exported: tuple[Path, Graph], tmp_path: Path) -> None:

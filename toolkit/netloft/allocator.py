@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 from collections.abc import Iterator
 
@@ -17,22 +18,25 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
 
 _MIB = 1 << 20
-_KEPT = {_MMAP_THRESHOLD: 256 * _MIB, _TRIM_THRESHOLD: 512 * _MIB}
-_USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB}
-"""Where glibc itself ends up in a process that has used large blocks: it raises both by itself."""
+_KEPT = 256 * _MIB, 512 * _MIB
+_USUAL = 32 * _MIB, 64 * _MIB
+"""Where glibc's own rule, which stops at the first call, ends up in a process with large blocks."""
+
+_SETTINGS = {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+"""Environment variables by which others set the same."""
 
 
 @contextlib.contextmanager
 def large_blocks_kept() -> Iterator[None]:
-    """Keep up to 512 MiB that were freed for the next use; elsewhere than on glibc, do nothing.
+    """Keep blocks of up to 256 MiB that are freed for the next use, and give them back at the end.
 
-    Not for what is measured: its users have the allocator as it is.
+    Where there is no glibc, one that does not take so much, or somebody who has set it by an
+    environment variable, nothing is done.
     """
-    library = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-    if library is None:
+    library = ctypes.CDLL(None) if _may_be_set() else None
+    if library is None or not _set(library, _KEPT):
         yield
         return
-    _set(library, _KEPT)
     try:
         yield
     finally:
@@ -40,6 +44,12 @@ def large_blocks_kept() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-def _set(library: ctypes.CDLL, values: dict[int, int]) -> None:
-    for parameter, value in values.items():
-        library.mallopt(parameter, value)
+def _may_be_set() -> bool:
+    return platform.libc_ver()[0] == "glibc" and os.environ.keys().isdisjoint(_SETTINGS)
+
+
+def _set(library: ctypes.CDLL, thresholds: tuple[int, int]) -> bool:
+    """Set both, or none where the first is refused; tell which."""
+    mapped, trimmed = thresholds
+    done = library.mallopt(_MMAP_THRESHOLD, mapped) and library.mallopt(_TRIM_THRESHOLD, trimmed)
+    return bool(done)

@@ -4,8 +4,8 @@ Rounding to 8 bits is an error by design, thousands of times PyTorch's own, so i
 against a noise floor of float32 but against what the result is for.
 
 **Signal to quantisation noise**, 10·log10(Σ reference² / Σ error²) in dB, at least 20: the error is
-a tenth of the result. One layer rounds its activations to 2⁸ steps and its weights to 2⁷ (see
-`docs/precision.md`). A bell curve cut at four deviations, rounded to 255 and 126 steps,
+a tenth of the result. One layer rounds its activations to 2⁸ steps and its weights to 2⁷ or
+more (see `docs/precision.md`). A bell curve cut at four deviations, rounded to 255 and 126 steps,
 gains noise of a twelfth of the step's square: together 4.2e-4 of the power, 34 dB. Noise adds up,
 so 20 dB is what 24 layers of unit gain leave. It is also the largest tolerance that a manifest may
 hold.

@@ -1,7 +1,8 @@
 """A float32 file as one of 8-bit integers, by ONNX Runtime's own quantizer.
 
 Weights are rounded to S8, symmetric and by channel, in steps that overflow on no processor (`steps`
-says why), activations to U8; the format is QDQ, which any runtime reads.
+says why), activations to U8; the format is QDQ, which any runtime reads. Weights that have no such
+steps get 7 bits.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def quantise(
             "with weights",
             remedy="export it with --precision fp32",
         )
+    excluded = [*float_tail(model), *keep]
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     whole.metadata_props.add(key=_PREPARED[0], value=_PREPARED[1])
@@ -70,11 +72,11 @@ def quantise(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTISED),
             per_channel=True,
-            reduce_range=True,
+            reduce_range=True,  # of what has no step
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[*float_tail(model), *keep],
-            extra_options={"TensorQuantOverrides": overrides(model)},
+            nodes_to_exclude=excluded,
+            extra_options={"TensorQuantOverrides": overrides(model, excluded)},
             calibrate_method=CalibrationMethod.MinMax,
             calibration_providers=[PROVIDERS["cpu"]],
         )

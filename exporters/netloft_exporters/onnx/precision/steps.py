@@ -3,13 +3,14 @@
 With AVX2 and without VNNI, ONNX Runtime multiplies 8-bit activations (0 to 255) and weights with
 `vpmaddubsw`, which adds the products of two neighbours in 16 bits and cuts the sum off at 32767 and
 -32768. So neighbours of one sign may add up to 128 and no more. Rounding all weights to 7 bits is
-the usual way (ONNX Runtime's `reduce_range`) and costs 6 dB. But the largest weight of a channel
-seldom stands beside another large one: a step by the sums of neighbours, and not by the largest
-weight, gives most of these back and has the same guarantee.
+the usual way (ONNX Runtime's `reduce_range`) and costs 6 dB of what the weights have. But the
+largest weight of a channel seldom stands beside another large one: a step by the sums of
+neighbours, and not by the largest weight, gives most of these back and has the same guarantee.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,33 @@ __all__ = ["LARGEST_SUM", "overrides", "steps"]
 LARGEST_SUM = 128
 """Of two neighbours of one sign, in magnitude: 255 · 128 < 2¹⁵."""
 
-_ROUNDED_TO = LARGEST_SUM - 1
-"""What they may sum up to before each is rounded by up to a half; the largest one of 8 bits too."""
+_BEFORE_ROUNDING = LARGEST_SUM - 1
+"""The same before each of the two is rounded by up to a half; and the largest 8-bit integer."""
 
 
-def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+def overrides(
+    model: onnx.ModelProto, keep: Collection[str] = ()
+) -> dict[str, list[dict[str, Any]]]:
     """Return the step of each channel of each weight, as `TensorQuantOverrides` takes it.
 
-    A transposed convolution is left to the quantizer: no kernel of integers is known for it.
+    What has none is left to the quantizer: a transposed convolution, for which no kernel of
+    integers is known, and a stack of matrices, which has a channel for each of them.
+
+    Args:
+        model: In float32.
+        keep: Names of the nodes that stay so.
     """
     held = {tensor.name: tensor for tensor in model.graph.initializer}
     found = dict[str, list[dict[str, Any]]]()
     for node in weight_layers(model):
-        axis = _channel_axis(node)
-        tensor = held.get(node.input[1]) if axis is not None else None
-        if axis is None or tensor is None or len(tensor.dims) < 2:
+        axis, tensor = _channel_axis(node), held.get(node.input[1])
+        if axis is None or tensor is None or node.name in keep:
             continue
-        each = steps(numpy_helper.to_array(tensor), axis)
-        found[tensor.name] = [
-            {"axis": axis, "scale": step, "zero_point": np.int8(0)} for step in each
-        ]
+        if node.op_type == "Conv" or len(tensor.dims) == 2:
+            each = steps(numpy_helper.to_array(tensor), axis)
+            found[tensor.name] = [
+                {"axis": axis, "scale": step, "zero_point": np.int8(0)} for step in each
+            ]
     return found
 
 
@@ -67,8 +75,9 @@ def steps(weight: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]
         axis: That the results lie along.
 
     Returns:
-        One for each result. With weights rounded to multiples of it, neighbours of one sign, in
-        the order in which kernels add (window, then channels), sum up to `LARGEST_SUM` or less.
+        One for each result; 1 where all weights are 0, or next to it. With weights rounded to
+        multiples of it, neighbours of one sign, in the order in which kernels add (window, then
+        channels), sum up to `LARGEST_SUM` or less.
     """
     rows = np.moveaxis(weight, axis, 0)
     if rows.ndim > 2:
@@ -78,4 +87,5 @@ def steps(weight: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]
     for same in (np.maximum(flat, 0), np.maximum(-flat, 0)):
         sums = same[:, 1:] + same[:, :-1]
         largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
-    return np.where(largest > 0, largest / _ROUNDED_TO, 1.0).astype(np.float32)
+    step = (largest / _BEFORE_ROUNDING).astype(np.float32)
+    return np.where(step >= np.finfo(np.float32).tiny, step, np.float32(1))
