@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from netloft.runtime.devices import cpu_model
 from netloft.tracing import trace
 from netloft_exporters.onnx import write_onnx
 from netloft_exporters.onnx.check import check_model
+from netloft_exporters.onnx.precision import keeping
 from netloft_exporters.onnx.precision.damage import damages
 from netloft_exporters.onnx.precision.half import halve
 from netloft_exporters.onnx.precision.int8 import executed, quantise
+from netloft_exporters.onnx.precision.keeping import Kept, quantise_until
 from netloft_exporters.onnx.precision.layers import float_tail, weight_layers
 from netloft_exporters.onnx.precision.steps import LARGEST_SUM, overrides, steps
 
@@ -236,6 +239,61 @@ def test_a_kept_layer_between_rounded_values_is_rounded_by_the_runtime(
     weights = {tensor.name: tensor.data_type for tensor in onnx.load(target).graph.initializer}
     assert weights["second.weight"] == onnx.TensorProto.FLOAT
     assert executed(source, target, tmp_path).real == ()  # so it is told, and not trusted
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the search for layers to keep looks at."""
+
+    sqnr_db: float = 10.0
+    tolerance: float = 0.1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on a file, by how many of its layers really run in float32."""
+
+    failed: bool
+    worst: Row = Row()
+
+
+@pytest.mark.parametrize(
+    ("least", "kept", "rounds"),
+    [(1, ("first/Conv",), 3), (2, ("first/Conv", "third/Conv"), 4)],
+)
+def test_a_layer_that_the_runtime_rounds_all_the_same_is_not_kept(
+    least: int,
+    kept: tuple[str, ...],
+    rounds: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(4, 8, 3, padding=1)
+            self.second = nn.Conv2d(8, 8, 3, padding=1)
+            self.third = nn.Conv2d(8, 8, 3, padding=1)
+            self.last = nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, planes: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.second(torch.relu(self.first(planes))))
+            return self.last(torch.relu(self.third(x)))
+
+    def judge(path: Path) -> Any:
+        weights = onnx.load(path).graph.initializer
+        in_float = {t.name for t in weights if t.data_type == onnx.TensorProto.FLOAT}
+        names = ("first", "second", "third", "last")
+        return Judged(sum(f"{name}.weight" in in_float for name in names) < least)
+
+    chosen = {name: Kept(name, "", 0.0, "") for name in ("first/Conv", "third/Conv")}
+    monkeypatch.setattr(keeping, "_worst", lambda *_: chosen)
+    torch.manual_seed(0)
+    module, planes = Deep().eval(), {"planes": torch.randn(2, 4, 7, 7)}
+    source = write_onnx(trace(module, planes), module, planes, tmp_path / "fp32.onnx").path
+    settled = quantise_until(source, tmp_path / "int8.onnx", batches(), judge)
+    assert (tuple(layer.node for layer in settled.kept), settled.rounds) == (kept, rounds)
+    assert executed(source, tmp_path / "int8.onnx", tmp_path).real == ("first/Conv",)
 
 
 def test_the_head_is_found(exported: tuple[Path, Graph]) -> None:
