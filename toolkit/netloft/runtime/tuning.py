@@ -58,7 +58,7 @@ class TunedRow:
     """What is best on one kind of machine for one batch.
 
     Attributes:
-        cpu: Model of its processors.
+        cpu: Its processors, as `cpu_model` says.
         cpus: That the process had.
         onnxruntime: Version that was measured.
         provider: Such as `cpu`.

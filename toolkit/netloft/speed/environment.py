@@ -21,7 +21,7 @@ class Environment:
     """The machine and the versions, as found before the first sample.
 
     Attributes:
-        cpu: Model name.
+        cpu: Model name, and what it computes with.
         cpus: CPUs that this process may use.
         threads: That each contestant was given for one operation.
         spinning: Whether ONNX Runtime's idle threads wait in a loop.
