@@ -26,7 +26,8 @@ ROW = TargetRow(
     target="net", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=400,
     p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=18.0, p95_low=17.0, p95_high=21.0, p99_ms=None,
     p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, precision="", ratio_to_first=1.0,
-    ratio_low=1.0,    ratio_high=1.0, verdict="", load_ms=40.0, memory_mb=90.0,
+    ratio_low=1.0, ratio_high=1.0, verdict="", load_ms=50.0, load_low=45.0, load_high=53.0,
+    memory_mb=90.0,
 )  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
     "text",
     ["", "20", "p95=20", "p95_ms", "p95_ms=", "p95_ms=nan", "p95_ms=-1", "p95_ms=0", "batch=1",
      "p95_ms=20,batch=0", "p95_ms=20,batch=two", "p50_ms=1,p95_ms=2", "p50_ms=1,p50_ms=2",
-     "p50_ms=1,threads=0", "p50_ms=1,colour=red", "p50_ms=1,batch=" + "9" * 5000],
+     "p50_ms=1,threads=0", "p50_ms=1,colour=red", "p50_ms=1,batch=" + "9" * 5000,
+     "p50_ms=1,batch=65537", "p50_ms=1,threads=257"],
 )  # fmt: skip
 def test_what_is_no_budget(text: str) -> None:
     with pytest.raises(UsageError, match="is no budget"):
@@ -68,7 +70,9 @@ def test_what_is_no_budget(text: str) -> None:
         ("items_per_s=106", "broken"),
         ("memory_mb=90", "kept"),
         ("memory_mb=89", "broken"),
-        ("load_ms=50,threads=2", "kept"),
+        ("load_ms=55,threads=2", "kept"),
+        ("load_ms=52,threads=2", "cannot tell"),  # the longest of three took more
+        ("load_ms=44,threads=2", "broken"),
     ],
 )
 def test_a_budget_is_judged_by_the_interval(text: str, status: str) -> None:
@@ -156,7 +160,10 @@ def test_an_earlier_report(tmp_path: Path, factor: float, status: str) -> None:
     (found,) = result.budgets
     assert (found.status, found.value) == (status, factor)
     if status == "broken":
-        with pytest.raises(CheckError, match="other on cpu at batch 1: p50_ms over the baseline's"):
+        with pytest.raises(
+            CheckError,
+            match="batch 1 with 2 threads: p50_ms over the baseline's",
+        ):
             require_kept(result)
     else:
         require_kept(result)
@@ -204,3 +211,17 @@ def test_the_first_target_as_the_baseline() -> None:
     assert found.status == "cannot tell"
     with pytest.raises(UsageError, match="nothing to compare"):
         judge_first([ROW], 0.05)
+
+
+def test_every_number_of_threads_is_held_to_the_first_target_and_the_first_engine_alone() -> None:
+    same = replace(ROW, target="b", verdict="cannot tell")
+    worse = replace(
+        same, threads=4, ratio_to_first=1.2, ratio_low=1.1, ratio_high=1.3, verdict="slower"
+    )
+    other = replace(worse, engine="OpenVINO, f32")
+    rows = [ROW, same, other, replace(ROW, threads=4), worse]
+    found = judge_first(rows, 0.05)
+    assert [(one.engine, one.threads, one.status) for one in found] == [
+        ("ONNX Runtime", 2, "kept"), ("ONNX Runtime", 4, "broken")
+    ]  # fmt: skip
+    assert "b in ONNX Runtime on cpu at batch 1 with 4 threads" in str(found[1])

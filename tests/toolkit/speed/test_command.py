@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netloft.errors import CheckError, UsageError
-from netloft.speed import bench
+from netloft.speed import bench, targets
 from netloft.speed.command import command_contestant
 from netloft.speed.measure import Plan
 from netloft.speed.setup import Setup
@@ -46,6 +46,14 @@ def test_a_command_is_timed_and_ended(tmp_path: Path) -> None:
     del contestant
     gc.collect()
     assert ended.read_text() == "ended"
+
+
+def test_a_command_without_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.toolkit.speed.test_targets import relu_file
+
+    monkeypatch.setattr(targets, "available", lambda _: (("cuda",), ()))
+    with pytest.raises(UsageError, match="beside what the CPU does"):
+        bench(relu_file(tmp_path / "relu.onnx", "batch", 3), commands=["cat"], quick=True)
 
 
 def test_beside_a_file(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_a_larger_file_takes_more(tmp_path: Path) -> None:
     )
     assert small.first_ms > 0
     assert 0 < small.load_ms < large.load_ms
+    assert small.load_low <= small.load_ms <= small.load_high
     assert small.memory_mb < 60
     assert large.memory_mb > 64, "the matrix alone has 67 MB"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from netloft.speed.rows import SpeedRow
 KEYS = [
     "engine", "provider", "batch", "threads", "n", "p50_ms", "p50_low", "p50_high", "p95_ms",
     "p99_ms", "items_per_s", "cpu_ms", "precision", "ratio_to_eager", "ratio_low", "ratio_high",
+    "verdict",
 ]  # fmt: skip
 CUDA = probe("cuda")
 
@@ -76,6 +78,10 @@ def test_every_engine_has_a_row_with_every_key(
     for row in result.rows:
         check(row)
     assert result.rows[0].ratio_to_eager == 1
+    conditions = result.environment["conditions"]
+    assert isinstance(conditions, dict)
+    assert tuple(conditions["complaints"]) == result.complaints
+    assert {row.precision for row in result.rows} == {""}, "--quick reads nothing back"
     assert result.not_run == ()
     assert result.environment["threads"] == 1
     assert told == ["speed at batch 1 on cpu", "speed at batch 4 on cpu"]
@@ -95,7 +101,26 @@ def check(row: SpeedRow) -> None:
     assert row.ratio_low is not None
     assert row.ratio_high is not None
     assert row.ratio_low <= row.ratio_high
-    assert row.verdict in ("faster", "slower", "cannot tell")
+    assert (row.verdict == "") == (row.engine == torch_contestants.EAGER)
+    assert row.verdict in ("", "faster", "slower", "cannot tell")
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32  # no plain attribute: monkeypatch deletes it
+    torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("tf32")
+def test_torch_is_left_as_it_was() -> None:
+    threads = torch.get_num_threads()
+    with torch_contestants.torch_settings(threads + 1):
+        found = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        assert (torch.get_num_threads(), *found) == (threads + 1, False, False)
+    found = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    assert (torch.get_num_threads(), *found) == (threads, True, True)
 
 
 @pytest.mark.usefixtures("fast")

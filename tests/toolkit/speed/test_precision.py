@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.precision import precision_of
+from netloft.speed.setup import Setup
+from netloft.speed.sources import source_of
 
 
 def network(kind: type[np.generic], *, second: type[np.generic] | None = None) -> onnx.ModelProto:
@@ -96,3 +100,16 @@ def test_nothing_is_said_where_nothing_is_multiplied() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     assert precision_of(model.SerializeToString(), "cpu") == ""
+
+
+def test_without_onnx_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smaller distribution comes without it, and measures all the same."""
+    file = tmp_path / "net.onnx"
+    onnx.save(network(np.float32), file)
+    source = source_of(file, ["cpu"], 1)
+    (engine,) = engines_for(source, [ENGINES["onnxruntime"]])
+    made = engine.make(source, Setup("cpu", 2, 1))
+    assert made.read_precision() == "f32"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "netloft.speed.precision")
+    assert made.read_precision() == ""

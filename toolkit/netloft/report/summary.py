@@ -32,6 +32,8 @@ def print_summary(folder: Path, report: Mapping[str, Any]) -> None:
                f"{export['bytes']:,} bytes, lowered by {export['route']}\n")  # fmt: skip
     print_parity(report["parity"])
     print_speed(report["speed"])
+    for complaint in report["environment"]["conditions"]["complaints"]:
+        click.echo(f"the machine was not quiet: {complaint}")
     if report["precision"]:
         print_precision(report["precision"])
     for row in report["not_run"]:

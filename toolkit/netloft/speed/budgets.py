@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netloft.defaults import MAX_BATCH, MAX_THREADS
 from netloft.errors import InputError, UsageError
+from netloft.speed.contestants import ONNXRUNTIME
 from netloft.speed.engines import ENGINES
 from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
 from netloft.speed.stats import PLACE, fewest_for
@@ -36,6 +38,7 @@ BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
 _ENGINES = {engine.label: engine.name for engine in ENGINES.values()}
 _METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", "load_ms", "memory_mb")
 _WHERE = ("target", "engine", "provider", "batch", "threads")
+_MOST = {"batch": MAX_BATCH, "threads": MAX_THREADS}
 _COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
@@ -100,8 +103,10 @@ class Judgement:
     Attributes:
         limit: As it was asked for.
         target: The row's.
+        engine: The row's.
         provider: The row's.
         batch: The row's.
+        threads: The row's.
         value: What was measured.
         low: Lower end of its interval.
         high: Upper end.
@@ -110,15 +115,20 @@ class Judgement:
 
     limit: str
     target: str
+    engine: str
     provider: str
     batch: int
+    threads: int
     value: float
     low: float
     high: float
     status: str
 
     def __str__(self) -> str:
-        where = f"{self.target} on {self.provider} at batch {self.batch}"
+        where = (
+            f"{self.target} in {self.engine} on {self.provider} at batch {self.batch} with "
+            f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
         found = f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
         return f"{where}: {self.limit} is {self.status}, it is {found}"
 
@@ -136,8 +146,11 @@ def parse_budget(text: str) -> Budget:
     if len(metrics) != 1 or metrics[0] not in _METRICS or len(facts) != len(pairs):
         raise UsageError(f"'{text}' is no budget", remedy=remedy)
     limit = _number(facts.pop(metrics[0]))
-    counts = [facts[key] for key in ("batch", "threads") if key in facts]
-    if limit is None or limit <= 0 or not all(_COUNT.fullmatch(count) for count in counts):
+    fits = all(
+        _COUNT.fullmatch(facts[key]) and int(facts[key]) <= most
+        for key, most in _MOST.items() if key in facts
+    )  # fmt: skip
+    if limit is None or limit <= 0 or not fits:
         raise UsageError(f"'{text}' is no budget", remedy=remedy)
     return Budget(metrics[0], limit, facts)
 
@@ -199,12 +212,18 @@ def _judged(budget: Budget, row: Any) -> Judgement:
     if interval is None:
         raise UsageError(
             f"{budget.metric} of {row.target} at batch {row.batch} was not measured",
-            remedy="leave out --quick; a module has no load_ms and no memory_mb",
+            remedy=f"leave out --quick; load_ms and memory_mb are of files in {ONNXRUNTIME}: add "
+            "engine=onnxruntime",
         )
     value, low, high = interval
     at_least = budget.metric == "items_per_s"
     status = _status(-high, -low, -budget.limit) if at_least else _status(low, high, budget.limit)
-    return Judgement(str(budget), row.target, row.provider, row.batch, value, low, high, status)
+    return _judgement(str(budget), row, (value, low, high), status)
+
+
+def _judgement(limit: str, row: Any, found: tuple[float, float, float], status: str) -> Judgement:
+    place = row.target, row.engine, row.provider, row.batch, row.threads
+    return Judgement(limit, *place, *found, status)
 
 
 def _status(low: float, high: float, limit: float) -> str:
@@ -275,8 +294,7 @@ def judge_baseline(
         limit = f"p50_ms over the baseline's <= {1 + most:g}"
         value = row.p50_ms / old["p50_ms"]
         status = _status(low, high, 1 + most)
-        place = row.target, row.provider, row.batch
-        found.append(Judgement(limit, *place, round(value, 4), low, high, status))
+        found.append(_judgement(limit, row, (round(value, 4), low, high), status))
     return found
 
 
@@ -322,18 +340,16 @@ def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ())
     _require_all("the limit of a regression", missing)
     # the first target alone has a ratio to itself, and no verdict; it need not run at every batch
     first = {row.target for row in rows if row.ratio_to_first is not None and not row.verdict}
-    others: dict[tuple[str, str, int], Any] = {}
-    for row in rows:
-        if row.target not in first and row.ratio_to_first is not None:
-            others.setdefault((row.target, row.provider, row.batch), row)
+    others = [row for row in rows if row.target not in first and row.ratio_to_first is not None]
+    engines = dict[str, str]()
+    for row in others:
+        engines.setdefault(row.target, row.engine)
     limit = f"time over the first target's <= {1 + most:g}"
-    found = [
-        Judgement(
-            limit, row.target, row.provider, row.batch, row.ratio_to_first, row.ratio_low,
-            row.ratio_high, _status(row.ratio_low, row.ratio_high, 1 + most),
-        )
-        for row in others.values()
-    ]  # fmt: skip
+    found = []
+    for row in others:
+        if row.engine == engines[row.target]:
+            ratio = row.ratio_to_first, row.ratio_low, row.ratio_high
+            found.append(_judgement(limit, row, ratio, _status(*ratio[1:], 1 + most)))
     if not found:
         raise UsageError(
             "there is nothing to compare the first target with",

@@ -29,13 +29,17 @@ class Footprint:
     """What loading a file and running it once took.
 
     Attributes:
-        load_ms: To start a session, in milliseconds.
+        load_ms: To start a session, in milliseconds; the median of three.
+        load_low: The shortest of them.
+        load_high: The longest.
         first_ms: First run of the first session, in milliseconds.
         memory_mb: Most memory of the process then, less what it had when ONNX Runtime was
             imported, in 10^6 bytes.
     """
 
     load_ms: float
+    load_low: float
+    load_high: float
     first_ms: float
     memory_mb: float
 
@@ -102,8 +106,9 @@ def _measured(asked: Mapping[str, object]) -> Footprint:
             session.run(None, feeds)
             first, memory = time.perf_counter() - start, _memory("VmHWM") - before
         del session
-    load = sorted(loads)[LOADS // 2]
-    return Footprint(round(load * 1e3, 3), round(first * 1e3, 3), round(memory / 1e6, 1))
+    low, *middle, high = (round(load * 1e3, 3) for load in sorted(loads))
+    load = middle[len(middle) // 2]
+    return Footprint(load, low, high, round(first * 1e3, 3), round(memory / 1e6, 1))
 
 
 def _memory(key: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.runtime.providers import NotRun, process_cpus
+from netloft.speed.conditions import Watch
 from netloft.speed.contestants import (
     ONNXRUNTIME,
     Contestant,
@@ -39,6 +42,7 @@ class _Setup:
     input_names: Sequence[str]
     threads: int
     compile: bool
+    read: Callable[[str], str]
 
 
 def bench_model(
@@ -64,7 +68,8 @@ def bench_model(
         providers: For ONNX Runtime; they have to start here.
         batches: Batch sizes; for a file with a fixed batch that one alone.
         threads: For one operation, for every engine; by default the CPUs of this process.
-        quick: Take about a second for each batch and device in place of four.
+        quick: Take about a second for each batch and device in place of four, and do not read back
+            what ONNX Runtime computes in.
         compile: Let `torch.compile` take part.
         progress: Told what is measured next.
 
@@ -74,9 +79,15 @@ def bench_model(
     from netloft.speed.torch_contestants import torch_settings
 
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
-    environment = describe_environment(threads)
+    environment, watch = describe_environment(threads), Watch()
     sessions = {p: timed_session(onnx_model, p, threads) for p in dict.fromkeys(providers)}
-    setup = _Setup(module, sessions, make_inputs, input_names, threads, compile)
+
+    def read(provider: str) -> str:
+        from netloft.speed.precision import precision_of  # which imports onnx
+
+        return "" if quick else precision_of(onnx_model, provider)
+
+    setup = _Setup(module, sessions, make_inputs, input_names, threads, compile, read)
     plan = Plan.quick() if quick else Plan()
     rows, not_run = list[SpeedRow](), list[NotRun]()
     with torch_settings(threads):
@@ -86,7 +97,9 @@ def bench_model(
                     tell(f"speed at batch {batch} on {device}")
                     found, missing = _measured(setup, batch, device, plan)
                     rows, not_run = [*rows, *found], [*not_run, *missing]
-    return BenchResult(tuple(rows), tuple(not_run), environment.to_dict())
+    conditions = watch.conditions()
+    facts = {**environment.to_dict(), "conditions": conditions.to_dict()}
+    return BenchResult(tuple(rows), tuple(not_run), facts, conditions.complaints)
 
 
 def _measured(
@@ -100,7 +113,8 @@ def _measured(
     baseline = baseline_of(contestants, samples, EAGER)
     if setup.compile:
         forget_compiled()
-    rows = [speed_row(c, s, baseline) for c, s in zip(contestants, samples, strict=True)]
+    told = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
+    rows = [speed_row(c, s, baseline) for c, s in zip(told, samples, strict=True)]
     return rows, [entry for entry in entries if isinstance(entry, NotRun)]
 
 
@@ -110,12 +124,18 @@ def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:
     feeds = _feeds(setup.input_names, inputs)
     for provider, session in setup.sessions.items():
         if on_gpu(provider) == (device == "cuda"):
-            yield start(
-                f"{ONNXRUNTIME} on {provider} at batch {batch}",
-                lambda p=provider, s=session: onnxruntime_contestant(  # type: ignore[misc]
-                    s, feeds, provider=p, batch=batch, threads=setup.threads
-                ),
-            )
+            made = functools.partial(_onnxruntime, setup, session, provider, feeds, batch)
+            yield start(f"{ONNXRUNTIME} on {provider} at batch {batch}", made)
+
+
+def _onnxruntime(
+    setup: _Setup, session: ort.InferenceSession, provider: str, feeds: dict[str, Any], batch: int
+) -> Contestant:
+    made = onnxruntime_contestant(
+        session, feeds, provider=provider, batch=batch, threads=setup.threads
+    )
+    read = functools.partial(setup.read, provider)
+    return dataclasses.replace(made, read_precision=read)
 
 
 def _torch_entries(setup: _Setup, inputs: Inputs, batch: int, device: str) -> Iterator[Entry]:

@@ -74,16 +74,14 @@ class SpeedRow(_Row):
             device; below 1 is faster. None where eager did not run.
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
+        verdict: `faster` or `slower` than eager, or `cannot tell`; empty of eager itself, and where
+            it did not run.
     """
 
     ratio_to_eager: float | None
     ratio_low: float | None
     ratio_high: float | None
-
-    @property
-    def verdict(self) -> str:
-        """`faster` or `slower` than eager, `cannot tell`, or empty where eager did not run."""
-        return _verdict(self.ratio_low, self.ratio_high)
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,9 @@ class TargetRow(_Row):
         ratio_high: Upper end.
         verdict: `faster` or `slower` than the first target, or `cannot tell`.
         load_ms: To start a session for the file in a fresh process, in milliseconds; None for a
-            module, and where it was not asked for.
+            module, in other engines, and where it was not asked for.
+        load_low: The shortest of the three whose median that is.
+        load_high: The longest.
         first_ms: First run in that process.
         memory_mb: Most memory that loading and running it took there, in 10^6 bytes.
     """
@@ -117,6 +117,8 @@ class TargetRow(_Row):
     ratio_high: float | None
     verdict: str
     load_ms: float | None = None
+    load_low: float | None = None
+    load_high: float | None = None
     first_ms: float | None = None
     memory_mb: float | None = None
 
@@ -128,12 +130,14 @@ class BenchResult:
     Attributes:
         rows: By batch and device.
         not_run: What did not run, with the reason.
-        environment: The machine: the fields of `Environment`.
+        environment: The machine: the fields of `Environment`, and `conditions`.
+        complaints: What of the machine was not quiet.
     """
 
     rows: tuple[SpeedRow, ...]
     not_run: tuple[NotRun, ...]
     environment: Mapping[str, object]
+    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,11 @@ def speed_row(contestant: Contestant, samples: Samples, baseline: Samples | None
     """
     ratio, low, high = _ratio(samples, baseline)
     return SpeedRow(
-        **_times(contestant, samples), ratio_to_eager=ratio, ratio_low=low, ratio_high=high
+        **_times(contestant, samples),
+        ratio_to_eager=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        verdict="" if samples is baseline else _verdict(low, high),
     )
 
 

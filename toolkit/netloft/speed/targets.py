@@ -64,7 +64,8 @@ def bench(
         progress: Told what is measured next.
 
     Raises:
-        UsageError: A target is none of these, or there is no such engine or command.
+        UsageError: A target is none of these, there is no such engine or command, or a command
+            has no CPU's contestants to run beside.
         IntegrityError: A bundle was changed.
         ProviderError: A provider that was asked for does not start.
     """
@@ -83,6 +84,11 @@ def bench(
     for command in commands:
         check_command(command)
     running, missing = available(providers)
+    if commands and "cpu" not in running:
+        raise UsageError(
+            "a command runs beside what the CPU does, which is not measured",
+            remedy="add --provider cpu, or leave out --command",
+        )
     environment, watch = describe_environment(max(counts)), Watch()
     for count in counts:
         sources = [source_of(target, running, count) for target in targets]

@@ -89,14 +89,16 @@ def no_device_reason(device: str) -> str:
 
 @contextlib.contextmanager
 def torch_settings(threads: int) -> Iterator[None]:
-    """Set torch's threads, and keep TF32 out of cuDNN, where it is on by default."""
-    before, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    """Set torch's threads, and keep TF32 out of cuDNN, where it is on by default, and cuBLAS."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = torch.get_num_threads()
+    tf32 = convolutions.allow_tf32, products.allow_tf32
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False
+    convolutions.allow_tf32 = products.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = tf32
+        convolutions.allow_tf32, products.allow_tf32 = tf32
         torch.set_num_threads(before)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,9 @@ def in_onnxruntime(
 
 
 def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:
-    from netloft.speed.precision import precision_of  # which imports onnx
+    """Read it back where `onnx` is installed: the smaller distribution comes without."""
+    if find_spec("onnx") is None:
+        return ""
+    from netloft.speed.precision import precision_of
 
     return precision_of(model, provider, optimisation)
