@@ -31,7 +31,9 @@ from netloft.models import load_model
 from netloft.models.domain import domain_inputs
 from netloft.models.loaded import LoadedModel
 from netloft.parity.task_level import rms_error, sqnr_db
+from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun
+from netloft.runtime.tuning import MODEL, row_for, rows_of
 from netloft.speed.contestants import Contestant, onnxruntime_contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.environment import describe_environment
@@ -62,7 +64,7 @@ Row = dict[str, Any]
 
 def run(file: Path, names: list[str]) -> None:
     """Measure what is missing, each network and number of threads in a process of its own."""
-    done = {(row["net"], row["threads"]) for row in rows_of(file)}
+    done = {(row["net"], row["threads"]) for row in measured_rows(file)}
     for name in names or [*BUILT_IN, *TORCHVISION]:
         left = [threads for threads in THREADS if (name, threads) not in done]
         with tempfile.TemporaryDirectory() as exported:
@@ -80,7 +82,7 @@ def _run_one(file: Path, name: str, threads: int, exported: str) -> None:
             log.writelines(f"{line}\n" for line in lines)
 
 
-def rows_of(file: Path) -> list[Row]:
+def measured_rows(file: Path) -> list[Row]:
     """Return what was measured so far."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return [json.loads(line) for line in lines]
@@ -193,7 +195,7 @@ def _entries(
 
 
 def _deployed(source: Source, setup: Setup) -> Contestant | NotRun:
-    """Return what `netloft.runtime.load` runs: what was tuned, or else the file as it stands."""
+    """Return what was tuned, or else the file as it stands."""
     tuned = _started("onnxruntime-tuned", TUNED, source, setup)
     return tuned if isinstance(tuned, Contestant) else _started("onnxruntime", TUNED, source, setup)
 
@@ -238,7 +240,8 @@ def _noise(model: LoadedModel, bundles: Mapping[str, Path], quantized: Path) -> 
         return timed_session(path, "cpu", 1).run(None, feeds)[0]
 
     reference = result(bundles["fp32"] / "model.onnx")
-    files = {TUNED: bundles["int8"] / "model.onnx", QUANTIZED: quantized}
+    row = row_for(rows_of(read_manifest(bundles["int8"])), "cpu", len(next(iter(feeds.values()))))
+    files = {TUNED: bundles["int8"] / (row.file if row else MODEL), QUANTIZED: quantized}
     there = {name: path for name, path in files.items() if path.exists()}
     return {n: round(sqnr_db(rms_error(result(path), reference)), 1) for n, path in there.items()}
 

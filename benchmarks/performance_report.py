@@ -29,9 +29,11 @@ WHY = {
 
 
 _INTRODUCTION = """Ratios are times over netloft's, round by round, all in turns in one run: above 1
-is slower than netloft. Intervals are of 99 %. `netloft` is what `netloft.runtime.load` runs after
-`netloft bench --tune`; `as exported` is the same bundle untuned; OpenVINO and the others of ONNX
-Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak` is what netloft
+is slower than netloft. Intervals are of 99 %. `netloft` is the bundle after `netloft bench --tune`:
+the file and the options that were kept for the batch, or where nothing was better the file as it
+is; `as exported` is the same bundle untuned; idle threads sleep between runs. OpenVINO and the
+others of ONNX Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak`
+is what netloft
 reaches of the multiply-adds that the processors can do in float32, counted as the plain network has
 them: a rewritten convolution takes fewer, and int8 has another peak. Bold is faster than netloft by
 the whole interval. One thread has one processor. dB are the signal to noise of an int8 file beside

@@ -35,7 +35,7 @@ def trained_weights() -> str:
 
 def row(model: LoadedModel, precision: str) -> Sequence[str]:
     """Export once and return a row of the table."""
-    options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
+    options = ExportOptions(precision=precision, providers=("cpu",))
     try:
         with tempfile.TemporaryDirectory() as folder:
             report = export_model(model, Path(folder) / model.name, options).report.to_dict()

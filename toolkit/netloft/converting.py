@@ -21,6 +21,7 @@ from netloft.parity.inputs import DomainInputs, cases_of, feeds_of
 from netloft.parity.rounded import FLOAT16_POLICY, Float16Reference
 from netloft.parity.task_check import VECTORS, TaskCheck, TaskResult, require_task
 from netloft.parity.task_level import DEFAULT_CRITERIA, LAYER_NOISE, Criteria, TaskComparison
+from netloft.runtime.providers import NotRun
 from netloft.speed import bench
 from netloft.tracing.faithful import fresh_inputs
 
@@ -73,6 +74,7 @@ class Conversion:
         seed: Of the inputs.
         threads: For one operation.
         quick: Measure with fewer repetitions.
+        timed: Batch sizes to measure at.
         criteria: What an int8 file has to reach.
     """
 
@@ -90,6 +92,7 @@ class Conversion:
     seed: int
     threads: int | None
     quick: bool
+    timed: Sequence[int]
     criteria: Criteria = DEFAULT_CRITERIA
 
     def inputs(self, batch: int, seed: int) -> tuple[Mapping[str, torch.Tensor], str]:
@@ -245,11 +248,18 @@ def _float_layers(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _beside(job: Conversion, proof: ParityResult) -> dict[str, Any]:
     """Return the size and the speed of a file beside those of the float32 file."""
-    sizes = [path.stat().st_size for path in (job.source, job.target)]
-    batches = (job.graph.batch,) if isinstance(job.graph.batch, int) else (1, 8)
-    result = bench(job.source, job.target, batches=batches, providers=job.providers,
+    files = {"fp32": job.source, job.precision: job.target}
+    sizes = [path.stat().st_size for path in files.values()]
+    result = bench(*files.values(), batches=job.timed, providers=job.providers,
                    threads=job.threads, quick=job.quick)  # fmt: skip
     worst = max(proof.rows, key=lambda row: row.ratio)
+
+    def named(text: str) -> str:
+        """Give a file its precision for a name: where it was built is nobody's business."""
+        for name, path in files.items():
+            text = text.replace(str(path), name)
+        return text
+
     return {
         "precision": job.precision,
         "fp32_comparisons": len(proof.rows),
@@ -257,6 +267,6 @@ def _beside(job: Conversion, proof: ParityResult) -> dict[str, Any]:
         "fp32_bytes": sizes[0],
         "bytes": sizes[1],
         "size_ratio": sizes[1] / sizes[0],
-        "speed": [dataclasses.asdict(row) for row in result.rows],
-        "not_run": [entry._asdict() for entry in result.not_run],
+        "speed": [dataclasses.asdict(row) | {"target": named(row.target)} for row in result.rows],
+        "not_run": [NotRun(*map(named, entry))._asdict() for entry in result.not_run],
     }

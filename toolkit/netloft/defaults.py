@@ -13,6 +13,7 @@ __all__ = [
     "MAP_METHODS",
     "MAX_BATCH",
     "MAX_ELEMENTS",
+    "MAX_THREADS",
     "MODULE",
     "OPSETS",
     "PRECISIONS",
@@ -49,6 +50,9 @@ MAP_METHODS = ("gradcam", "gradcam++")
 
 MAX_BATCH = 65_536
 """The largest fixed batch size: beyond it a number is a slip, and costs the machine its memory."""
+
+MAX_THREADS = 256
+"""The most threads for one operation, for the same reason."""
 
 MAX_ELEMENTS = 2**31
 """The most elements of one input: 8 GiB in float32."""

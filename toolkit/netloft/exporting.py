@@ -310,6 +310,7 @@ def _convert(job: _Job, proof: ParityResult) -> Mapping[str, float]:
             seed=options.seed,
             threads=options.threads,
             quick=options.quick,
+            timed=options.timed_batches,
             criteria=options.criteria,
         )
         made = convert(what, precision, proof, job.progress)

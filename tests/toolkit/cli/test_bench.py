@@ -71,7 +71,9 @@ def test_quiet_prints_errors_only(file: str) -> None:
     [
         ([], 2, "Missing argument 'TARGET...'"),
         (["absent.onnx"], 2, "there is no file absent.onnx"),
-        (["x.onnx", "--batches", "1,zero"], 2, "give numbers of 1 or more, such as 1,8"),
+        (["x.onnx", "--batches", "1,zero"], 2, "give numbers from 1 to 65,536, such as 1,8"),
+        (["x.onnx", "--batches", "65537"], 2, "give numbers from 1 to 65,536"),
+        (["x.onnx", "--thread-counts", "1,257"], 2, "give numbers from 1 to 256"),
         (["x.onnx", "--batch-size", "0"], 2, "0 is not in the range"),
         (["no-such-model-here", "--provider", "cpu"], 2, "no-such-model-here"),
     ],

@@ -22,6 +22,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
+from netloft.defaults import MAX_BATCH, MAX_THREADS
 from netloft.errors import CheckError, MissingError, NetloftError, UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ __all__ = ["bench"]
 _COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
-def _counts(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
-    words = [word.strip() for word in (value or "").split(",") if word.strip()]
-    if not all(_COUNT.fullmatch(word) for word in words):
-        raise click.BadParameter("give numbers of 1 or more, such as 1,8")
-    return tuple(map(int, words))
+def _counts_to(most: int) -> Callable[..., tuple[int, ...]]:
+    """Return what reads numbers from 1 to the most that is allowed."""
+
+    def counts(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
+        words = [word.strip() for word in (value or "").split(",") if word.strip()]
+        if not all(_COUNT.fullmatch(word) and int(word) <= most for word in words):
+            raise click.BadParameter(f"give numbers from 1 to {most:,}, such as 1,8")
+        return tuple(map(int, words))
+
+    return counts
 
 
 def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -56,10 +62,12 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @loading_options
 @tolerant
-@click.option("--batch-size", "sizes", multiple=True, type=click.IntRange(1), metavar="N",
-              help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
-@click.option("--batches", callback=_counts, metavar="N,N", help="Batch sizes, as 1,8,64.")
-@click.option("--thread-counts", "counts", callback=_counts, metavar="N,N",
+@click.option("--batch-size", "sizes", multiple=True, type=click.IntRange(1, MAX_BATCH),
+              metavar="N", help="Batch size; repeat for more. Default: 1 and 8.")  # fmt: skip
+@click.option(
+    "--batches", callback=_counts_to(MAX_BATCH), metavar="N,N", help="Batch sizes, as 1,8,64."
+)
+@click.option("--thread-counts", "counts", callback=_counts_to(MAX_THREADS), metavar="N,N",
               help="Numbers of threads to measure with, as 1,2,4.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME",

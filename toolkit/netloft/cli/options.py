@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netloft.cli.wrapping import wrapping_options
-from netloft.defaults import DEFAULT_OPSET, MAX_BATCH, OPSETS, PRECISIONS
+from netloft.defaults import DEFAULT_OPSET, MAX_BATCH, MAX_THREADS, OPSETS, PRECISIONS
 from netloft.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def _provider(*, hidden: bool) -> Callable[[_Command], _Command]:
 
 def _threads(*, hidden: bool) -> Callable[[_Command], _Command]:
     return click.option(
-        "--threads", type=click.IntRange(1, 256), default=None, hidden=hidden,
+        "--threads", type=click.IntRange(1, MAX_THREADS), default=None, hidden=hidden,
         help="Threads for one operation; the machine's cores by default.",
     )  # fmt: skip
 
