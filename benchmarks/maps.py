@@ -1,8 +1,8 @@
 """Grad-CAM in an exported file beside PyTorch's autograd and the package `grad-cam`.
 
     pip install grad-cam     (not a dependency; its opencv-python can be opencv-python-headless)
-    python benchmarks/maps.py run benchmarks/maps.jsonl [NAME …] [--threads 1 2] [--parity]
-    python benchmarks/maps_report.py benchmarks/maps.jsonl > docs/maps.md
+    python -m benchmarks.maps run benchmarks/maps.jsonl [NAME …] [--threads 1 2] [--parity]
+    python -m benchmarks.maps_report benchmarks/maps.jsonl > docs/maps.md
 
 Parity: the map of netloft's file in ONNX Runtime, on photographs and on noise, against hooks and
 autograd in PyTorch, in float64 and in float32, and against grad-cam, for the same layer and the
@@ -21,7 +21,6 @@ import copy
 import importlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -33,6 +32,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from benchmarks.timing import Row, add_rows, rows_of, timed
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
@@ -47,7 +47,6 @@ from netloft.parity.reference import ROUNDED_RUNS, moved
 from netloft.runtime.devices import cpu_model
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Plan, measure
-from netloft.speed.stats import median, paired_ratio, verdict
 from netloft.speed.torch_contestants import torch_settings
 from netloft_exporters import to_onnx
 
@@ -69,7 +68,6 @@ NETLOFT, SCORES, PACKAGE = "netloft", "scores alone", "grad-cam"
 HOOKS, RECIPE = "autograd to the layer", "hooks and backward()"
 
 Array = npt.NDArray[Any]
-Row = dict[str, Any]
 
 
 class HookableDenseNet(nn.Module):
@@ -191,20 +189,13 @@ def hookable(name: str, net: nn.Module) -> nn.Module:
 
 def run(file: Path, names: Sequence[str], threads: Sequence[int], *, parity_alone: bool) -> None:
     """Measure what is missing, each in a process of its own."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    done = {(row["net"], row.get("threads", 0)) for row in map(json.loads, lines)}
+    done = {(row["net"], row.get("threads", 0)) for row in rows_of(file)}
     for name in names or HOOKED:
         for count in (0,) if parity_alone else (0, *threads):
-            if (name, count) in done:
-                continue
-            command = [sys.executable, __file__, "one", name, "--threads", str(count)]
-            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-            rows = [line for line in ended.stdout.splitlines() if line.startswith("{")]
-            what = f"{count} threads" if count else "parity"
-            print(f"{name}, {what}: {len(rows)} rows", file=sys.stderr, flush=True)
-            if ended.returncode == 0:
-                with file.open("a", encoding="utf-8") as log:
-                    log.writelines(f"{row}\n" for row in rows)
+            if (name, count) not in done:
+                what = f"{count} threads" if count else "parity"
+                arguments = ["one", name, "--threads", str(count)]
+                add_rows(file, "benchmarks.maps", arguments, f"{name}, {what}")
 
 
 def parity(name: str) -> Iterator[Row]:
@@ -302,7 +293,7 @@ def speed(name: str, threads: int) -> Iterator[Row]:
             contestants = _contestants(name, model.module, paths, x, threads)
             samples = [taken.wall_ns for taken in measure(list(contestants.values()), PLAN)]
             for what, taken in zip(contestants, samples, strict=True):
-                yield {**known, "batch": batch, "contestant": what, **_timed(taken, samples[0])}
+                yield {**known, "batch": batch, "contestant": what, **timed(taken, samples[0])}
 
 
 def _contestants(
@@ -321,18 +312,6 @@ def _contestants(
         HOOKS: lambda: hooks(x).map("gradcam"),
         RECIPE: lambda: recipe(x).map("gradcam"),
         PACKAGE: lambda: cam(input_tensor=x, targets=None),
-    }
-
-
-def _timed(taken: Sequence[int], first: Sequence[int]) -> Row:
-    ratio = paired_ratio(taken, first)
-    return {
-        "n": len(taken),
-        "p50_ms": round(median(taken) / 1e6, 4),
-        "ratio": round(ratio.value, 4),
-        "low": round(ratio.low, 4),
-        "high": round(ratio.high, 4),
-        "verdict": verdict(ratio.low, ratio.high),
     }
 
 

@@ -1,6 +1,6 @@
 """The page of what benchmarks/maps.py measured.
 
-python benchmarks/maps_report.py benchmarks/maps.jsonl > docs/maps.md
+python -m benchmarks.maps_report benchmarks/maps.jsonl > docs/maps.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """netloft's files beside everything else that runs the same network, on this machine's processors.
 
-    python benchmarks/performance.py run benchmarks/performance.jsonl [NAME …]
+    python -m benchmarks.performance run benchmarks/performance.jsonl [NAME …]
     python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 
 Each network is exported in float32 and int8. A process of its own for each number of threads, which
@@ -15,8 +15,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from benchmarks.timing import Row, add_rows, rows_of, timed
 
 from netloft.errors import CheckError, NetloftError, first_line
 from netloft.exporting import ExportOptions, export_model
@@ -33,7 +32,8 @@ from netloft.models.loaded import LoadedModel
 from netloft.parity.task_level import rms_error, sqnr_db
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun
-from netloft.runtime.tuning import MODEL, row_for, rows_of
+from netloft.runtime.tuning import MODEL, row_for
+from netloft.runtime.tuning import rows_of as tuned_rows
 from netloft.speed.contestants import Contestant, onnxruntime_contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.environment import describe_environment
@@ -42,7 +42,6 @@ from netloft.speed.peak import measure_peak
 from netloft.speed.precision import precision_of
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, Source, source_of
-from netloft.speed.stats import median, paired_ratio, verdict
 from netloft.speed.torch_contestants import forget_compiled, torch_settings
 from netloft.speed.tune import tune
 
@@ -59,33 +58,16 @@ PLAN = Plan(width=0.02, patience=15.0)
 INT8 = ("onnxruntime", "openvino", "openvino-default")
 """Engines for int8 files; levels of optimisation and slimmers are told of float32."""
 
-Row = dict[str, Any]
-
 
 def run(file: Path, names: list[str]) -> None:
     """Measure what is missing, each network and number of threads in a process of its own."""
-    done = {(row["net"], row["threads"]) for row in measured_rows(file)}
+    done = {(row["net"], row["threads"]) for row in rows_of(file)}
     for name in names or [*BUILT_IN, *TORCHVISION]:
         left = [threads for threads in THREADS if (name, threads) not in done]
         with tempfile.TemporaryDirectory() as exported:
             for threads in left:
-                _run_one(file, name, threads, exported)
-
-
-def _run_one(file: Path, name: str, threads: int, exported: str) -> None:
-    command = [sys.executable, __file__, "one", name, str(threads), exported]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
-    print(f"{name}, {threads} threads: {len(lines)} rows", file=sys.stderr, flush=True)
-    if ended.returncode == 0:
-        with file.open("a", encoding="utf-8") as log:
-            log.writelines(f"{line}\n" for line in lines)
-
-
-def measured_rows(file: Path) -> list[Row]:
-    """Return what was measured so far."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
+                arguments = ["one", name, str(threads), exported]
+                add_rows(file, "benchmarks.performance", arguments, f"{name}, {threads} threads")
 
 
 def one(name: str, threads: int, exported: Path) -> Iterator[Row]:
@@ -159,17 +141,11 @@ def _measured(
     forget_compiled()
     first = {precision: i for i, (precision, _) in reversed(list(enumerate(running)))}
     for (precision, entry), taken in zip(running, samples, strict=True):
-        ratio = paired_ratio(taken, samples[first[precision]])
         yield {
             "precision": precision,
             "contestant": entry.engine,
             "computes_in": entry.precision or entry.read_precision(),
-            "n": len(taken),
-            "p50_ms": round(median(taken) / 1e6, 4),
-            "ratio": round(ratio.value, 4),
-            "low": round(ratio.low, 4),
-            "high": round(ratio.high, 4),
-            "verdict": verdict(ratio.low, ratio.high),
+            **timed(taken, samples[first[precision]]),
         }
     yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
 
@@ -240,7 +216,9 @@ def _noise(model: LoadedModel, bundles: Mapping[str, Path], quantized: Path) -> 
         return timed_session(path, "cpu", 1).run(None, feeds)[0]
 
     reference = result(bundles["fp32"] / "model.onnx")
-    row = row_for(rows_of(read_manifest(bundles["int8"])), "cpu", len(next(iter(feeds.values()))))
+    row = row_for(
+        tuned_rows(read_manifest(bundles["int8"])), "cpu", len(next(iter(feeds.values())))
+    )
     files = {TUNED: bundles["int8"] / (row.file if row else MODEL), QUANTIZED: quantized}
     there = {name: path for name, path in files.items() if path.exists()}
     return {n: round(sqnr_db(rms_error(result(path), reference)), 1) for n, path in there.items()}

@@ -30,6 +30,7 @@ from netloft.speed.stats import paired_ratio, verdict
 from netloft.speed.targets import plan_of
 
 NETS = ("mnist", "myresnet", "alphago", "resnet18")
+THREADS = (1, 2)
 TRIES = 20
 SLOWER = 0.05
 
@@ -100,13 +101,17 @@ def report(file: Path) -> Iterator[str]:
         "| network | threads | same: cannot tell | 5 % slower: found | half an interval | rounds "
         "| seconds |\n|---|---|---|---|---|---|---|"
     )
-    for name, threads in dict.fromkeys((row["name"], row["threads"]) for row in rows):
+    places = dict.fromkeys((row["name"], row["threads"]) for row in rows)
+    for name, threads in places:
         yield _line(
             name, threads, [r for r in rows if (r["name"], r["threads"]) == (name, threads)]
         )
     same, slower = ([row for row in rows if row["planted"] is p] for p in (False, True))
     taken = sorted(row["others"] for row in rows if row["others"] is not None)
     yield f"| all | | {_right(same)} | {_right(slower)} | | | |"
+    left = [f"{n} with {t}" for n in NETS for t in THREADS if (n, t) not in places]
+    if left:
+        yield f"\nNot measured: {', '.join(left)} threads."
     if not taken:
         return
     yield (
@@ -143,7 +148,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("names", nargs="*", default=list(NETS))
     parser.add_argument("--tries", type=int, default=TRIES)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=list(THREADS))
     given = parser.parse_args()
     if given.what == "run":
         run(given.file, given.names, given.tries, given.threads)

@@ -29,6 +29,7 @@ from netloft.runtime.devices import cpu_instructions
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import start_session
 from netloft.runtime.tuning import SavedFile, TunedRow, problem_of
+from netloft.speed import measure as measure_module
 from netloft.speed import optimised as optimised_module
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
@@ -83,7 +84,7 @@ def saving(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TuneR
         options: float = 0.8, loads: float = 0.4, runs: float = 1.0, **how: Any
     ) -> TuneResult:
         monkeypatch.setattr(settings_module, "measure", taking(options))
-        monkeypatch.setattr(optimised_module, "measure", loading_and_running(loads, runs))
+        monkeypatch.setattr(measure_module, "measure", loading_and_running(loads, runs))
         given: dict[str, Any] = {"batches": [1, 4], "providers": ["cpu"], "save_optimised": True}
         return tune(bundle, **given | how)
 
@@ -369,7 +370,7 @@ def test_rows_that_are_none(change: dict[str, object]) -> None:
 
 def test_on_the_command_line(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_module, "measure", taking(0.8))
-    monkeypatch.setattr(optimised_module, "measure", loading_and_running(0.4, 1.0))
+    monkeypatch.setattr(measure_module, "measure", loading_and_running(0.4, 1.0))
     args = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
     result = CliRunner().invoke(main, [*args, "--save-optimised"])
     assert result.exit_code == 0, result.output

@@ -22,6 +22,7 @@ from netloft.errors import IntegrityError
 from netloft.rewrites import winograd
 from netloft.runtime import load
 from netloft.runtime.manifest import sealed
+from netloft.speed import measure as measure_module
 from netloft.speed import settings as settings_module
 from netloft.speed import variants as variants_module
 from netloft.speed.measure import Plan, Samples
@@ -47,7 +48,7 @@ def the_last_is_best(runs: Sequence[Any], plan: Plan) -> list[Samples]:
 
 @pytest.fixture
 def tuned(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", the_last_is_best)
     found = tune(bundle, batches=[1, 4], providers=["cpu"])
     assert [(row.pays, row.sites) for row in found.kinds] == [(True, 1)] * 4
@@ -133,7 +134,7 @@ def test_one_that_is_outside_of_the_certificate_is_not_kept(
         return number
 
     monkeypatch.setattr(variants_module, "winograd", wrong)
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", the_last_is_best)
     found = tune(bundle, batches=[1], providers=["cpu"])
     assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
@@ -144,7 +145,7 @@ def test_one_that_is_outside_of_the_certificate_is_not_kept(
 def test_it_goes_when_something_else_is_better(
     tuned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(variants_module, "measure", taking(1.2))
+    monkeypatch.setattr(measure_module, "measure", taking(1.2))
     monkeypatch.setattr(settings_module, "measure", taking(0.5))
     tune(tuned, batches=[1], providers=["cpu"])
     assert [row["file"] for row in rows(tuned)] == [rows(tuned)[0]["file"], "model.onnx"]
@@ -164,7 +165,7 @@ def test_a_bundle_that_was_replaced_meanwhile_keeps_nothing(
         netloft.export(other, (torch.randn(2, 3, 9, 9),), out=bundle, quick=True)
         return the_last_is_best(runs, plan)
 
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", replaced)
     with pytest.raises(IntegrityError, match="was replaced while it was measured"):
         tune(bundle, batches=[1], providers=["cpu"])
@@ -177,7 +178,7 @@ def test_one_that_does_not_run_is_told_and_the_options_are_kept(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variants_module, "_bytes", broken(variants_module._bytes))
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", taking(0.5))
     found = tune(bundle, batches=[1], providers=["cpu"])
     assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
@@ -195,7 +196,7 @@ def test_a_file_that_is_no_better_than_the_model_is_not_kept(
     def alike(runs: Sequence[Any], plan: Plan) -> list[Samples]:
         return taking(*[0.5] * (len(runs) - 2), 0.499)(runs, plan)
 
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", alike)
     found = tune(bundle, batches=[1], providers=["cpu"])
     assert any(row.setting.rewritten for row in found.rows)
@@ -213,7 +214,7 @@ def test_all_engines_with_a_budget_need_no_tuned_row(bundle: Path) -> None:
 def test_nothing_is_rewritten_that_does_not_pay(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(variants_module, "measure", taking(0.995))
+    monkeypatch.setattr(measure_module, "measure", taking(0.995))
     variant = variant_of(bundle / "model.onnx", 1, lambda _: None)
     assert variant.model == b""
     assert [row.pays for row in variant.rows] == [False, False]
@@ -241,7 +242,7 @@ def test_the_bench_runs_it_as_an_engine(tuned: Path) -> None:
 
 
 def test_tables_tell_of_convolutions(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants_module, "measure", taking(0.6))
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", the_last_is_best)
     arguments = ["bench", str(bundle), "--tune", "--provider", "cpu", "--batches", "1"]
     result = CliRunner().invoke(main, arguments)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netloft.speed.stats import NORMAL
+from netloft.speed.stats import NORMAL, Interval, paired_ratio
 
-__all__ = ["Clock", "Plan", "Samples", "measure"]
+__all__ = ["Clock", "Plan", "Samples", "measure", "ratio_of"]
 
 Run = Callable[[], object]
 
@@ -108,6 +108,18 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
             for index in generator.permutation(len(runs)):
                 taken[index].append(_sample(runs[index], clock))
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
+
+
+def ratio_of(run: Run, baseline: Run, plan: Plan) -> Interval:
+    """Time two things in turns; return the time of one over that of the other.
+
+    Args:
+        run: The one.
+        baseline: The other.
+        plan: How long to measure.
+    """
+    other, taken = measure([baseline, run], plan)
+    return paired_ratio(taken.wall_ns, other.wall_ns)
 
 
 def _enough(taken: Sequence[Sequence[tuple[int, int]]], seconds: float, plan: Plan) -> bool:

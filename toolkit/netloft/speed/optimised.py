@@ -19,9 +19,9 @@ from netloft.runtime.integrity import sha256_of
 from netloft.runtime.providers import start_session
 from netloft.runtime.scan import scan
 from netloft.runtime.tuning import SavedFile, machine, weights_of
-from netloft.speed.measure import Plan, measure
+from netloft.speed.measure import Plan, ratio_of
 from netloft.speed.settings import Setting, session_of
-from netloft.speed.stats import Interval, paired_ratio
+from netloft.speed.stats import Interval
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -64,9 +64,10 @@ class Optimised:
         """Return the time of a run over that of a run of what it was made of."""
         plain = session_of(self.source, provider, setting)
         saved = session_of(self.path, provider, setting, LEVEL)
-        runs = [functools.partial(session.run, None, dict(feeds)) for session in (plain, saved)]
-        first, second = measure(runs, plan)
-        return paired_ratio(second.wall_ns, first.wall_ns)
+        of_plain, of_saved = (
+            functools.partial(session.run, None, dict(feeds)) for session in (plain, saved)
+        )
+        return ratio_of(of_saved, of_plain, plan)
 
     def kept(self) -> SavedFile:
         """Return what the manifest says of it."""
@@ -144,9 +145,7 @@ def _load_ratio(source: Path, path: Path, provider: str, setting: Setting, plan:
     weights = [each for each in (_weights(path),) if each.exists()]
     plain = functools.partial(session_of, source, provider, setting)
     saved = functools.partial(session_of, path, provider, setting, LEVEL)
-    runs = [_loading([source], plain), _loading([source, path, *weights], saved)]
-    first, second = measure(runs, plan)
-    return paired_ratio(second.wall_ns, first.wall_ns)
+    return ratio_of(_loading([source, path, *weights], saved), _loading([source], plain), plan)
 
 
 def _loading(files: list[Path], start: Callable[[], ort.InferenceSession]) -> Callable[[], object]:

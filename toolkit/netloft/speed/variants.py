@@ -15,8 +15,8 @@ from netloft.rewrites import Kind, Site, alone, sites_of, winograd
 from netloft.runtime.providers import process_cpus
 from netloft.runtime.reasons import first_line
 from netloft.speed.contestants import timed_session
-from netloft.speed.measure import Plan, measure
-from netloft.speed.stats import Interval, paired_ratio
+from netloft.speed.measure import Plan, ratio_of
+from netloft.speed.stats import Interval
 
 __all__ = ["KindRow", "Variant", "variant_of"]
 
@@ -114,9 +114,8 @@ def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     kind = site.kind
     shape = batch, kind.channels, kind.height, kind.width
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    runs = [functools.partial(session.run, None, {"x": x}) for session in sessions]
-    first, second = measure(runs, plan)
-    return paired_ratio(second.wall_ns, first.wall_ns)
+    of_plain, of_rewritten = (functools.partial(s.run, None, {"x": x}) for s in sessions)
+    return ratio_of(of_rewritten, of_plain, plan)
 
 
 def _bytes(model: ir.Model) -> bytes:
