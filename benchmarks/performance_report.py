@@ -5,13 +5,14 @@ python -m benchmarks.performance_report benchmarks/performance.jsonl [REMARK] > 
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance import BUILT_IN, THREADS, TORCHVISION
+from benchmarks.performance import BUILT_IN, PRECISIONS, THREADS, TORCHVISION
 
 from netloft.parity.task_level import LEAST_SQNR_DB
 from netloft.runtime.providers import probe
@@ -55,7 +56,7 @@ def report(rows: Sequence[Row], remark: str = "") -> Iterator[str]:
     cuda = probe("cuda")
     if not cuda.starts:
         yield f"CUDA: not run: {cuda.reason}.\n"
-    for precision in ("fp32", "int8"):
+    for precision in PRECISIONS:
         yield f"## {precision}\n"
         yield from _tables([row for row in measured if row["precision"] == precision])
     yield from _not_run(rows)
@@ -143,11 +144,12 @@ def _decibels(row: Row) -> str:
 
 
 def _not_run(rows: Sequence[Row]) -> Iterator[str]:
-    cells = {(row["net"], row["threads"]) for row in rows}
-    for threads in THREADS:
-        left = [net for net in (*BUILT_IN, *TORCHVISION) if (net, threads) not in cells]
+    cells = {(row["net"], row["threads"], row.get("precision")) for row in rows}
+    for precision, threads in itertools.product(PRECISIONS, THREADS):
+        nets = (*BUILT_IN, *TORCHVISION)
+        left = [net for net in nets if (net, threads, precision) not in cells]
         if left:
-            yield f"Not measured with {_threads(threads)}: {', '.join(left)}.\n"
+            yield f"Not measured in {precision} with {_threads(threads)}: {', '.join(left)}.\n"
     missing = dict.fromkeys(
         (row["net"], row["not_run"], row["reason"]) for row in rows if "not_run" in row
     )
