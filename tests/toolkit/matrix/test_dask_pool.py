@@ -107,6 +107,21 @@ def test_who_waited_beside_a_killer_is_not_blamed(plan: Plan, tmp_path: Path) ->
     assert summary.cells[0].error.startswith("its process was killed, 3 times")
 
 
+def test_a_cell_that_comes_back_waits_anew(plan: Plan, tmp_path: Path) -> None:
+    """A worker may live for a moment between two looks, each time, and take its cells with it."""
+
+    class Client:
+        def submit(self, *_: object, **how: object) -> object:
+            return how["key"]
+
+    (cell,) = plan('[[model]]\nspec = "mnist"')
+    job = dask_pool._Job(Client(), tmp_path, 1, [])
+    job._stranded[cell.id] = 0.0
+    job._submit(cell)
+    assert list(job._given_up()) == []
+    assert job._stranded[cell.id] > 0
+
+
 def test_a_local_cluster_is_seen_by_nobody_else(plan: Plan) -> None:
     import psutil
 

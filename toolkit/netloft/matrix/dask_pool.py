@@ -156,6 +156,7 @@ class _Job:
         )
 
     def _submit(self, cell: Cell) -> Future:
+        self._stranded.pop(cell.id, None)  # where it comes back from a death, somebody had it
         self._tries[cell.id] += 1
         key = f"netloft-{cell.id}-{self._tries[cell.id]}"
         how: dict[str, Any] = {"key": key, "pure": False, "resources": self._asked(cell) or None}
