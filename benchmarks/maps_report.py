@@ -5,13 +5,11 @@ python -m benchmarks.maps_report benchmarks/maps.jsonl > docs/maps.md
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+from benchmarks.timing import Row, rows_of
 
 FIRST = "netloft"
 
@@ -124,5 +122,4 @@ def _cell(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    held = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-    print("\n".join(report([json.loads(line) for line in held])))
+    print("\n".join(report(rows_of(Path(sys.argv[1])))))

@@ -34,12 +34,12 @@ from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun
 from netloft.runtime.tuning import MODEL, row_for
 from netloft.runtime.tuning import rows_of as tuned_rows
-from netloft.speed.contestants import Contestant, onnxruntime_contestant, start, timed_session
+from netloft.speed.contestants import Contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
+from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan, measure
 from netloft.speed.peak import measure_peak
-from netloft.speed.precision import precision_of
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, Source, source_of
 from netloft.speed.torch_contestants import forget_compiled, torch_settings
@@ -230,15 +230,8 @@ def _quantized(bundle: Path, setup: Setup) -> Contestant:
     if not isinstance(source, FileSource):
         raise CheckError("a bundle is a file")
     file = bundle.parent / QUANTIZED_FILE
-    made = onnxruntime_contestant(
-        timed_session(file, "cpu", setup.threads),
-        source.feeds("cpu", setup.batch),
-        provider="cpu",
-        batch=setup.batch,
-        threads=setup.threads,
-        engine=QUANTIZED,
-    )
-    return dataclasses.replace(made, precision=precision_of(file, "cpu"))
+    session = timed_session(file, "cpu", setup.threads)
+    return in_onnxruntime(session, source.feeds("cpu", setup.batch), setup, "", QUANTIZED, file)
 
 
 def main() -> None:

@@ -6,18 +6,15 @@ python -m benchmarks.performance_report benchmarks/performance.jsonl [REMARK] > 
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.performance import BUILT_IN, PRECISIONS, THREADS, TORCHVISION
+from benchmarks.timing import Row, rows_of
 
 from netloft.parity.task_level import LEAST_SQNR_DB
 from netloft.runtime.providers import probe
-
-Row = dict[str, Any]
 
 FIRST = "netloft"
 WHY = {
@@ -34,12 +31,12 @@ is slower than netloft. Intervals are of 99 %. `netloft` is the bundle after `ne
 the file and the options that were kept for the batch, or where nothing was better the file as it
 is; `as exported` is the same bundle untuned; idle threads sleep between runs. OpenVINO and the
 others of ONNX Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak`
-is what netloft
-reaches of the multiply-adds that the processors can do in float32, counted as the plain network has
-them: a rewritten convolution takes fewer, and int8 has another peak. Bold is faster than netloft by
-the whole interval. One thread has one processor. dB are the signal to noise of an int8 file beside
-the float32 one, on eight inputs that it was not made with; netloft writes none with less than 20 on
-the inputs of its export. *Alike* is what neither computes in 16 bits nor has less than 20 dB.
+is what netloft reaches of the multiply-adds that the processors can do in float32, counted as the
+plain network has them: a rewritten convolution takes fewer, and int8 has another peak. Bold is
+faster than netloft by the whole interval. One thread has one processor. dB are the signal to noise
+of an int8 file beside the float32 one, on eight inputs that it was not made with; netloft writes
+none with less than 20 on the inputs of its export. *Alike* is what neither computes in 16 bits nor
+has less than 20 dB.
 """
 
 
@@ -159,5 +156,4 @@ def _not_run(rows: Sequence[Row]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    held = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-    print("\n".join(report([json.loads(line) for line in held], " ".join(sys.argv[2:]))))
+    print("\n".join(report(rows_of(Path(sys.argv[1])), " ".join(sys.argv[2:]))))

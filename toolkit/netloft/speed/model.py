@@ -15,13 +15,14 @@ from netloft.speed.contestants import (
     ONNXRUNTIME,
     Contestant,
     on_gpu,
-    onnxruntime_contestant,
     start,
     timed_session,
 )
+from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan, measure
 from netloft.speed.rows import BenchResult, SpeedRow, baseline_of, speed_row
+from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -37,12 +38,13 @@ Entry = Contestant | NotRun
 @dataclass(frozen=True)
 class _Setup:
     module: nn.Module
+    model: Path | bytes
     sessions: Mapping[str, ort.InferenceSession]
     make_inputs: Callable[[int], Inputs]
     input_names: Sequence[str]
     threads: int
     compile: bool
-    read: Callable[[str], str]
+    read: bool
 
 
 def bench_model(
@@ -81,13 +83,9 @@ def bench_model(
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
     environment, watch = describe_environment(threads), Watch()
     sessions = {p: timed_session(onnx_model, p, threads) for p in dict.fromkeys(providers)}
-
-    def read(provider: str) -> str:
-        from netloft.speed.precision import precision_of  # which imports onnx
-
-        return "" if quick else precision_of(onnx_model, provider)
-
-    setup = _Setup(module, sessions, make_inputs, input_names, threads, compile, read)
+    setup = _Setup(
+        module, onnx_model, sessions, make_inputs, input_names, threads, compile, read=not quick
+    )
     plan = Plan.quick() if quick else Plan()
     rows, not_run = list[SpeedRow](), list[NotRun]()
     with torch_settings(threads):
@@ -97,9 +95,8 @@ def bench_model(
                     tell(f"speed at batch {batch} on {device}")
                     found, missing = _measured(setup, batch, device, plan)
                     rows, not_run = [*rows, *found], [*not_run, *missing]
-    conditions = watch.conditions()
-    facts = {**environment.to_dict(), "conditions": conditions.to_dict()}
-    return BenchResult(tuple(rows), tuple(not_run), facts, conditions.complaints)
+    facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
+    return BenchResult(tuple(rows), tuple(not_run), facts)
 
 
 def _measured(
@@ -113,8 +110,9 @@ def _measured(
     baseline = baseline_of(contestants, samples, EAGER)
     if setup.compile:
         forget_compiled()
-    told = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
-    rows = [speed_row(c, s, baseline) for c, s in zip(told, samples, strict=True)]
+    if setup.read:
+        contestants = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
+    rows = [speed_row(c, s, baseline) for c, s in zip(contestants, samples, strict=True)]
     return rows, [entry for entry in entries if isinstance(entry, NotRun)]
 
 
@@ -124,18 +122,11 @@ def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:
     feeds = _feeds(setup.input_names, inputs)
     for provider, session in setup.sessions.items():
         if on_gpu(provider) == (device == "cuda"):
-            made = functools.partial(_onnxruntime, setup, session, provider, feeds, batch)
+            how = Setup(provider, batch, setup.threads)
+            made = functools.partial(
+                in_onnxruntime, session, feeds, how, "", ONNXRUNTIME, setup.model
+            )
             yield start(f"{ONNXRUNTIME} on {provider} at batch {batch}", made)
-
-
-def _onnxruntime(
-    setup: _Setup, session: ort.InferenceSession, provider: str, feeds: dict[str, Any], batch: int
-) -> Contestant:
-    made = onnxruntime_contestant(
-        session, feeds, provider=provider, batch=batch, threads=setup.threads
-    )
-    read = functools.partial(setup.read, provider)
-    return dataclasses.replace(made, read_precision=read)
 
 
 def _torch_entries(setup: _Setup, inputs: Inputs, batch: int, device: str) -> Iterator[Entry]:

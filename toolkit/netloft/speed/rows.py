@@ -131,13 +131,11 @@ class BenchResult:
         rows: By batch and device.
         not_run: What did not run, with the reason.
         environment: The machine: the fields of `Environment`, and `conditions`.
-        complaints: What of the machine was not quiet.
     """
 
     rows: tuple[SpeedRow, ...]
     not_run: tuple[NotRun, ...]
     environment: Mapping[str, object]
-    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

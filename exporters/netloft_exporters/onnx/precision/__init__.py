@@ -13,7 +13,6 @@ from netloft.graph.graph import Graph
 from netloft.parity.task_check import TaskResult
 from netloft_exporters.onnx.check import check_model
 from netloft_exporters.onnx.precision.half import halve
-from netloft_exporters.onnx.precision.int8 import executed
 from netloft_exporters.onnx.precision.keeping import quantise_until
 
 __all__ = ["write_float16", "write_int8"]
@@ -71,7 +70,7 @@ def write_int8(
     """
     settled = quantise_until(source, target, batches, judge, progress)
     header = check_model(target, graph, opset)
-    runs = executed(source, target, source.parent)
+    runs = settled.runs
     facts = {
         "layers": settled.layers,
         "layers_in_integers": len(runs.integer),

@@ -13,7 +13,7 @@ import onnx
 from netloft.parity.task_check import TaskResult, task_error
 from netloft.parity.task_level import sqnr_db
 from netloft_exporters.onnx.precision.damage import damages
-from netloft_exporters.onnx.precision.int8 import executed, quantise
+from netloft_exporters.onnx.precision.int8 import Executed, executed, quantise
 from netloft_exporters.onnx.precision.layers import (
     module_of,
     producers_of,
@@ -56,6 +56,7 @@ class Settled:
         layers: How many layers of weights there are.
         rounds: How often the graph was quantised.
         before: Least signal to noise with every layer quantised, in dB.
+        runs: What ONNX Runtime makes of the file.
     """
 
     result: TaskResult
@@ -63,6 +64,7 @@ class Settled:
     layers: int
     rounds: int
     before: float
+    runs: Executed
 
 
 def quantise_until(
@@ -105,22 +107,23 @@ def quantise_until(
             raise task_error(result, "int8", effort)
         kept |= dict(list(more.items())[:allowed])
         result, rounds = tried(kept), rounds + 1
-    while real := _really_kept(source, target, kept):
+    runs = executed(source, target, source.parent)
+    while real := _really_kept(kept, runs):
         again, rounds = tried(real), rounds + 1
         if again.failed:
             result, rounds = tried(kept), rounds + 1
             break
-        result, kept = again, real
-    return Settled(result, tuple(kept.values()), len(layers), rounds, before)
+        result, kept, runs = again, real, executed(source, target, source.parent)
+    return Settled(result, tuple(kept.values()), len(layers), rounds, before, runs)
 
 
-def _really_kept(source: Path, target: Path, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+def _really_kept(kept: Mapping[str, Kept], runs: Executed) -> dict[str, Kept]:
     """Return the layers that run in float32; empty where all do that are kept, or none does.
 
     Between two rounded values ONNX Runtime rounds a layer's weights itself, with one step for all
     channels, which may overflow: the steps of an int8 file are better.
     """
-    vain = kept.keys() & set(executed(source, target, source.parent).integer)
+    vain = kept.keys() & set(runs.integer)
     return {name: kept[name] for name in kept if name not in vain} if vain else {}
 
 
