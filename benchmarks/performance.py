@@ -34,6 +34,7 @@ from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun
 from netloft.runtime.tuning import MODEL, row_for
 from netloft.runtime.tuning import rows_of as tuned_rows
+from netloft.speed.conditions import Watch
 from netloft.speed.contestants import Contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
@@ -137,15 +138,18 @@ def _measured(
     entries = list(_entries(model, bundles, Setup("cpu", batch, threads)))
     missing = [(precision, e) for precision, e in entries if isinstance(e, NotRun)]
     running = [(precision, e) for precision, e in entries if isinstance(e, Contestant)]
+    watch = Watch()
     samples = [taken.wall_ns for taken in measure([c.run for _, c in running], PLAN)]
+    complaints = watch.conditions().complaints
     forget_compiled()
     first = {precision: i for i, (precision, _) in reversed(list(enumerate(running)))}
     for (precision, entry), taken in zip(running, samples, strict=True):
         yield {
             "precision": precision,
             "contestant": entry.engine,
-            "computes_in": entry.precision or entry.read_precision(),
+            "computes_in": entry.read_precision(),
             **timed(taken, samples[first[precision]]),
+            "complaints": complaints,
         }
     yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
 

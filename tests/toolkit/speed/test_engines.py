@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from netloft.speed.engines import DEFAULT, ENGINES, chosen, engines_for
 from netloft.speed.measure import Plan
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, ModuleSource, source_of
+from netloft_exporters.onnx.precision.int8 import quantise
 
 NEEDS = {"openvino": "openvino", "openvino-default": "openvino", "onnxslim": "onnxslim"}
 
@@ -62,12 +65,23 @@ def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path
     assert (contestant.batch, contestant.threads, contestant.provider) == (3, 1, "cpu")
     assert contestant.target == ("Net" if isinstance(source, ModuleSource) else str(file))
     assert contestant.engine == engine.label
-    told = contestant.precision or contestant.read_precision()
+    told = contestant.read_precision()
     assert told == ("f32" if engine.takes_files or name == "torch-onnx" else "")
     given = contestant.run()
     if isinstance(source, FileSource) and isinstance(given, list):
         x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
         torch.testing.assert_close(torch.from_numpy(given[0]), net(x).detach())
+
+
+def test_openvino_tells_what_its_kernels_compute_in_and_not_what_it_was_asked(
+    file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino", reason="not run: the package openvino is not installed")
+    x = np.random.default_rng(0).standard_normal((4, 3, 9, 9)).astype(np.float32)
+    quantise(file, tmp_path / "int8.onnx", [{onnx.load(file).graph.input[0].name: x}])
+    source = source_of(tmp_path / "int8.onnx", ["cpu"], 1)
+    contestant = ENGINES["openvino"].make(source, Setup("cpu", 3, 1))
+    assert contestant.read_precision().startswith("int8")
 
 
 def test_a_tuned_engine_needs_a_bundle(file: Path) -> None:  # test_variants.py has one

@@ -46,7 +46,7 @@ class Contestant:
         threads: For one operation.
         run: Runs once, and returns when the result is there.
         target: What is measured, where several networks are.
-        precision: What it computes in, where that is known at once; else empty.
+        precision: What it computes in, once that was read back; before, empty.
         read_precision: Reads it back, which may take as long as to start it.
         own: Whether this process does the work, so that its CPU time tells how much it is.
     """
@@ -88,16 +88,38 @@ def on_gpu(provider: str) -> bool:
     return provider in ("cuda", "tensorrt")
 
 
-def timed_session(model: Path | bytes, provider: str, threads: int) -> ort.InferenceSession:
-    """Start a session that does not disturb the others.
+def timed_session(
+    model: Path | bytes,
+    provider: str,
+    threads: int,
+    *,
+    optimisation: str = "all",
+    profile_to: Path | None = None,
+) -> ort.InferenceSession:
+    """Start a session that is as fast as is its habit, and does not disturb the others.
 
-    Its idle threads sleep: when they wait in a loop, as is ONNX Runtime's habit, they take the
+    Its idle threads wait in a loop within a run, and sleep between two: there they would take the
     processor from whoever runs next.
+
+    Args:
+        model: An `.onnx` file, or its bytes.
+        provider: Where it runs.
+        threads: For one operation.
+        optimisation: As of `start_session`.
+        profile_to: The same.
 
     Raises:
         ProviderError: The provider does not start.
     """
-    return start_session(model, provider, threads=threads, spinning=False)
+    return start_session(
+        model,
+        provider,
+        threads=threads,
+        spinning=True,
+        resting=True,
+        optimisation=optimisation,
+        profile_to=profile_to,
+    )
 
 
 def onnxruntime_contestant(

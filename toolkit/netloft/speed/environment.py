@@ -24,7 +24,8 @@ class Environment:
         cpu: Model name, and what it computes with.
         cpus: CPUs that this process may use.
         threads: That each contestant was given for one operation.
-        spinning: Whether ONNX Runtime's idle threads wait in a loop.
+        spinning: Whether ONNX Runtime's idle threads wait in a loop within a run; between runs they
+            sleep. What was tuned runs as it was tuned.
         tf32: Whether a GPU may round factors to TensorFloat-32.
         load_average: Of the last minute, before the first sample; None where the system has none.
         os: Name and release.
@@ -61,7 +62,7 @@ def describe_environment(threads: int) -> Environment:
         cpu=cpu_model(),
         cpus=process_cpus(),
         threads=threads,
-        spinning=False,
+        spinning=True,
         tf32=False,
         load_average=_load_average(),
         os=f"{platform.system()} {platform.release()} {platform.machine()}",

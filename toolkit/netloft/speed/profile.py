@@ -16,7 +16,6 @@ import numpy.typing as npt
 from netloft.defaults import MODULE
 from netloft.errors import CheckError
 from netloft.runtime.header import header_of
-from netloft.runtime.providers import start_session
 from netloft.speed.adding_up import SHARE, TRIES, adds_up, percent
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Clock, Plan, measure
@@ -158,9 +157,7 @@ def _measured(path: Path, feeds: Arrays, setup: Setup, plan: Plan) -> tuple[_Ker
     provider, threads = setup.provider, setup.threads
     arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
-        watched = start_session(
-            path, provider, threads=threads, spinning=False, profile_to=Path(folder) / "times"
-        )
+        watched = timed_session(path, provider, threads, profile_to=Path(folder) / "times")
         plain = timed_session(path, provider, threads)
         runs: list[Callable[[], object]] = [
             lambda: plain.run(None, arrays), lambda: watched.run(None, arrays)

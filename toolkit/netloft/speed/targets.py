@@ -249,9 +249,7 @@ def _measured(
     contestants = [entry for entry in entries if isinstance(entry, Contestant)]
     samples = measure([contestant.run for contestant in contestants], plan)
     if read:
-        contestants = [
-            dataclasses.replace(c, precision=c.precision or c.read_precision()) for c in contestants
-        ]
+        contestants = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
     baseline = samples[0] if entries and isinstance(entries[0], Contestant) else None
     known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
     return [

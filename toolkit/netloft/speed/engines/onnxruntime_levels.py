@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from netloft.runtime.providers import start_session
-from netloft.speed.contestants import ONNXRUNTIME, Contestant
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
@@ -17,9 +16,7 @@ def _at_level(level: str, label: str, source: FileSource, setup: Setup) -> Conte
     session = (
         source.sessions[setup.provider]
         if level == "all"
-        else start_session(
-            source.path, setup.provider, threads=setup.threads, spinning=False, optimisation=level
-        )
+        else timed_session(source.path, setup.provider, setup.threads, optimisation=level)
     )
     feeds = source.feeds(setup.provider, setup.batch)
     return in_onnxruntime(session, feeds, setup, source.name, label, source.path, level)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from netloft.runtime.providers import start_session
-from netloft.speed.contestants import ONNXRUNTIME, Contestant
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
@@ -21,9 +21,7 @@ def _saved(source: FileSource, setup: Setup) -> Contestant:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "saved.onnx")
         start_session(source.path, setup.provider, threads=setup.threads, save_to=path)
-        session = start_session(
-            path, setup.provider, threads=setup.threads, spinning=False, optimisation="none"
-        )
+        session = timed_session(path, setup.provider, setup.threads, optimisation="none")
     feeds = source.feeds(setup.provider, setup.batch)
     return in_onnxruntime(session, feeds, setup, source.name, _LABEL, source.path)
 
