@@ -39,10 +39,11 @@ from netloft.speed.contestants import Contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.environment import describe_environment
-from netloft.speed.measure import Plan, measure
+from netloft.speed.measure import Plan
 from netloft.speed.peak import measure_peak
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, Source, source_of
+from netloft.speed.together import together
 from netloft.speed.torch_contestants import forget_compiled, torch_settings
 from netloft.speed.tune import tune
 
@@ -139,18 +140,21 @@ def _measured(
     missing = [(precision, e) for precision, e in entries if isinstance(e, NotRun)]
     running = [(precision, e) for precision, e in entries if isinstance(e, Contestant)]
     watch = Watch()
-    samples = [taken.wall_ns for taken in measure([c.run for _, c in running], PLAN)]
+    measured, failed = together([contestant for _, contestant in running], PLAN)
     complaints = watch.conditions().complaints
     forget_compiled()
-    first = {precision: i for i, (precision, _) in reversed(list(enumerate(running)))}
-    for (precision, entry), taken in zip(running, samples, strict=True):
+    precisions = {id(contestant): precision for precision, contestant in running}
+    first = dict[str, tuple[int, ...]]()
+    for contestant, samples in measured:
+        precision = precisions[id(contestant)]
         yield {
             "precision": precision,
-            "contestant": entry.engine,
-            "computes_in": entry.read_precision(),
-            **timed(taken, samples[first[precision]]),
+            "contestant": contestant.engine,
+            "computes_in": contestant.read_precision(),
+            **timed(samples.wall_ns, first.setdefault(precision, samples.wall_ns)),
             "complaints": complaints,
         }
+    missing += [(precisions[id(c)], NotRun(c.engine, why)) for c, why in failed]
     yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BATCHES",
     "CLASS",
     "DEFAULT_OPSET",
     "INLINE_LIMIT",
@@ -29,6 +30,9 @@ DEFAULT_OPSET = 20
 
 OPSETS = range(18, 27)
 """Operator sets that torch.onnx writes and ONNX Runtime supports officially."""
+
+BATCHES = (1, 8)
+"""Batch sizes that are measured where none is named."""
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """Element types of weights and arithmetic."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netloft.defaults import DEFAULT_OPSET
+from netloft.defaults import BATCHES, DEFAULT_OPSET
 from netloft.parity.task_level import DEFAULT_CRITERIA, Criteria
 from netloft.tracing.axes import Axes
 
@@ -49,7 +49,7 @@ class ExportOptions:
         """The batch sizes whose time is measured."""
         if isinstance(self.batch, int):
             return (self.batch,)
-        return (1,) if self.quick else (1, 8)
+        return (1,) if self.quick else BATCHES
 
 
 DEFAULT_OPTIONS = ExportOptions()

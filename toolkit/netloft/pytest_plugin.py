@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netloft.defaults import BATCHES
 from netloft.errors import CheckError, NetloftError
 
 if TYPE_CHECKING:
@@ -121,5 +122,7 @@ def _hold(bundle: Path, providers: Sequence[str], budgets: Sequence[str]) -> Non
     from netloft.speed.limits import Limits, require_kept
 
     limits = Limits.read(tuple(budgets), None, None)
-    found = bench(bundle, batches=limits.batches or (1,), providers=providers, rounds=limits.rounds)
+    found = bench(
+        bundle, batches=limits.batches or BATCHES, providers=providers, rounds=limits.rounds
+    )
     require_kept(limits.judged(found))

@@ -116,6 +116,7 @@ def test_wrong_uses_are_told(measured: Measured, tmp_path: Path) -> None:
         (["--report", measured.verify], "say which with --color"),
         (["--report", measured.verify, "--color", "flops"], "no report holds 'flops'"),
         (["--report", tmp_path / "none.json", "--color", "error"], "cannot be read"),
+        (["--report", "/dev/zero", "--color", "error"], "cannot be read"),
         (["--report", measured.verify, "--color", "time"], "has no rows of 'nodes'"),
     ]
     for args, words in wrong:

@@ -175,10 +175,21 @@ def test_an_earlier_report_of_several_targets_is_matched_by_name(tmp_path: Path)
     assert limits.before is not None
     (found,) = judge_baseline([ROW], limits.before, 0.2)
     assert found.value == 1
-    with pytest.raises(UsageError, match="2 rows for third at batch 1"):
+    with pytest.raises(UsageError, match="no row of third in ONNX Runtime on cpu at batch 1"):
         judge_baseline([replace(ROW, target="third")], limits.before, 0.2)
-    with pytest.raises(UsageError, match="no row of ONNX Runtime on cpu at batch 3"):
+    with pytest.raises(UsageError, match=f"no row of {ROW.target} in ONNX Runtime .* batch 3"):
         judge_baseline([replace(ROW, batch=3)], limits.before, 0.2)
+    with pytest.raises(UsageError, match="2 rows for other at batch 1"):
+        judge_baseline([other], [*limits.before, *limits.before], 0.2)
+
+
+def test_another_target_beside_the_one_of_an_earlier_report_is_not_judged_by_its_times(
+    tmp_path: Path,
+) -> None:
+    limits = Limits.read(baseline=earlier(tmp_path, ROW), most=0.2)
+    assert limits.before is not None
+    with pytest.raises(UsageError, match="no row of other"):
+        judge_baseline([ROW, replace(ROW, target="other")], limits.before, 0.2)
 
 
 def test_what_is_no_earlier_report(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netloft.errors import CheckError, UsageError
-from netloft.speed import bench, targets
+from netloft.speed import bench, command, targets
 from netloft.speed.command import command_contestant
 from netloft.speed.measure import Plan
 from netloft.speed.setup import Setup
@@ -60,10 +60,10 @@ def test_beside_a_file(tmp_path: Path) -> None:
     from tests.toolkit.speed.test_targets import relu_file
 
     file = relu_file(tmp_path / "relu.onnx", "batch", 3)
-    command = python(ECHO, str(tmp_path / "ended"))
-    result = bench(file, batches=[2], threads=1, commands=[command, "false"], quick=True)
+    echo = python(ECHO, str(tmp_path / "ended"))
+    result = bench(file, batches=[2], threads=1, commands=[echo, "false"], quick=True)
     first, second = result.rows
-    assert (second.target, second.engine, second.batch) == (command, "command", 2)
+    assert (second.target, second.engine, second.batch) == (echo, "command", 2)
     assert second.p50_ms >= 2
     assert second.cpu_ms is None
     assert first.cpu_ms is not None
@@ -82,7 +82,50 @@ def test_a_command_that_ends_early_is_told() -> None:
             contestant.run()
 
 
-@pytest.mark.parametrize("command", ["", "no-such-program-here", "'open quote"])
-def test_what_is_no_command(command: str) -> None:
+@pytest.mark.parametrize("given", ["", "no-such-program-here", "'open quote"])
+def test_what_is_no_command(given: str) -> None:
     with pytest.raises(UsageError, match="names no program that is here"):
-        bench("mnist", commands=[command])
+        bench("mnist", commands=[given])
+
+
+TALKATIVE = """
+import sys
+for line in sys.stdin:
+    print("done")
+    print("took long", flush=True)
+"""
+
+
+def test_a_line_that_no_run_asked_for_is_told() -> None:
+    contestant = command_contestant(python(TALKATIVE), Setup("cpu", 1, 1))
+    with pytest.raises(CheckError, match="wrote more than one line for a run"):
+        for _ in range(2):  # the second line may come late
+            contestant.run()
+            time.sleep(0.5)
+    contestant = command_contestant(python("print('ready', flush=True)" + ECHO, "/dev/null"),
+                                    Setup("cpu", 1, 1))  # fmt: skip
+    with pytest.raises(CheckError, match="wrote more than one line for a run"):
+        for _ in range(2):
+            contestant.run()
+            time.sleep(0.5)
+
+
+def test_a_command_that_never_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "LONGEST_S", 0.2)
+    contestant = command_contestant("sleep 1000", Setup("cpu", 1, 1))
+    with pytest.raises(CheckError, match=r"gave no line within 0\.2 s"):
+        contestant.run()
+
+
+def test_a_command_that_ends_while_it_is_measured_leaves_the_others(tmp_path: Path) -> None:
+    from tests.toolkit.speed.test_targets import relu_file
+
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    code = "for _ in range(8): print(input(), flush=True)"
+    result = bench(file, batches=[2], threads=1, commands=[python(code)], quick=True)
+    assert [row.engine for row in result.rows] == ["ONNX Runtime"]
+    assert result.rows[0].n >= 5
+    ((what, reason),) = [each for each in result.not_run if "CUDA" not in each.reason][-1:]
+    assert what == f"{python(code)} at batch 2"
+    assert reason.startswith("it failed while it was measured: the command")
+    assert [place.engine for place in result.missing] == ["command"]

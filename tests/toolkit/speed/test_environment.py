@@ -5,7 +5,18 @@ import json
 import platform
 from pathlib import Path
 
+import pytest
+
 from netloft.speed.environment import describe_environment
+
+
+def test_what_threads_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("SECRET_TOKEN", "PASSIVE")
+    found = describe_environment(2).to_dict()["openmp"]
+    assert isinstance(found, dict)
+    assert found["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert "SECRET_TOKEN" not in found
 
 
 def test_what_a_number_needs_beside_it_and_nothing_private() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netloft.errors import InputError, OutputError, UsageError
-from netloft.speed.history import Point, Series, append, read_series
+from netloft.speed.history import Point, Series, append, check_history, read_series
 from netloft.speed.rows import TargetResult, TargetRow
 from netloft_diagrams.history import plot_history, render_history
 
@@ -72,6 +72,27 @@ def test_what_is_no_history(tmp_path: Path, line: str) -> None:
         read_series(tmp_path / "absent")
     with pytest.raises(OutputError, match="cannot be written"):
         append(tmp_path / "no" / "folder", result(ROW))
+
+
+@pytest.mark.parametrize("content", ['{\n  "speed": []\n}\n', "notes\n", "\0"])
+def test_nothing_is_added_to_another_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(content)
+    for use in (check_history, lambda path: append(path, result(ROW))):
+        with pytest.raises(InputError, match="is no history, and nothing is added"):
+            use(path)
+    assert path.read_text() == content
+    with pytest.raises(InputError, match="is no file"):
+        check_history(tmp_path)
+
+
+def test_runs_of_two_machines_are_two_lines(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    for cpu, p50 in (("Abacus", 10.0), ("Babbage", 10.2), ("Abacus", 9.8)):
+        append(path, TargetResult((replace(ROW, p50_ms=p50),), (), {"cpu": cpu}))
+    assert [(one.name, len(one.points)) for one in read_series(path)] == [
+        (f"{NAME}, Abacus", 2), (f"{NAME}, Babbage", 1),
+    ]  # fmt: skip
 
 
 SERIES = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from netloft.speed.measure import Clock, Plan, measure
+from netloft.speed.measure import Clock, Plan, RunError, measure
 
 MS = 1_000_000
 
@@ -129,10 +129,24 @@ def test_collection_comes_back_after_an_error() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(RunError, match=r"while it was measured: ZeroDivisionError$"):
         measure([fail], Plan(0.0, rounds=5))
     assert gc.isenabled()
 
 
 def test_nobody_takes_part() -> None:
     assert measure([], Plan()) == []
+
+
+def test_a_run_that_fails_is_named() -> None:
+    machine = Machine()
+    left = [None] * 10
+
+    def fails() -> None:
+        machine.now += MS
+        left.pop()
+
+    plan = Plan(budget_s=0.001, rounds=12, patience=1e6)
+    with pytest.raises(RunError, match="while it was measured: IndexError: pop from") as caught:
+        measure([machine.contestant("a", 1), fails], plan, machine.clock)
+    assert caught.value.index == 1

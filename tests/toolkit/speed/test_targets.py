@@ -10,9 +10,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from netloft.errors import InputError, IntegrityError, UsageError
+from netloft.errors import InputError, IntegrityError, MissingError, UsageError
 from netloft.models.loaded import InputSpec, LoadedModel
-from netloft.speed import bench
+from netloft.speed import bench, targets
 from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
 
@@ -68,6 +68,27 @@ def test_a_fixed_batch_has_its_own_row(tmp_path: Path) -> None:
     ]  # fmt: skip
     ((what, reason),) = result.not_run
     assert (what, reason) == (f"{fixed} on cpu at batch 1", "it has a fixed batch of 4")
+
+
+def test_lengths_that_are_all_fixed_are_one_batch(tmp_path: Path) -> None:
+    """Ten rows of one input and four of another are run once, and not as a batch of eight."""
+    path, kind = tmp_path / "two.onnx", TensorProto.FLOAT
+    x, w, y, z = (
+        helper.make_tensor_value_info(name, kind, [length, 3])
+        for name, length in (("x", 4), ("w", 10), ("y", 4), ("z", 10))
+    )
+    nodes = [helper.make_node("Abs", ["x"], ["y"]), helper.make_node("Abs", ["w"], ["z"])]
+    graph = helper.make_graph(nodes, "g", [x, w], [y, z])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    result = bench(path, batches=[8], providers=["cpu"], threads=1, quick=True)
+    assert [row.batch for row in result.rows] == [4]
+
+
+def test_nodes_are_told_with_onnx_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "find_spec", lambda _: None)
+    with pytest.raises(MissingError, match="the package onnx, which is not here"):
+        bench(relu_file(tmp_path / "relu.onnx", "batch", 3), profiled=True)
 
 
 def test_a_model_and_a_file_of_pictures_get_pictures(

@@ -22,7 +22,7 @@ from netloft.cli.options import (
     provider_options,
     tolerant,
 )
-from netloft.defaults import MAX_BATCH, MAX_THREADS
+from netloft.defaults import BATCHES, MAX_BATCH, MAX_THREADS
 from netloft.errors import CheckError, MissingError, NetloftError, UsageError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def bench(
     from netloft.speed import bench as run
     from netloft.speed.limits import Limits, require_kept
 
-    _check_plots(plot, history, roofline, profiled)
+    _check_outputs(plot, history, roofline, profiled)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -162,11 +162,11 @@ def bench(
         others = engines, commands, rounds, profiled, threads, counts, history
         _check_tuning(tuned, limits != Limits() or any(others))
         how = {"providers": providers, "quick": quick, "save_optimised": saving}
-        _tune(targets, asked or (1, 8), how, tell, as_json, quiet)
+        _tune(targets, asked or BATCHES, how, tell, as_json, quiet)
         return
     result = run(
         *(_loaded(target, request) for target in targets),
-        batches=tuple(dict.fromkeys((*asked, *limits.batches))) or (1, 8),
+        batches=tuple(dict.fromkeys((*asked, *limits.batches))) or BATCHES,
         providers=providers,
         threads=counts or threads,
         engines=engines,
@@ -200,10 +200,14 @@ def _one_object(as_json: bool) -> Iterator[None]:
         raise SystemExit(error.exit_code) from error
 
 
-def _check_plots(
+def _check_outputs(
     plot: Path | None, history: Path | None, roofline: Path | None, profiled: bool
 ) -> None:
-    """Refuse a picture that could not be drawn, before anything is measured."""
+    """Refuse what could not be written, before anything is measured."""
+    if history is not None:
+        from netloft.speed.history import check_history
+
+        check_history(history)
     if plot is not None:
         if history is None:
             raise UsageError("--plot draws a history", remedy="add --history FILE")

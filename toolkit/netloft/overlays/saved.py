@@ -17,7 +17,7 @@ from netloft.overlays.changes import changes_overlay
 from netloft.overlays.error import error_overlay
 from netloft.overlays.overlay import Overlay, threads_told
 from netloft.speed.adding_up import SHARE
-from netloft.speed.saved import LARGEST
+from netloft.speed.saved import UNREADABLE, bounded_bytes
 
 __all__ = ["SAVED", "overlay_from"]
 
@@ -47,7 +47,7 @@ def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Ove
         raise UsageError(f"{path} has no rows of '{key}'", remedy=remedy)
     try:
         return make(graph, rows, facts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"the rows of '{key}' in {path} are not what netloft writes: {error!r}", remedy=remedy
         ) from error
@@ -56,11 +56,11 @@ def overlay_from(report: str | os.PathLike[str], kind: str, graph: Graph) -> Ove
 def _read(path: Path) -> Mapping[str, Any]:
     remedy = "name the JSON of netloft verify or bench, or a bundle's report.json"
     try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path} is too large for a report", remedy=remedy)
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+        content = bounded_bytes(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", remedy=remedy) from error
+    try:
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}", remedy=remedy) from error
     if not isinstance(found, dict):

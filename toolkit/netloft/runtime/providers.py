@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 from netloft.errors import ProviderError, UsageError
 from netloft.runtime.capture import captured_output
 from netloft.runtime.devices import no_gpu_reason
+from netloft.runtime.quota import cpu_quota
 from netloft.runtime.reasons import NVIDIA, Diagnosis, diagnose, first_line, without_gpu
 
 if TYPE_CHECKING:
@@ -96,10 +98,11 @@ class _Attempt:
 
 
 def process_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many CPUs this process may use, as a container's quota leaves them."""
+    known = hasattr(os, "sched_getaffinity")
+    own = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    quota = cpu_quota()
+    return own if quota is None else max(1, min(own, math.ceil(quota)))
 
 
 def start_session(

@@ -286,8 +286,9 @@ def judge_baseline(
     """
     _require_all("the baseline", missing)
     found = []
+    alone = len({row.target for row in rows}) == len({row["target"] for row in before}) == 1
     for row in rows:
-        old = _earlier(row, before)
+        old = _earlier(row, before, alone=alone)
         # two sessions differ by so much for where they lie in memory alone
         low = row.p50_low / old["p50_high"] * (1 - PLACE)
         high = row.p50_high / old["p50_low"] * (1 + PLACE)
@@ -305,11 +306,11 @@ def _require_all(limit: str, missing: Sequence[Place]) -> None:
             raise _not_measured(limit, place)
 
 
-def _earlier(row: Any, before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the earlier row of a target: the one of its name, or the only one."""
+def _earlier(row: Any, before: Sequence[Mapping[str, Any]], *, alone: bool) -> Mapping[str, Any]:
+    """Return the earlier row of a target: by its name, but where there is one target alone."""
     keys = ("engine", "provider", "batch", "threads")
     others = [other for other in before if all(getattr(row, k) == other.get(k) for k in keys)]
-    named = [other for other in others if other.get("target") == row.target] or others
+    named = [other for other in others if alone or other["target"] == row.target]
     if len(named) > 1:
         raise UsageError(
             f"the baseline has {len(named)} rows for {row.target} at batch {row.batch}",
@@ -317,9 +318,10 @@ def _earlier(row: Any, before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
         )
     if not named:
         raise UsageError(
-            f"the baseline has no row of {row.engine} on {row.provider} at batch {row.batch} with "
-            f"{row.threads} threads",
-            remedy="measure both with the same --batches, --provider, --engine and --threads",
+            f"the baseline has no row of {row.target} in {row.engine} on {row.provider} at batch "
+            f"{row.batch} with {row.threads} threads",
+            remedy="measure both with the same --batches, --provider, --engine and --threads, and "
+            "several targets under the same names",
         )
     return named[0]
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import shutil
 import subprocess
+import time
 import weakref
+from typing import IO
 
 from netloft.errors import CheckError, UsageError
 from netloft.speed.contestants import Contestant
@@ -21,6 +24,12 @@ from netloft.speed.setup import Setup
 __all__ = ["COMMAND", "check_command", "command_contestant"]
 
 COMMAND = "command"
+
+LONGEST_S = 600.0
+"""How long a run may take."""
+
+_BLOCK = 1 << 16
+_MORE = "the command '{}' wrote more than one line for a run: it is not known which ends it"
 
 _PATIENCE_S = 5.0
 """How long it may take to end once its standard input is closed."""
@@ -51,34 +60,68 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
         setup: Its batch and threads; what it runs on is its own affair.
 
     Raises:
-        CheckError: When it runs: it ended, or gave no line.
+        CheckError: When it runs: it ended, or gave no line, or more than one for a run.
     """
     told = {"NETLOFT_BATCH": str(setup.batch), "NETLOFT_THREADS": str(setup.threads)}
     process = subprocess.Popen(
         shlex.split(command),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # what is not read yet is in the pipe, where it can be seen
         env={**os.environ, **told},
     )
 
     def run() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
+        if _readable(process.stdout, 0):
+            _refuse_more(process, command)
         try:
-            process.stdin.write("run\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except (OSError, UnicodeDecodeError) as error:
+            process.stdin.write(b"run\n")
+            answer = _line(process.stdout)
+        except OSError as error:
             raise CheckError(f"the command '{command}' failed: {error}") from error
-        if not answer:
+        if answer is None:
+            raise CheckError(f"the command '{command}' gave no line within {LONGEST_S:g} s")
+        if not answer.endswith(b"\n"):
             raise CheckError(f"the command '{command}' ended with code {process.wait()}")
+        if answer.count(b"\n") > 1:
+            raise CheckError(_MORE.format(command))
 
     weakref.finalize(run, _end, process)  # when nothing will run it any more
     return Contestant(COMMAND, setup.provider, setup.batch, setup.threads, run, command, own=False)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _line(stream: IO[bytes]) -> bytes | None:
+    """Return what there is up to the end of a line, or of all; None where time is up before it."""
+    read = b""
+    until = time.monotonic() + LONGEST_S
+    while not read.endswith(b"\n"):
+        if not _readable(stream, until - time.monotonic()):
+            return None
+        some = os.read(stream.fileno(), _BLOCK)
+        if not some:
+            break
+        read += some
+    return read
+
+
+def _readable(stream: IO[bytes], seconds: float) -> bool:
+    """Tell whether there is something to read, or the end, within some time."""
+    if os.name == "nt":  # which waits for sockets alone
+        return seconds > 0
+    return bool(select.select([stream], [], [], max(0.0, seconds))[0])
+
+
+def _refuse_more(process: subprocess.Popen[bytes], command: str) -> None:
+    """Raise for what nobody asked for: the end, or a line."""
+    assert process.stdout is not None
+    if os.read(process.stdout.fileno(), _BLOCK):
+        raise CheckError(_MORE.format(command))
+    raise CheckError(f"the command '{command}' ended with code {process.wait()}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(OSError):  # it has ended, and what it had not read is lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
@@ -15,6 +16,9 @@ __all__ = ["Environment", "describe_environment", "installed_version"]
 
 _ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-directml")
 
+_OPENMP = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_")
+"""Variables that say how many threads there are, and how they wait."""
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -24,6 +28,8 @@ class Environment:
         cpu: Model name, and what it computes with.
         cpus: CPUs that this process may use.
         threads: That each contestant was given for one operation.
+        openmp: What the environment tells the threads of PyTorch, OpenVINO and their libraries,
+            such as `OMP_WAIT_POLICY`; nothing where they have their own way.
         spinning: Whether ONNX Runtime's idle threads wait in a loop within a run; between runs they
             sleep. What was tuned runs as it was tuned.
         tf32: Whether a GPU may round factors to TensorFloat-32.
@@ -40,6 +46,7 @@ class Environment:
     cpu: str
     cpus: int
     threads: int
+    openmp: Mapping[str, str]
     spinning: bool
     tf32: bool
     load_average: float | None
@@ -62,6 +69,7 @@ def describe_environment(threads: int) -> Environment:
         cpu=cpu_model(),
         cpus=process_cpus(),
         threads=threads,
+        openmp={k: v for k, v in sorted(os.environ.items()) if k.startswith(_OPENMP)},
         spinning=True,
         tf32=False,
         load_average=_load_average(),

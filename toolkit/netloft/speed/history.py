@@ -14,7 +14,12 @@ from netloft.errors import InputError, OutputError
 from netloft.speed.rows import TargetResult
 from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
 
-__all__ = ["Point", "Series", "append", "read_series"]
+__all__ = ["Point", "Series", "append", "check_history", "read_series"]
+
+_BEGINNING = b'{"time": '
+"""Of every line."""
+
+_REMEDY = "name a file that netloft bench --history wrote, or one that is not there yet"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Series:
     """The runs of one contestant.
 
     Attributes:
-        name: Target, engine, provider, batch and threads.
+        name: Target, engine, provider, batch and threads, and the CPU where the file has several.
         points: In the order of the file.
     """
 
@@ -49,12 +54,39 @@ class Series:
     points: tuple[Point, ...]
 
 
+def check_history(path: Path) -> None:
+    """Check that a run can be added to a file, before anything is measured.
+
+    Raises:
+        InputError: It is there, and is something else.
+        OutputError: It cannot be made.
+    """
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise OutputError(
+                f"{path} cannot be written: its folder is not there",
+                remedy="name a file in a folder that is there",
+            )
+        return
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is no file", remedy=_REMEDY)
+        with path.open("rb") as file:
+            beginning = file.read(len(_BEGINNING))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", remedy=_REMEDY) from error
+    if not _BEGINNING.startswith(beginning):
+        raise InputError(f"{path} is no history, and nothing is added to it", remedy=_REMEDY)
+
+
 def append(path: Path, result: TargetResult) -> None:
     """Add a run to a file, which is made where there is none.
 
     Raises:
+        InputError: It is something else.
         OutputError: It cannot be written.
     """
+    check_history(path)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = json.dumps({"time": now, **result.to_dict()}, allow_nan=False) + "\n"
     try:
@@ -80,23 +112,26 @@ def read_series(path: Path) -> list[Series]:
     Raises:
         InputError: It cannot be read, or a line is none of the bench's.
     """
-    remedy = "name a file that netloft bench --history wrote"
     try:
         lines = bounded_bytes(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}", remedy=remedy) from error
-    found: dict[str, list[Point]] = {}
+        raise InputError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
+    found: dict[tuple[str, str], list[Point]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             for name, point in _points(json.loads(line)):
-                found.setdefault(name, []).append(point)
+                found.setdefault((name, point.cpu), []).append(point)
         except UNREADABLE as error:
             raise InputError(
-                f"line {number} of {path} is none of the bench's: {error!r}", remedy=remedy
+                f"line {number} of {path} is none of the bench's: {error!r}", remedy=_REMEDY
             ) from error
-    return [Series(name, tuple(points)) for name, points in found.items()]
+    several = len({cpu for _, cpu in found}) > 1  # what two machines take is no change
+    return [
+        Series(f"{name}, {cpu}" if several else name, tuple(points))
+        for (name, cpu), points in found.items()
+    ]
 
 
 def _points(run: Mapping[str, Any]) -> list[tuple[str, Point]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netloft.errors import CheckError, first_line
 from netloft.speed.stats import NORMAL, Interval, paired_ratio
 
-__all__ = ["Clock", "Plan", "Samples", "measure", "ratio_of"]
+__all__ = ["Clock", "Plan", "RunError", "Samples", "measure", "ratio_of"]
 
 Run = Callable[[], object]
 
@@ -80,6 +81,20 @@ class Samples:
     cpu_ns: tuple[int, ...]
 
 
+class RunError(CheckError):
+    """A run failed, though an earlier one may not have.
+
+    Attributes:
+        index: Which of the contestants.
+    """
+
+    def __init__(self, index: int, reason: Exception) -> None:
+        own = isinstance(reason, CheckError) or not str(reason)
+        kind = "" if own else f"{type(reason).__name__}: "
+        super().__init__(f"it failed while it was measured: {kind}{first_line(reason)}")
+        self.index = index
+
+
 def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list[Samples]:
     """Time several contestants side by side.
 
@@ -94,19 +109,24 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
 
     Returns:
         Samples in the order of `runs`, as many for each.
+
+    Raises:
+        RunError: One of them failed.
     """
     clock = clock or Clock()
     taken: list[list[tuple[int, int]]] = [[] for _ in runs]
     if not runs:
         return []
     with _quiet(), _no_collection():
-        for run in runs:
-            _warm_up(run, plan, clock)
+        for index, run in enumerate(runs):
+            with _named(index):
+                _warm_up(run, plan, clock)
         generator = np.random.default_rng(plan.seed)
         start = clock.wall()
         while not _enough(taken, (clock.wall() - start) / 1e9, plan):
             for index in generator.permutation(len(runs)):
-                taken[index].append(_sample(runs[index], clock))
+                with _named(index):
+                    taken[index].append(_sample(runs[index], clock))
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
 
 
@@ -170,6 +190,15 @@ def _sample(run: Run, clock: Clock) -> tuple[int, int]:
     cpu, wall = clock.cpu(), clock.wall()
     run()
     return clock.wall() - wall, clock.cpu() - cpu
+
+
+@contextlib.contextmanager
+def _named(index: int) -> Iterator[None]:
+    """Say whose failure it is."""
+    try:
+        yield
+    except Exception as error:  # engines raise anything
+        raise RunError(index, error) from error
 
 
 @contextlib.contextmanager

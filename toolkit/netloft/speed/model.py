@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netloft.defaults import BATCHES
 from netloft.runtime.providers import NotRun, process_cpus
 from netloft.speed.conditions import Watch
 from netloft.speed.contestants import (
@@ -20,9 +21,10 @@ from netloft.speed.contestants import (
 )
 from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.environment import describe_environment
-from netloft.speed.measure import Plan, measure
-from netloft.speed.rows import BenchResult, SpeedRow, baseline_of, speed_row
+from netloft.speed.measure import Plan
+from netloft.speed.rows import BenchResult, SpeedRow, speed_row
 from netloft.speed.setup import Setup
+from netloft.speed.together import together
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -54,7 +56,7 @@ def bench_model(
     *,
     input_names: Sequence[str],
     providers: Sequence[str],
-    batches: Sequence[int] = (1, 8),
+    batches: Sequence[int] = BATCHES,
     threads: int | None = None,
     quick: bool = False,
     compile: bool = True,
@@ -105,15 +107,21 @@ def _measured(
     from netloft.speed.torch_contestants import EAGER, forget_compiled
 
     entries = list(_entries(setup, batch, device))
-    contestants = [entry for entry in entries if isinstance(entry, Contestant)]
-    samples = measure([contestant.run for contestant in contestants], plan)
-    baseline = baseline_of(contestants, samples, EAGER)
+    measured, failed = together([e for e in entries if isinstance(e, Contestant)], plan)
+    baseline = next((samples for c, samples in measured if c.engine == EAGER), None)
     if setup.compile:
         forget_compiled()
-    if setup.read:
-        contestants = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
-    rows = [speed_row(c, s, baseline) for c, s in zip(contestants, samples, strict=True)]
-    return rows, [entry for entry in entries if isinstance(entry, NotRun)]
+    rows = [
+        speed_row(
+            dataclasses.replace(c, precision=c.read_precision()) if setup.read else c,
+            samples,
+            baseline,
+        )
+        for c, samples in measured
+    ]
+    not_run = [entry for entry in entries if isinstance(entry, NotRun)]
+    names = [(f"{c.engine} on {c.provider} at batch {batch}", why) for c, why in failed]
+    return rows, [*not_run, *(NotRun(*each) for each in names)]
 
 
 def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:

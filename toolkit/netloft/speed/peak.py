@@ -51,7 +51,11 @@ int lanes_in_a_register(void) { return WIDTH / sizeof(float); }
 _SUMS = 12
 
 _TRIAD_BYTES = 1 << 30
-"""Of all arrays together, three for each thread: more than the caches hold."""
+"""Of all arrays together, three for each thread."""
+
+_ARRAY_BYTES = 1 << 26
+"""Of one at most. Three are more than the caches of most processors hold, though not of all: where
+one has more, its limits by memory are those by its cache."""
 
 _BURSTS = 8
 _BURST_S = 0.03
@@ -123,7 +127,7 @@ def _flops(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> floa
 
 
 def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> float:
-    n = min(_TRIAD_BYTES // threads // 3, 1 << 26) // 4
+    n = min(_TRIAD_BYTES // threads // 3, _ARRAY_BYTES) // 4
     arrays = [[(ctypes.c_float * n)() for _ in range(3)] for _ in range(threads)]
     left = iter(arrays * (_BURSTS + 1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -215,14 +215,6 @@ def target_row(
         verdict="" if own else _verdict(low, high),
         **(asdict(footprint) if footprint else {}),
     )
-
-
-def baseline_of(
-    contestants: Sequence[Contestant], samples: Sequence[Samples], engine: str
-) -> Samples | None:
-    """Return the samples of the first contestant of an engine; None where it did not run."""
-    found = (s for c, s in zip(contestants, samples, strict=True) if c.engine == engine)
-    return next(found, None)
 
 
 def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:

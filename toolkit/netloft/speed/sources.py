@@ -134,8 +134,8 @@ def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
 def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> FileSource:
     sessions = {provider: timed_session(path, provider, threads) for provider in providers}
     first = sessions[providers[0]].get_inputs()
-    lengths = {value.shape[0] for value in first if value.shape}
-    fixed = next((n for n in lengths if isinstance(n, int)), None) if len(lengths) == 1 else None
+    lengths = [value.shape[0] for value in first if value.shape]
+    fixed = lengths[0] if lengths and all(isinstance(n, int) for n in lengths) else None
     return FileSource(name, path, fixed, sessions, threads)
 
 

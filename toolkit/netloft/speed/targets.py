@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from netloft.defaults import BATCHES
 from netloft.errors import CheckError, MissingError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
@@ -17,12 +19,13 @@ from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
 from netloft.speed.engines import DEFAULT, ENGINES, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
 from netloft.speed.footprint import Footprint
-from netloft.speed.measure import Plan, measure
+from netloft.speed.measure import Plan
 from netloft.speed.peak import Peak, measure_peak
 from netloft.speed.profile import ProfileRow
 from netloft.speed.rows import TargetResult, TargetRow, target_row
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, ModuleSource, Source, source_of
+from netloft.speed.together import Measured, together
 
 if TYPE_CHECKING:
     from netloft.speed.sources import Target
@@ -35,7 +38,7 @@ WIDTH = 0.015
 
 def bench(
     *targets: Target,
-    batches: Sequence[int] = (1, 8),
+    batches: Sequence[int] = BATCHES,
     providers: Sequence[str] = (),
     threads: int | Sequence[int] | None = None,
     engines: Sequence[str] = (),
@@ -68,6 +71,7 @@ def bench(
             has no CPU's contestants to run beside.
         IntegrityError: A bundle was changed.
         ProviderError: A provider that was asked for does not start.
+        MissingError: Nodes are to be told, and the package onnx is not installed.
     """
     if not targets or not batches or min(batches) < 1:
         raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
@@ -83,6 +87,11 @@ def bench(
     )
     for command in commands:
         check_command(command)
+    if profiled and find_spec("onnx") is None:
+        raise MissingError(
+            "the nodes of a file are told with the package onnx, which is not here",
+            remedy="pip install onnx, or leave out --profile",
+        )
     running, missing = available(providers)
     if commands and "cpu" not in running:
         raise UsageError(
@@ -145,8 +154,12 @@ class _Work:
         entries = [e for s in sources for e in _entries(s, self.asked, setup, self.absent)]
         entries += _commands(self.commands, setup, self.absent)
         loads = {} if self.quick else _footprints(sources, entries)
-        self.rows += _measured(entries, self.plan, loads, read=not self.quick)
+        measured, failed = together([e for e in entries if isinstance(e, Contestant)], self.plan)
+        self.rows += _rows(measured, entries[0], loads, read=not self.quick)
         self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
+        for contestant, reason in failed:
+            self.not_run.append(NotRun(_what(contestant.target, contestant.engine, setup), reason))
+            self.absent.append(_place(contestant.target, contestant.engine, setup, reason))
         entries.clear()  # commands end, and their CPU time is known to be ours
 
 
@@ -193,8 +206,7 @@ def _entries(
         absent.append(_place(source.name, "", setup, reason))
         yield NotRun(source.name, reason)
     for engine in fitting:
-        within = "" if engine.name in DEFAULT else f" in {engine.label}"
-        what = f"{source.name}{within} on {setup.provider} at batch {setup.batch}"
+        what = _what(source.name, engine.label, setup)
         other_batch = source.fixed_batch not in (None, setup.batch)
         reason = engine.refuses(setup.provider)
         if other_batch:
@@ -204,6 +216,15 @@ def _entries(
         if isinstance(entry, NotRun):
             absent.append(_place(source.name, engine.label, setup, entry.reason, other_batch))
         yield entry
+
+
+def _what(target: str, engine: str, setup: Setup) -> str:
+    """Return a contestant's name in the list of what did not run."""
+    if engine == COMMAND:
+        return f"{target} at batch {setup.batch}"
+    usual = engine in {ENGINES[name].label for name in DEFAULT}
+    within = "" if usual else f" in {engine}"
+    return f"{target}{within} on {setup.provider} at batch {setup.batch}"
 
 
 def _place(target: str, engine: str, setup: Setup, reason: str, other_batch: bool = False) -> Place:
@@ -217,7 +238,7 @@ def _commands(
     """Start commands, which run on the CPU as far as anyone here knows."""
     for command in commands if setup.provider == "cpu" else ():
         made = functools.partial(command_contestant, command, setup)
-        entry = start(f"{command} at batch {setup.batch}", made)
+        entry = start(_what(command, COMMAND, setup), made)
         if isinstance(entry, NotRun):
             absent.append(_place(command, COMMAND, setup, entry.reason))
         yield entry
@@ -238,23 +259,24 @@ def _footprints(
     return found
 
 
-def _measured(
-    entries: Sequence[Contestant | NotRun],
-    plan: Plan,
+def _rows(
+    measured: Sequence[Measured],
+    first: Contestant | NotRun,
     loads: Mapping[str, Footprint | NotRun],
     *,
     read: bool,
 ) -> list[TargetRow]:
-    """Return the rows of those that run; the first target is the baseline, where it does."""
-    contestants = [entry for entry in entries if isinstance(entry, Contestant)]
-    samples = measure([contestant.run for contestant in contestants], plan)
-    if read:
-        contestants = [dataclasses.replace(c, precision=c.read_precision()) for c in contestants]
-    baseline = samples[0] if entries and isinstance(entries[0], Contestant) else None
+    """Return the rows of those that ran; the first entry is the baseline, where it did."""
+    baseline = next((samples for contestant, samples in measured if contestant is first), None)
     known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
     return [
-        target_row(c, s, baseline, known.get(c.target) if c.engine == ONNXRUNTIME else None)
-        for c, s in zip(contestants, samples, strict=True)
+        target_row(
+            dataclasses.replace(c, precision=c.read_precision()) if read else c,
+            samples,
+            baseline,
+            known.get(c.target) if c.engine == ONNXRUNTIME else None,
+        )
+        for c, samples in measured
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.bundle.rewrite import copied, seal
-from netloft.defaults import JSON_FORMAT
+from netloft.defaults import BATCHES, JSON_FORMAT
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_here
 from netloft.runtime.integrity import check_files
@@ -74,7 +74,7 @@ class TuneResult:
 def tune(
     bundle: Path,
     *,
-    batches: Sequence[int] = (1, 8),
+    batches: Sequence[int] = BATCHES,
     providers: Sequence[str] = (),
     quick: bool = False,
     save_optimised: bool = False,

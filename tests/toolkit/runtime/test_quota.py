@@ -1,0 +1,64 @@
+"""What a container's quota leaves of the CPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netloft.runtime import providers
+from netloft.runtime.quota import cpu_quota
+
+
+def tree(folder: Path, groups: str, files: dict[str, str]) -> tuple[Path, Path]:
+    listed, mount = folder / "cgroup", folder / "mount"
+    listed.write_text(groups)
+    for name, content in files.items():
+        (mount / name).parent.mkdir(parents=True, exist_ok=True)
+        (mount / name).write_text(content)
+    return listed, mount
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2.0),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n", "a/b/cpu.max": "max 100000\n"}, 0.5),
+        ("0::/a/b\n", {"a/cpu.max": "150000 50000\n", "a/b/cpu.max": "20000 10000\n"}, 2.0),
+        ("0::/docker/12\n", {"cpu.max": "400000 100000\n"}, 4.0),  # seen from within
+        ("0::/../b\n", {"cpu.max": "400000 100000\n"}, None),
+        (
+            "4:memory:/x\n3:cpu,cpuacct:/x\n",
+            {
+                "cpu,cpuacct/x/cpu.cfs_quota_us": "300000\n",
+                "cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+        ),
+        (
+            "3:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            None,
+        ),
+        ("0::/\n", {"cpu.max": "1 0\n"}, None),
+        ("0::/\n", {"cpu.max": "\n"}, None),
+        ("strange\n", {}, None),
+        ("", {}, None),
+    ],
+)
+def test_a_quota(tmp_path: Path, groups: str, files: dict[str, str], expected: float) -> None:
+    assert cpu_quota(*tree(tmp_path, groups, files)) == expected
+
+
+def test_a_system_without_groups(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path / "none", tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(None, 8), (2.0, 2), (1.5, 2), (0.1, 1), (64, 8)])
+def test_a_process_has_what_its_quota_leaves(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, expected: int
+) -> None:
+    monkeypatch.setattr(providers.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(providers, "cpu_quota", lambda: quota)
+    assert providers.process_cpus() == expected
