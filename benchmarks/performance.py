@@ -38,6 +38,7 @@ from netloft.speed.conditions import Watch
 from netloft.speed.contestants import Contestant, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
+from netloft.speed.engines.tuned import NOTHING_BETTER
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan
 from netloft.speed.peak import measure_peak
@@ -153,6 +154,7 @@ def _measured(
             "computes_in": contestant.read_precision(),
             **timed(samples.wall_ns, first.setdefault(precision, samples.wall_ns)),
             "complaints": complaints,
+            **({"kept": _kept(bundles[precision], batch)} if contestant.engine == TUNED else {}),
         }
     missing += [(precisions[id(c)], NotRun(c.engine, why)) for c, why in failed]
     yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
@@ -179,9 +181,18 @@ def _entries(
 
 
 def _deployed(source: Source, setup: Setup) -> Contestant | NotRun:
-    """Return what was tuned, or else the file as it stands."""
+    """Return what was tuned, or the file as it stands where nothing was better."""
     tuned = _started("onnxruntime-tuned", TUNED, source, setup)
-    return tuned if isinstance(tuned, Contestant) else _started("onnxruntime", TUNED, source, setup)
+    as_it_is = isinstance(tuned, NotRun) and NOTHING_BETTER in tuned.reason
+    return _started("onnxruntime", TUNED, source, setup) if as_it_is else tuned
+
+
+def _kept(bundle: Path, batch: int) -> str:
+    """Return what tuning kept for a batch: a rewritten file, options, or nothing."""
+    row = row_for(tuned_rows(read_manifest(bundle)), "cpu", batch)
+    if row is None or row.batch != batch:
+        return ""
+    return "rewritten" if row.file != MODEL else "options"
 
 
 def _started(name: str, label: str, source: Source, setup: Setup) -> Contestant | NotRun:

@@ -1,18 +1,20 @@
-"""Seconds of each stage of the main job, beside a plain `torch.onnx.export`, in one process.
+"""Seconds of each stage of the main job, beside a plain `torch.onnx.export`, and of whole commands.
 
     python benchmarks/stages.py [MODEL …] > docs/stages.md
 
-Both exports run in turn, netloft's first in one round and torch's first in the next, and the
-median of all rounds is given: machines drift. Speed measurement is left out; it takes the time it
-is given.
+Stages run in one process. Both exports run in turn, netloft's first in one round and torch's first
+in the next, and the median of all rounds is given: machines drift. Speed measurement is left out
+there; it takes the time it is given. Commands run in processes of their own, in turns too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -90,8 +92,41 @@ def measure(name: str) -> dict[str, float]:
     return {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
 
 
+PLAIN = """
+import torch
+from torchvision.models import resnet18
+net, x = resnet18().eval(), torch.randn(2, 3, 224, 224)
+torch.onnx.export(net, (x,), "plain.onnx", dynamo=True, dynamic_shapes=({0: "batch"},))
+"""
+"""What a user would write without netloft, as a program."""
+
+
+def commands() -> dict[str, float]:
+    """Return the median seconds of commands, each in a process of its own."""
+    python = [sys.executable, "-P"]
+    netloft = [*python, "-m", "netloft"]
+    with tempfile.TemporaryDirectory() as folder:
+        export = [*netloft, "export", "resnet18", "--quick", "--quiet", "--provider", "cpu"]
+        asked = {
+            "`netloft --help`": [*netloft, "--help"],
+            "`netloft export resnet18 --quick`": [*export, "-o", "bundle"],
+            "a script of `torch.onnx.export` alone": [*python, "-c", PLAIN],
+            "`netloft verify BUNDLE`": [*netloft, "verify", "bundle", "--provider", "cpu"],
+        }
+        took: dict[str, list[float]] = {name: [] for name in asked}
+        for number in range(ROUNDS + 1):
+            for name, command in asked.items():
+                run = functools.partial(
+                    subprocess.run, command, cwd=folder, check=True, capture_output=True
+                )
+                spent = seconds(run)
+                if number:  # the first round brings files from the disk
+                    took[name].append(spent)
+    return {name: statistics.median(times) for name, times in took.items()}
+
+
 def main() -> None:
-    """Print the table as Markdown."""
+    """Print the tables as Markdown."""
     names = sys.argv[1:] or MODELS
     rows = {name: measure(name) for name in names}
     columns = list(next(iter(rows.values())))
@@ -103,6 +138,15 @@ def main() -> None:
     print("|---|", "---|" * len(columns), sep="")
     for name, took in rows.items():
         print(f"| {name} |", " | ".join(f"{took[c]:.2f}" for c in columns), "|")
+    print("\n## Whole commands\n")
+    print(f"Median of {ROUNDS} rounds, wall seconds, each in a process of its own. The export has")
+    print(
+        "the diagram, the checks of the file, the proof in float64 on every set of inputs and the"
+    )
+    print("speed beside PyTorch; the script writes a file and looks at nothing.\n")
+    print("| command | seconds |\n|---|---|")
+    for command, spent in commands().items():
+        print(f"| {command} | {spent:.2f} |")
     print()
     for key, value in dataclasses.asdict(describe_environment(process_cpus())).items():
         print(f"- {key}: {value}")

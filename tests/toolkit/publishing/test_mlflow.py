@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from tests.toolkit.publishing.bundles import CLASSES, SHAPE, make_bundle, tuned_row
 
@@ -75,6 +76,14 @@ def test_tuned_options_are_those_that_mlflow_hands_on(tmp_path: Path) -> None:
     options = facts["flavors"]["onnx"]["onnx_session_options"]
     assert options["intra_op_num_threads"] == 3
     assert options["extra_session_config"] == {"session.intra_op.allow_spinning": "0"}
+    assert "graph_optimization_level" not in options
+
+
+def test_the_level_of_optimisation_is_handed_on(tmp_path: Path) -> None:
+    tuned = make_bundle(tmp_path / "b", tuning=[tuned_row(optimisation="extended", arena=False)])
+    facts = mlmodel(publish(tuned, "mlflow", tmp_path / "out").path)
+    level = facts["flavors"]["onnx"]["onnx_session_options"]["graph_optimization_level"]
+    assert onnxruntime.GraphOptimizationLevel(level).name == "ORT_ENABLE_EXTENDED"
 
 
 @pytest.mark.integration

@@ -150,6 +150,20 @@ def test_tuned_options_are_the_backends_parameters(tmp_path: Path) -> None:
     parameters = parsed(found.path).parameters
     assert parameters["intra_op_thread_count"].string_value == "3"
     assert found.record["tuned"]["cpu"] == "some processor"
+    assert not parsed(found.path).optimization.graph.level
+    assert "enable_mem_arena" not in parameters
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "python"])
+def test_the_level_of_optimisation_and_the_arena_are_handed_on(
+    tmp_path: Path, backend: str
+) -> None:
+    tuned = make_bundle(tmp_path / "b", tuning=[tuned_row(optimisation="extended", arena=False)])
+    config = parsed(publish(tuned, "triton", tmp_path / "out", backend=backend).path)
+    assert config.parameters["enable_mem_arena"].string_value == "0"
+    own = config.optimization.graph.level == 1
+    assert own == (backend == "onnxruntime")
+    assert ("graph_optimization" in config.parameters) != own
 
 
 @pytest.mark.parametrize(
@@ -229,6 +243,15 @@ def test_the_python_backends_model_gives_the_same(bundle: Path, tmp_path: Path) 
     found = np.concatenate([response.found["scores"] for response in together])
     assert np.allclose(found, y, atol=1e-6)
     assert [len(response.found["scores"]) for response in together] == [1, 2]
+
+
+@pytest.mark.usefixtures("backend")
+def test_the_python_backends_session_is_as_tuned(tmp_path: Path) -> None:
+    tuned = make_bundle(tmp_path / "b", tuning=[tuned_row(optimisation="extended", arena=False)])
+    model = started(publish(tuned, "triton", tmp_path / "out", backend="python").path)
+    options = model.session.get_session_options()
+    assert options.graph_optimization_level.name == "ORT_ENABLE_EXTENDED"
+    assert (options.enable_cpu_mem_arena, options.intra_op_num_threads) == (False, 3)
 
 
 @pytest.mark.usefixtures("backend")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,22 @@ def test_a_system_without_groups(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "none", tmp_path / "none") is None
 
 
+@pytest.mark.parametrize(("cpus", "expected"), [(8, None), (2, 2), (1, 1)])
+def test_a_session_has_no_more_threads_than_the_process_has_cpus(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, expected: int | None
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(providers, "process_cpus", lambda: cpus)
+    assert providers.usual_threads() == expected
+    for asked, given in ((None, expected or 0), (3, 3)):
+        session = providers.start_session(providers.TINY_MODEL, threads=asked)
+        assert session.get_session_options().intra_op_num_threads == given
+
+
 @pytest.mark.parametrize(("quota", "expected"), [(None, 8), (2.0, 2), (1.5, 2), (0.1, 1), (64, 8)])
 def test_a_process_has_what_its_quota_leaves(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, expected: int
 ) -> None:
-    monkeypatch.setattr(providers.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(providers, "cpu_quota", lambda: quota)
     assert providers.process_cpus() == expected

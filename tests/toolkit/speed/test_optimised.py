@@ -153,7 +153,8 @@ def test_a_row_for_the_runtimes_own_choice(
     net = load(bundle)
     assert net.file == f"variants/{the_saved(bundle).name}"
     assert tuning.started_with(row)[1] == {
-        "threads": None, "spinning": True, "resting": False, "optimisation": "none",
+        "threads": None, "spinning": True, "resting": False, "optimisation": "none", "arena": True,
+        "provider_options": {},
     }  # fmt: skip
     assert read_source(bundle, None).tuned("cpu") is None
     assert netloft.verify(bundle, providers=["cpu"]).status == "pass"

@@ -85,6 +85,17 @@ def test_lengths_that_are_all_fixed_are_one_batch(tmp_path: Path) -> None:
     assert [row.batch for row in result.rows] == [4]
 
 
+def test_what_each_session_of_a_file_takes_to_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    engines = ["onnxruntime", "onnxruntime-none", "onnxruntime-saved"]
+    result = bench(file, batches=[1], providers=["cpu"], threads=1, engines=engines)
+    assert [row.load_ms is not None for row in result.rows] == [True, True, False]
+    assert all(row.memory_mb is not None for row in result.rows[:2])
+
+
 def test_nodes_are_told_with_onnx_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "find_spec", lambda _: None)
     with pytest.raises(MissingError, match="the package onnx, which is not here"):

@@ -19,14 +19,15 @@ from torch import nn
 import netloft
 from netloft.cli import main
 from netloft.errors import InputError, IntegrityError
+from netloft.parity import vectors
 from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
-from netloft.runtime.providers import process_cpus
-from netloft.runtime.tuning import TunedRow, problem_of, row_for
+from netloft.runtime.providers import probe, process_cpus
+from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed.measure import Plan, Samples
-from netloft.speed.settings import Setting, settings_here
+from netloft.speed.settings import OWN, Setting, alternatives, settings_here
 from netloft.speed.tune import tune
 from netloft.speed.variants import Variant
 
@@ -47,7 +48,8 @@ def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
 def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
     """Stand in for measuring: each session takes the first one's time, times a factor.
 
-    A session keeps its factor when those that are surely slower are left out later.
+    A session keeps its factor when those that are surely slower are left out later; what is started
+    beside a session that is known is slower.
     """
     known: dict[int, float] = {}
     held = []  # or another session could come to have the identity of one that has gone
@@ -55,7 +57,8 @@ def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
     def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
         sessions = [run.func.__self__ for run in runs]
         held.extend(sessions)
-        for session, factor in zip(sessions, (1.0, *factors, *[1.3] * len(runs)), strict=False):
+        given = (1.0, *factors) if id(sessions[0]) not in known else ()
+        for session, factor in zip(sessions, (*given, *[1.3] * len(runs)), strict=False):
             known.setdefault(id(session), factor)
         for run in runs:
             run()
@@ -92,7 +95,7 @@ def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(settings_module, "measure", times(0.8, 0.9))
     before = contents(bundle)
     found = tune(bundle, batches=[1, 8], providers=["cpu"])
-    assert [row.chosen for row in found.rows] == [False, True, False, False] * 2
+    assert [row.chosen for row in found.rows] == [False, True, *[False] * 4] * 2
     assert found.rows[1].setting == Setting(1, False)
     assert [(row.batch, row.threads, row.spinning) for row in found.kept] == [
         (1, 1, False), (8, 1, False),
@@ -110,12 +113,94 @@ def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runtime, "start_session", watched)
     net = load(bundle)
     assert net.tuned == found.kept[0]
-    assert asked[-1] == {"threads": 1, "spinning": False, "resting": True}
+    usual = {"optimisation": "all", "arena": True, "provider_options": {}}
+    assert asked[-1] == {"threads": 1, "spinning": False, "resting": True, **usual}
     assert load(bundle, batch=100).tuned == found.kept[1]
     assert load(bundle, threads=2).tuned is None
     assert asked[-1] == {"threads": 2, "spinning": True, "resting": False}
     y = net.run({net.inputs[0].name: np.zeros((1, 3, 9, 9), np.float32)})
     assert next(iter(y.values())).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("place", "change"), [(1, {"optimisation": "extended"}), (2, {"arena": False})]
+)
+def test_what_is_better_with_one_more_thing_changed(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, place: int, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
+    usual = times(0.9)
+
+    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        taken = usual(runs, plan)
+        if len(runs) == 3 and not held:  # the best, and one more thing changed
+            held.add(id(runs[place].func.__self__))
+        return [
+            Samples(tuple(ns // 2 for ns in s.wall_ns), s.cpu_ns) if id(r.func.__self__) in held
+            else s for r, s in zip(runs, taken, strict=True)
+        ]  # fmt: skip
+
+    held: set[int] = set()
+    monkeypatch.setattr(settings_module, "measure", measured)
+    (kept,) = tune(bundle, batches=[1], providers=["cpu"]).kept
+    assert (kept.threads, kept.spinning) == (1, False)
+    usually = {"optimisation": "all", "arena": True, "options": {}}
+    assert {key: getattr(kept, key) for key in usually} == usually | change
+    (row,) = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+    assert {key: row[key] for key in usually if key in row} == change
+    assert load(bundle).tuned == kept
+    assert netloft.verify(bundle).status == "pass"
+
+
+def test_what_gives_something_else_is_not_measured(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(folder: Path, manifest: dict[str, Any], runs: dict[str, Any]) -> Any:
+        def off(feeds: Any, outputs: Any) -> Any:
+            return {name: value + 1 for name, value in runs["tuned"](feeds, outputs).items()}
+
+        return vectors.replay(folder, manifest, {"tuned": off})
+
+    monkeypatch.setattr(tune_module, "replay", wrong)
+    monkeypatch.setattr(settings_module, "measure", times(0.9))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert all(row.setting.optimisation == "all" and row.setting.arena for row in found.rows)
+    assert {reason for _, reason in found.refused} == {
+        f"output '{name}' is not what the test vectors say"
+        for name in json.loads((bundle / "manifest.json").read_bytes())["tolerances"]
+        if name == load(bundle).outputs[0].name
+    }
+    assert [what.split(" at ")[0].split(", ")[-1] for what, _ in found.refused] == [
+        "values in the file's layout", "without an arena of memory",
+    ]  # fmt: skip
+
+
+def test_what_is_worth_a_second_look() -> None:
+    best = Setting(2, True)
+    assert [str(each) for each in alternatives(best, "cpu")] == [
+        "2 threads, waiting in a loop, values in the file's layout",
+        "2 threads, waiting in a loop, without an arena of memory",
+    ]
+    assert [str(each) for each in alternatives(OWN, "cuda")] == [
+        "ONNX Runtime's own choice, cudnn_conv_algo_search=HEURISTIC",
+        "ONNX Runtime's own choice, cudnn_conv_algo_search=DEFAULT",
+        "ONNX Runtime's own choice, prefer_nhwc=1",
+        "ONNX Runtime's own choice, use_tf32=1",
+    ]
+    assert alternatives(OWN, "openvino") == []
+
+
+@pytest.mark.cuda
+def test_options_of_cuda_are_tried_and_held_to_the_vectors(bundle: Path) -> None:
+    if not (cuda := probe("cuda")).starts:
+        pytest.skip(f"not run: {cuda.reason}")
+    found = tune(bundle, batches=[1], providers=["cuda"], quick=True)
+    tried = {row.setting.options for row in found.rows}
+    assert {(), *((option,) for option in ALLOWED)} <= tried | {
+        (tuple(what.split(" ", 1)[0].split("=")),) for what, _ in found.refused
+    }
+    net = load(bundle, provider="cuda")
+    assert net.provider == "cuda"
 
 
 def test_what_is_not_surely_better_is_not_kept(
@@ -124,7 +209,7 @@ def test_what_is_not_surely_better_is_not_kept(
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     monkeypatch.setattr(settings_module, "measure", times(0.9995, 1.2))
     found = tune(bundle, batches=[1], providers=["cpu"])
-    assert [row.chosen for row in found.rows] == [True, False, False, False]
+    assert [row.chosen for row in found.rows] == [True, *[False] * 5]
     assert str(found.rows[0].setting) == "ONNX Runtime's own choice"
     assert found.kept == ()
     assert load(bundle).tuned is None
@@ -187,6 +272,9 @@ ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, "model.onnx", 1.0, 0.9, 0.8, 1.
     "change",
     [{"threads": 0}, {"threads": 3}, {"threads": True}, {"threads": "2"}, {"batch": 0},
      {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}, {"file": "other.onnx"},
+     {"optimisation": "most"}, {"arena": 1}, {"options": []}, {"options": {"use_tf32": "1"}},
+     {"provider": "cuda", "options": {"use_tf32": ["1"]}},
+     {"provider": "cuda", "options": {"gpu_external_alloc": "1"}},
      {"file": "../model.onnx"}, {"file": None}, {"file": "report.json"}],
 )  # fmt: skip
 def test_rows_that_are_none(change: dict[str, object]) -> None:
@@ -194,6 +282,19 @@ def test_rows_that_are_none(change: dict[str, object]) -> None:
     assert problem_of([ROW.to_dict()], files) == ""
     assert problem_of([{**ROW.to_dict(), **change}], files) != ""
     assert problem_of({}, files) != ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimisation": "extended", "arena": False},
+        {"provider": "cuda", "threads": None, "options": {"use_tf32": "1"}},
+    ],
+)
+def test_rows_with_more(change: dict[str, Any]) -> None:
+    row = {**ROW.to_dict(), **change}
+    assert problem_of([row], ["model.onnx"]) == ""
+    assert TunedRow(**row).to_dict() == row
 
 
 def test_a_bundle_with_such_rows_is_refused(bundle: Path) -> None:

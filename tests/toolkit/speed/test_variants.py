@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
@@ -218,6 +219,20 @@ def test_nothing_is_rewritten_that_does_not_pay(
     variant = variant_of(bundle / "model.onnx", 1, lambda _: None)
     assert variant.model == b""
     assert [row.pays for row in variant.rows] == [False, False]
+
+
+def test_functions_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())
+    net, x = nn.Sequential(block, nn.Conv2d(4, 2, 1)).eval(), torch.randn(2, 4, 9, 9)
+    netloft.to_onnx(net, (x,), tmp_path / "net.onnx", functions=True)
+    assert onnx.load(tmp_path / "net.onnx").functions
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
+    variant = variant_of(tmp_path / "net.onnx", 1, lambda _: None)
+    assert [str(row.kind) for row in variant.rows] == ["3x3, 4 to 4 at 9x9"]
+    session = onnxruntime.InferenceSession(variant.model)
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_allclose(y, net(x).detach().numpy(), atol=1e-5)
 
 
 def test_a_file_with_weights_outside_has_none(bundle: Path, tmp_path: Path) -> None:

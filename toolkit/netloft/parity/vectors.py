@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,12 @@ from netloft.parity.compare import measure
 from netloft.parity.policy import DEFAULT_POLICY
 from netloft.parity.task_level import task_row
 from netloft.runtime.manifest import AGAIN
-from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
 
-__all__ = ["Run", "check_names", "held", "replay", "runs_here"]
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = ["Run", "check_names", "held", "replay", "runs_in"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Run = Callable[[Arrays, Mapping[str, Sequence[int]]], Arrays]
@@ -62,19 +64,15 @@ def replay(
     return rows
 
 
-def runs_here(
-    model: Path | bytes, provider: str, threads: int | None = None, optimisation: str = "all"
-) -> Run:
+def runs_in(session: ort.InferenceSession) -> Run:
     """Return what runs a file of our own in this process."""
 
     def run(feeds: Arrays, outputs: Mapping[str, Sequence[int]]) -> Arrays:
-        session = start_session(model, provider, threads=threads, optimisation=optimisation)
         try:
             given = session.run(list(outputs), dict(feeds))
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             raise IntegrityError(
-                f"the model does not run on its test vectors on {provider}: {first_line(error)}",
-                remedy=AGAIN,
+                f"the model does not run on its test vectors: {first_line(error)}", remedy=AGAIN
             ) from error
         return dict(zip(outputs, given, strict=True))
 

@@ -82,6 +82,10 @@ def _mlmodel(source: Source, options: Options) -> dict[str, Any]:
     }
 
 
+_EXTENDED = 2
+"""`GraphOptimizationLevel.ORT_ENABLE_EXTENDED`, which MLflow takes as its number."""
+
+
 def _session_options(source: Source, options: Options) -> dict[str, Any]:
     """Return the options that MLflow hands to ONNX Runtime, under its names for them."""
     found: dict[str, Any] = {"execution_mode": "sequential", "inter_op_num_threads": 1}
@@ -90,6 +94,8 @@ def _session_options(source: Source, options: Options) -> dict[str, Any]:
         found["intra_op_num_threads"] = tuned.threads
         spinning = str(int(tuned.spinning))
         found["extra_session_config"] = {"session.intra_op.allow_spinning": spinning}
+        if tuned.optimisation == "extended":
+            found["graph_optimization_level"] = _EXTENDED
     return found
 
 

@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 
 from netloft.errors import ExportError, ParityError
-from netloft.parity.vectors import replay, runs_here
+from netloft.parity.vectors import replay, runs_in
 from netloft.publishing.options import Options
 from netloft.publishing.ort_format import in_order
 from netloft.publishing.source import Source, copy_model
 from netloft.publishing.templating import render
+from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL
 
@@ -78,7 +79,7 @@ def _convert(folder: Path) -> None:
 def _prove(source: Source, model: Path) -> None:
     """Run the converted file on the bundle's test vectors."""
     try:
-        rows = replay(source.folder, source.manifest, {"cpu": runs_here(model, "cpu")})
+        rows = replay(source.folder, source.manifest, {"cpu": runs_in(start_session(model))})
     except Exception as error:
         raise ParityError(f"model.ort does not run here: {first_line(error)}") from error
     for row in rows:

@@ -82,6 +82,10 @@ def _check(source: Source, options: Options) -> None:
         )
 
 
+_EXTENDED = 1
+"""The backend's number for all optimisations but those of the layout; others mean fewer or none."""
+
+
 def _config(source: Source, options: Options, labelled: str) -> dict[str, Any]:
     engine = {"platform": "onnxruntime_onnx", "backend": "onnxruntime"}
     config: dict[str, Any] = {"name": source.name}
@@ -99,6 +103,10 @@ def _config(source: Source, options: Options, labelled: str) -> dict[str, Any]:
     if options.backend == "onnxruntime" and options.provider in _ACCELERATORS:
         accelerators = {"gpu_execution_accelerator": _ACCELERATORS[options.provider]}
         config["optimization"] = {"execution_accelerators": accelerators}
+    tuned = source.tuned(options.provider)
+    if options.backend == "onnxruntime" and tuned is not None and tuned.optimisation == "extended":
+        level = {"graph": {"level": _EXTENDED}}
+        config["optimization"] = config.get("optimization", {}) | level
     config["parameters"] = [
         {"key": key, "value": {"string_value": value}}
         for key, value in _parameters(source, options).items()
@@ -133,10 +141,12 @@ def _parameters(source: Source, options: Options) -> dict[str, str]:
     tuned = source.tuned(options.provider)
     if tuned is not None:
         found["intra_op_thread_count"] = str(tuned.threads)
+        found |= {} if tuned.arena else {"enable_mem_arena": "0"}
     if options.backend == "python":
         found["execution_provider"] = PROVIDERS[options.provider]
         if tuned is not None:
             found["allow_spinning"] = str(int(tuned.spinning))
+            found["graph_optimization"] = tuned.optimisation
     return found
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "probe",
     "process_cpus",
     "start_session",
+    "usual_threads",
 ]
 
 PROVIDERS: Mapping[str, str] = {
@@ -105,6 +106,16 @@ def process_cpus() -> int:
     return own if quota is None else max(1, min(own, math.ceil(quota)))
 
 
+def usual_threads() -> int | None:
+    """Return how many threads run an operation where nobody says; None for ONNX Runtime's choice.
+
+    It takes every core of the machine, also where this process may use a few of them: then two
+    threads wait in a loop on one CPU, for each other.
+    """
+    own = process_cpus()
+    return own if own < (os.cpu_count() or 1) else None
+
+
 def start_session(
     model: bytes | Path | str,
     provider: str = "cpu",
@@ -113,6 +124,7 @@ def start_session(
     spinning: bool = True,
     resting: bool = False,
     optimisation: str = "all",
+    arena: bool = True,
     use_tf32: bool = False,
     provider_options: Mapping[str, str] | None = None,
     weights_in: Path | None = None,
@@ -125,10 +137,11 @@ def start_session(
     Args:
         model: An `.onnx` file, or its bytes.
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`.
-        threads: For one operation; None for ONNX Runtime's own choice.
+        threads: For one operation; None for `usual_threads`.
         spinning: Let idle threads wait in a loop, which is faster alone and slows down neighbours.
         resting: Let them wait so within a run only, and sleep between two.
         optimisation: `none`, `basic`, `extended` or `all`.
+        arena: Keep memory between runs, to be used again; without it the system is asked each time.
         use_tf32: Let CUDA round factors to TensorFloat-32: faster, and off by a thousandth.
         provider_options: More options in the provider's own words.
         weights_in: Folder of the weights that a model given as bytes has outside.
@@ -144,6 +157,7 @@ def start_session(
     _check_name(provider)
     source = _source(model)
     options = _session_options(threads, spinning, optimisation)
+    options.enable_cpu_mem_arena = arena
     if resting:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     if weights_in is not None:
@@ -250,7 +264,7 @@ def _session_options(threads: int | None, spinning: bool, optimisation: str) -> 
             remedy=f"use one of {', '.join(OPTIMISATIONS)}",
         )
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or usual_threads() or 0
     options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     level = OPTIMISATIONS[optimisation]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from netloft.runtime.devices import cpu_instructions, cpu_model
-from netloft.runtime.providers import process_cpus
+from netloft.runtime.providers import OPTIMISATIONS, process_cpus
 
 __all__ = [
+    "ALLOWED",
     "MODEL",
     "SavedFile",
     "TunedRow",
@@ -23,6 +24,18 @@ __all__ = [
     "tuned_files",
     "weights_of",
 ]
+
+ALLOWED = (
+    ("cudnn_conv_algo_search", "HEURISTIC"),
+    ("cudnn_conv_algo_search", "DEFAULT"),
+    ("prefer_nhwc", "1"),
+    ("use_tf32", "1"),
+)
+"""Options of CUDA that may be better than its own: a manifest may have these and no others.
+
+Source: ONNX Runtime's page of the CUDA execution provider. By default it tries every algorithm
+(`EXHAUSTIVE`), and netloft keeps it from TensorFloat-32.
+"""
 
 MODEL = "model.onnx"
 """The file that every bundle has."""
@@ -63,8 +76,8 @@ class TunedRow:
         onnxruntime: Version that was measured.
         provider: Such as `cpu`.
         batch: Items in a run.
-        threads: For one operation; None for ONNX Runtime's own choice, where only `saved` is to
-            be had.
+        threads: For one operation; None for ONNX Runtime's own choice, where something else is
+            better than its habit.
         spinning: Whether idle threads wait in a loop within a run; between runs they sleep, but
             for ONNX Runtime's own choice.
         file: What runs: the bundle's model, or another file of it that gives the same.
@@ -73,6 +86,10 @@ class TunedRow:
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
         saved: What to start in its place, as ONNX Runtime left it; None for nothing.
+        optimisation: How far ONNX Runtime optimises the file: all of it, or `extended`, without
+            another layout of the values in memory.
+        arena: Whether memory is kept between runs.
+        options: Of the provider, in its own words.
     """
 
     cpu: str
@@ -88,6 +105,9 @@ class TunedRow:
     ratio_low: float
     ratio_high: float
     saved: SavedFile | None = None
+    optimisation: str = "all"
+    arena: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -100,8 +120,8 @@ class TunedRow:
         return self.cpu, self.cpus, self.onnxruntime
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields, ready for JSON; without `saved` where there is nothing."""
-        return {key: value for key, value in asdict(self).items() if (key, value) != _NOTHING}
+        """Return the fields, ready for JSON; without those that are as is usual."""
+        return {key: value for key, value in asdict(self).items() if _USUAL.get(key, ()) != value}
 
     @property
     def starts(self) -> SavedFile | None:
@@ -114,11 +134,13 @@ class TunedRow:
         return self.saved if self.saved.instructions == cpu_instructions() else None
 
 
-_NOTHING = "saved", None
+_USUAL: dict[str, object] = {"saved": None, "optimisation": "all", "arena": True, "options": {}}
+"""What a row has where nothing else is said."""
+
 _KINDS: dict[str, type] = {
     "cpu": str, "cpus": int, "onnxruntime": str, "provider": str, "batch": int, "threads": int,
     "spinning": bool, "file": str, "p50_ms": float, "ratio": float, "ratio_low": float,
-    "ratio_high": float,
+    "ratio_high": float, "optimisation": str, "arena": bool, "options": dict,
 }  # fmt: skip
 _SAVED_KINDS: dict[str, type] = {
     "file": str, "instructions": str, "load_ratio": float, "load_low": float, "load_high": float,
@@ -144,13 +166,19 @@ def problem_of(tuning: object, files: Collection[str]) -> str:
 def _is_row(row: object) -> bool:
     if not isinstance(row, dict):
         return False
-    known = {key: value for key, value in row.items() if key != "saved"}
-    if "saved" in row:
-        own = known.get("threads", 1) is None  # only then there is a row for it
-        known |= {"threads": 1} if own else {}
-        if not _has(row["saved"], _SAVED_KINDS):
-            return False
-    return _has(known, _KINDS) and 1 <= known["threads"] <= row["cpus"] and row["batch"] >= 1
+    known = {key: value for key, value in {**_USUAL, **row}.items() if key != "saved"}
+    if row.keys() & _USUAL.keys() and known.get("threads", 1) is None:
+        known["threads"] = 1  # only then there is a row for ONNX Runtime's own choice
+    if "saved" in row and not _has(row["saved"], _SAVED_KINDS):
+        return False
+    return (
+        _has(known, _KINDS)
+        and 1 <= known["threads"] <= row["cpus"]
+        and row["batch"] >= 1
+        and known["optimisation"] in OPTIMISATIONS
+        and all(option in ALLOWED for option in known["options"].items())
+        and (row["provider"] == "cuda" or not known["options"])
+    )
 
 
 def _has(facts: object, kinds: Mapping[str, type]) -> bool:
@@ -216,7 +244,14 @@ def started_with(row: TunedRow | None) -> tuple[str, dict[str, Any]]:
     """
     if row is None:
         return MODEL, {"threads": None, "spinning": True, "resting": False}
-    how = {"threads": row.threads, "spinning": row.spinning, "resting": row.threads is not None}
+    how = {
+        "threads": row.threads,
+        "spinning": row.spinning,
+        "resting": row.threads is not None,
+        "optimisation": row.optimisation,
+        "arena": row.arena,
+        "provider_options": dict(row.options),
+    }
     saved = row.starts
     # it is optimised: to look for more would take the time that is to be saved
     return (row.file, how) if saved is None else (saved.file, how | {"optimisation": "none"})

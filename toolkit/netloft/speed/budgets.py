@@ -213,7 +213,7 @@ def _judged(budget: Budget, row: Any) -> Judgement:
         raise UsageError(
             f"{budget.metric} of {row.target} at batch {row.batch} was not measured",
             remedy=f"leave out --quick; load_ms and memory_mb are of files in {ONNXRUNTIME}: add "
-            "engine=onnxruntime",
+            "engine=onnxruntime, or engine=onnxruntime-tuned",
         )
     value, low, high = interval
     at_least = budget.metric == "items_per_s"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +24,29 @@ if TYPE_CHECKING:
 __all__ = [
     "ONNXRUNTIME",
     "Contestant",
+    "Loads",
     "cpp_compiler",
     "on_gpu",
     "onnxruntime_contestant",
     "start",
+    "timed_options",
     "timed_session",
 ]
 
 ONNXRUNTIME = "ONNX Runtime"
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Loads(NamedTuple):
+    """What a contestant was started with, so that another process can do the same.
+
+    Attributes:
+        file: That stays where it is.
+        options: Of `start_session`, ready for JSON.
+    """
+
+    file: Path
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class Contestant:
         precision: What it computes in, once that was read back; before, empty.
         read_precision: Reads it back, which may take as long as to start it.
         own: Whether this process does the work, so that its CPU time tells how much it is.
+        loads: How its session is started, where that is a file's.
     """
 
     engine: str
@@ -60,6 +75,7 @@ class Contestant:
     own: bool = True
     precision: str = ""
     read_precision: Callable[[], str] = str
+    loads: Loads | None = None
 
 
 def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:
@@ -88,6 +104,15 @@ def on_gpu(provider: str) -> bool:
     return provider in ("cuda", "tensorrt")
 
 
+def timed_options(threads: int) -> dict[str, Any]:
+    """Return the options of a session that is as fast as is its habit, and disturbs no other.
+
+    Its idle threads wait in a loop within a run, and sleep between two: there they would take the
+    processor from whoever runs next.
+    """
+    return {"threads": threads, "spinning": True, "resting": True}
+
+
 def timed_session(
     model: Path | bytes,
     provider: str,
@@ -96,10 +121,7 @@ def timed_session(
     optimisation: str = "all",
     profile_to: Path | None = None,
 ) -> ort.InferenceSession:
-    """Start a session that is as fast as is its habit, and does not disturb the others.
-
-    Its idle threads wait in a loop within a run, and sleep between two: there they would take the
-    processor from whoever runs next.
+    """Start a session with the options of `timed_options`.
 
     Args:
         model: An `.onnx` file, or its bytes.
@@ -114,9 +136,7 @@ def timed_session(
     return start_session(
         model,
         provider,
-        threads=threads,
-        spinning=True,
-        resting=True,
+        **timed_options(threads),
         optimisation=optimisation,
         profile_to=profile_to,
     )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,10 @@ class Footprint:
 
 
 def footprint(
-    path: Path, feeds: Mapping[str, npt.NDArray[np.generic]], provider: str, threads: int
+    path: Path,
+    feeds: Mapping[str, npt.NDArray[np.generic]],
+    provider: str,
+    options: Mapping[str, Any],
 ) -> Footprint:
     """Load a file and run it once in a fresh process.
 
@@ -53,7 +57,7 @@ def footprint(
         path: The file.
         feeds: Inputs by name.
         provider: That starts here.
-        threads: For one operation.
+        options: Of `start_session`, ready for JSON.
 
     Raises:
         CheckError: The process came to an end without an answer.
@@ -61,7 +65,7 @@ def footprint(
     asked = {
         "path": str(path),
         "provider": provider,
-        "threads": threads,
+        "options": dict(options),
         "inputs": {name: (list(a.shape), a.dtype.name) for name, a in feeds.items()},
     }
     # -P: what lies in the working folder is not imported
@@ -87,19 +91,18 @@ def footprint(
     raise CheckError(f"the file does not run in a process of its own: {found['error']}")
 
 
-def _measured(asked: Mapping[str, object]) -> Footprint:
+def _measured(asked: Mapping[str, Any]) -> Footprint:
     """Do it, in the process that was started for it."""
     import onnxruntime  # noqa: F401 - what it takes by itself is not the file's
 
-    from netloft.speed.contestants import timed_session
+    from netloft.runtime.providers import start_session
 
-    path, provider = Path(str(asked["path"])), str(asked["provider"])
-    threads, inputs = int(str(asked["threads"])), dict(asked["inputs"])  # type: ignore[call-overload]
-    feeds = {name: np.ones(shape, kind) for name, (shape, kind) in inputs.items()}
+    path, provider, options = Path(asked["path"]), asked["provider"], asked["options"]
+    feeds = {name: np.ones(shape, kind) for name, (shape, kind) in asked["inputs"].items()}
     before, loads, first = _memory("VmRSS"), list[float](), 0.0
     for number in range(LOADS):
         start = time.perf_counter()
-        session = timed_session(path, provider, threads)
+        session = start_session(path, provider, **options)
         loads.append(time.perf_counter() - start)
         if number == 0:
             start = time.perf_counter()

@@ -88,7 +88,7 @@ def optimised(
         source: A file of the bundle, or one that is to be.
         folder: Where to put the file.
         provider: What runs it.
-        setting: How, which makes no difference to the file.
+        setting: How.
         quick: Measure for a second.
 
     Returns:
@@ -97,10 +97,11 @@ def optimised(
     reason = _refusal(source, provider)
     if reason:
         return reason
-    name = _name(source)
+    level = setting.optimisation
+    name = _name(source, level)
     path = folder / Path(name).name
     try:
-        start_session(source, provider, save_to=path, weights_beside=True)
+        start_session(source, provider, optimisation=level, save_to=path, weights_beside=True)
         ratio = _load_ratio(source, path, provider, setting, _QUICK if quick else _PLAN)
     except NetloftError as error:  # it does not save everything, nor load all that it saves
         return error.problem
@@ -133,9 +134,9 @@ def _refusal(source: Path, provider: str) -> str:
     return ""
 
 
-def _name(source: Path) -> str:
-    """Return the name of what is saved: one for each file and kind of machine."""
-    made_of = (sha256_of(source), *machine(), cpu_instructions())
+def _name(source: Path, level: str) -> str:
+    """Return the name of what is saved: one for each file, level and kind of machine."""
+    made_of = (sha256_of(source), level, *machine(), cpu_instructions())
     digest = hashlib.sha256("\n".join(map(str, made_of)).encode()).hexdigest()
     return f"variants/{digest[:12]}.onnx"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.runtime.providers import start_session
+from netloft.runtime.tuning import ALLOWED
 from netloft.speed.measure import Plan, measure
 from netloft.speed.stats import Interval, median, paired_ratio
 
@@ -20,6 +22,7 @@ __all__ = [
     "Sessions",
     "Setting",
     "TriedRow",
+    "alternatives",
     "screened",
     "session_of",
     "settings_here",
@@ -42,19 +45,31 @@ class Setting:
         spinning: Whether idle threads wait in a loop within a run. With its own choice of threads
             they wait so between runs too, as is its habit; else they sleep there.
         rewritten: Whether the file is a variant of the bundle's model (`variants.py`).
+        optimisation: How far ONNX Runtime optimises it: as of `start_session`.
+        arena: Whether memory is kept between runs.
+        options: Of the provider, in its own words.
     """
 
     threads: int | None
     spinning: bool
     rewritten: bool = False
+    optimisation: str = "all"
+    arena: bool = True
+    options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        if self.threads is None:
-            return "ONNX Runtime's own choice"
-        waiting = "waiting in a loop" if self.spinning else "sleeping"
-        file = ", rewritten" if self.rewritten else ""
-        return f"{self.threads} thread{'s' * (self.threads > 1)}, {waiting}{file}"
+        told = ["ONNX Runtime's own choice"]
+        if self.threads is not None:
+            waiting = "waiting in a loop" if self.spinning else "sleeping"
+            told = [f"{self.threads} thread{'s' * (self.threads > 1)}, {waiting}"]
+        told += ["rewritten"] * self.rewritten
+        told += ["values in the file's layout"] * (self.optimisation == _PLAIN)
+        told += ["without an arena of memory"] * (not self.arena)
+        return ", ".join([*told, *(f"{key}={value}" for key, value in self.options)])
 
+
+_PLAIN = "extended"
+"""All optimisations but those that lay values out in blocks for the kernels of this processor."""
 
 OWN = Setting(None, True)
 """What ONNX Runtime does unless it is told otherwise."""
@@ -92,17 +107,33 @@ def settings_here(cpus: int) -> list[Setting]:
     return [OWN, Setting(1, False), *several]
 
 
+def alternatives(setting: Setting, provider: str) -> list[Setting]:
+    """Return a setting with one more thing changed in each.
+
+    Args:
+        setting: The best so far.
+        provider: Where it runs.
+    """
+    if provider == "cpu":
+        changes: list[dict[str, Any]] = [{"optimisation": _PLAIN}, {"arena": False}]
+    else:
+        changes = [{"options": (option,)} for option in ALLOWED if provider == "cuda"]
+    return [dataclasses.replace(setting, **change) for change in changes]
+
+
 def session_of(
-    model: Path | bytes, provider: str, setting: Setting, optimisation: str = "all"
+    model: Path | bytes, provider: str, setting: Setting, optimisation: str = ""
 ) -> ort.InferenceSession:
-    """Start a session with these options."""
+    """Start a session with these options, or of an optimised file as far as that is told."""
     return start_session(
         model,
         provider,
         threads=setting.threads,
         spinning=setting.spinning,
         resting=setting.threads is not None,
-        optimisation=optimisation,
+        optimisation=optimisation or setting.optimisation,
+        arena=setting.arena,
+        provider_options=dict(setting.options),
     )
 
 

@@ -15,7 +15,6 @@ from netloft.errors import CheckError, InputError
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.speed.contestants import timed_session
-from netloft.speed.footprint import Footprint, footprint
 from netloft.speed.measure import Plan
 from netloft.speed.peak import Peak
 from netloft.speed.profile import ProfileRow, profile
@@ -49,22 +48,16 @@ class FileSource:
         path: The file.
         fixed_batch: The one batch that it takes; None for any.
         sessions: By provider, with all optimisations.
-        threads: For one operation.
     """
 
     name: str
     path: Path
     fixed_batch: int | None
     sessions: Mapping[str, ort.InferenceSession]
-    threads: int
 
     def feeds(self, provider: str, batch: int) -> Arrays:
         """Return inputs by the file's names."""
         return random_feeds(self.sessions[provider], batch)
-
-    def footprint(self, provider: str, batch: int) -> Footprint:
-        """Return what it takes to load it."""
-        return footprint(self.path, self.feeds(provider, batch), provider, self.threads)
 
     def profile(self, setup: Setup, plan: Plan, peak: Peak | None) -> tuple[ProfileRow, ...]:
         """Return where its time goes."""
@@ -136,7 +129,7 @@ def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> File
     first = sessions[providers[0]].get_inputs()
     lengths = [value.shape[0] for value in first if value.shape]
     fixed = lengths[0] if lengths and all(isinstance(n, int) for n in lengths) else None
-    return FileSource(name, path, fixed, sessions, threads)
+    return FileSource(name, path, fixed, sessions)
 
 
 def _loaded(model: LoadedModel, threads: int) -> ModuleSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
 from netloft.speed.conditions import Watch
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, start
+from netloft.speed.contestants import Contestant, start
 from netloft.speed.engines import DEFAULT, ENGINES, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
-from netloft.speed.footprint import Footprint
+from netloft.speed.footprint import Footprint, footprint
 from netloft.speed.measure import Plan
 from netloft.speed.peak import Peak, measure_peak
 from netloft.speed.profile import ProfileRow
@@ -244,37 +244,42 @@ def _commands(
         yield entry
 
 
-def _footprints(
-    sources: Sequence[Source], entries: Sequence[Contestant | NotRun]
-) -> dict[str, Footprint | NotRun]:
-    """Return what it takes to load the files that run in ONNX Runtime, by target."""
+_Footprints = dict[tuple[str, str], Footprint | NotRun]
+"""By target and engine."""
+
+
+def _footprints(sources: Sequence[Source], entries: Sequence[Contestant | NotRun]) -> _Footprints:
+    """Return what it takes to load the files that run in ONNX Runtime."""
     files = {source.name: source for source in sources if isinstance(source, FileSource)}
-    found: dict[str, Footprint | NotRun] = {}
+    found: _Footprints = {}
     for entry in entries:
-        if isinstance(entry, Contestant) and entry.engine == ONNXRUNTIME:
+        if isinstance(entry, Contestant) and entry.loads is not None:
+            feeds = files[entry.target].feeds(entry.provider, entry.batch)
+            file, options = entry.loads
             try:
-                found[entry.target] = files[entry.target].footprint(entry.provider, entry.batch)
+                result: Footprint | NotRun = footprint(file, feeds, entry.provider, options)
             except CheckError as reason:
-                found[entry.target] = NotRun(f"loading of {entry.target}", str(reason))
+                result = NotRun(f"loading of {entry.target} in {entry.engine}", str(reason))
+            found[entry.target, entry.engine] = result
     return found
 
 
 def _rows(
     measured: Sequence[Measured],
     first: Contestant | NotRun,
-    loads: Mapping[str, Footprint | NotRun],
+    loads: _Footprints,
     *,
     read: bool,
 ) -> list[TargetRow]:
     """Return the rows of those that ran; the first entry is the baseline, where it did."""
     baseline = next((samples for contestant, samples in measured if contestant is first), None)
-    known = {name: load for name, load in loads.items() if isinstance(load, Footprint)}
+    known = {place: load for place, load in loads.items() if isinstance(load, Footprint)}
     return [
         target_row(
             dataclasses.replace(c, precision=c.read_precision()) if read else c,
             samples,
             baseline,
-            known.get(c.target) if c.engine == ONNXRUNTIME else None,
+            known.get((c.target, c.engine)),
         )
         for c, samples in measured
     ]

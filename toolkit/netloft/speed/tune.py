@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from netloft.bundle.rewrite import copied, seal
 from netloft.defaults import BATCHES, JSON_FORMAT
 from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
-from netloft.parity.vectors import replay, runs_here
+from netloft.parity.vectors import replay, runs_in
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
@@ -27,6 +28,7 @@ from netloft.speed.settings import (
     Sessions,
     Setting,
     TriedRow,
+    alternatives,
     screened,
     session_of,
     settings_here,
@@ -136,7 +138,7 @@ class _Tuning:
         progress: Callable[[str], None],
         saving: Path | None,
     ) -> None:
-        self._saving, self._optimised = saving, dict[tuple[str, str], Optimised | str]()
+        self._saving, self._optimised = saving, dict[tuple[str, str, str], Optimised | str]()
         self._bundle, self._manifest, self._quick = bundle, manifest, quick
         self._plan, self._tell = plan_of(quick), progress
         self.rows: list[TriedRow] = []
@@ -170,6 +172,11 @@ class _Tuning:
         variant = self._variant(provider, batch)
         self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
         looked = screened(sessions, feeds, provider, batch)
+        sessions = {**sessions, **self._more(looked, provider, batch)}
+        self._tell(f"the best of them otherwise at batch {batch} on {provider}")
+        others = [setting for setting in sessions if setting not in {r.setting for r in looked}]
+        again = {setting: sessions[setting] for setting in (OWN, *others)}
+        looked += screened(again, feeds, provider, batch)[1:] if others else []
         left = {row.setting: sessions[row.setting] for row in looked if row.chosen}
         rewritten = (
             {s: session_of(variant, provider, s) for s in _rewritten(left)} if variant else {}
@@ -181,22 +188,37 @@ class _Tuning:
         self.places.add((*machine(), provider, batch))
         self._keep(next(row for row in tried if row.chosen), variant, feeds)
 
+    def _more(self, looked: Sequence[TriedRow], provider: str, batch: int) -> Sessions:
+        """Start the best so far with one more thing changed, where that gives the same."""
+        best = min(looked, key=lambda row: row.ratio).setting
+        started: dict[Setting, ort.InferenceSession] = {}
+        for setting in alternatives(best, provider):
+            start = functools.partial(session_of, self._bundle / MODEL, provider, setting)
+            reason = self._problem_of(start)
+            if reason:
+                self.refused.append(NotRun(f"{setting} at batch {batch} on {provider}", reason))
+            else:
+                started[setting] = start()
+        return started
+
     def _variant(self, provider: str, batch: int) -> bytes:
         """Return a file that is faster in parts and gives the same; empty where there is none."""
         if provider != "cpu":
             return b""
         variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
         self.kinds += variant.rows
-        refused = variant.refused or (variant.model and self._problem_of(variant.model))
+        refused = variant.refused or (
+            variant.model
+            and self._problem_of(functools.partial(session_of, variant.model, provider, OWN))
+        )
         if refused:
             self.refused.append(NotRun(f"a rewritten file at batch {batch}", str(refused)))
         return b"" if refused else variant.model
 
-    def _problem_of(self, model: bytes | Path, optimisation: str = "all") -> str:
-        """Return why a file is not what the bundle is; empty where it is."""
+    def _problem_of(self, start: Callable[[], ort.InferenceSession]) -> str:
+        """Return why a session does not give what the bundle gives; empty where it does."""
         try:
-            run = runs_here(model, "cpu", optimisation=optimisation)
-            rows = replay(self._bundle, self._manifest, {"cpu": run})
+            rows = replay(self._bundle, self._manifest, {"tuned": runs_in(start())})
         except NetloftError as error:
             return error.problem
         failed = [row["output"] for row in rows if row["status"] != "pass"]
@@ -231,7 +253,7 @@ class _Tuning:
 
     def _optimised_of(self, row: TriedRow, name: str) -> Optimised | str:
         """Return it, or why there is none; it is made once for all batches."""
-        what = row.provider, name
+        what = row.provider, name, row.setting.optimisation
         if what not in self._optimised:
             assert self._saving is not None
             self._tell(f"loading of what ONNX Runtime makes of {name}")
@@ -242,7 +264,8 @@ class _Tuning:
             how = row.provider, row.setting
             made = optimised(source, self._saving, *how, quick=self._quick)
             if isinstance(made, Optimised):
-                made = self._problem_of(made.path, LEVEL) or made
+                where = made.path, row.provider, row.setting, LEVEL
+                made = self._problem_of(functools.partial(session_of, *where)) or made
             self._optimised[what] = made
         return self._optimised[what]
 
@@ -295,6 +318,9 @@ def _kept(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
         ratio_low=row.low,
         ratio_high=row.high,
         saved=saved,
+        optimisation=row.setting.optimisation,
+        arena=row.setting.arena,
+        options=dict(row.setting.options),
     )
 
 

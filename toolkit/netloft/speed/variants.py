@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx_ir as ir
 
 from netloft.rewrites import Kind, Site, alone, sites_of, winograd
@@ -79,7 +80,8 @@ def variant_of(
     below 1.
 
     Args:
-        model: An `.onnx` file. One that keeps weights in files beside it has no variant.
+        model: An `.onnx` file. One that keeps weights in files beside it has no variant; functions
+            of one are replaced by what they do.
         batch: Items in a run.
         progress: Told what is measured next.
         quick: Measure each kind for a tenth of a second, not for six.
@@ -87,6 +89,8 @@ def variant_of(
     proto = onnx.load(model, load_external_data=False)
     if any(onnx.external_data_helper.uses_external_data(t) for t in proto.graph.initializer):
         return Variant(b"", refused="its weights are in a file beside it")
+    if proto.functions:  # ONNX Runtime does the same when it loads the file
+        proto = onnx.inliner.inline_local_functions(proto)
     try:
         shaped = ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
     except onnx.shape_inference.InferenceError as error:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.speed.contestants import Contestant, onnxruntime_contestant
+from netloft.speed.contestants import Contestant, Loads, onnxruntime_contestant
 from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def in_onnxruntime(
     label: str,
     model: Path | bytes,
     optimisation: str = "all",
+    loads: Loads | None = None,
 ) -> Contestant:
     """Return a session as a contestant.
 
@@ -64,6 +65,7 @@ def in_onnxruntime(
         label: The engine's.
         model: What the session was started with.
         optimisation: How far it was optimised.
+        loads: How it was started, where its file stays.
     """
     made = onnxruntime_contestant(
         session,
@@ -75,7 +77,7 @@ def in_onnxruntime(
         engine=label,
     )
     read = functools.partial(_precision, model, setup.provider, optimisation)
-    return dataclasses.replace(made, read_precision=read)
+    return dataclasses.replace(made, read_precision=read, loads=loads)
 
 
 def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import functools
 
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
+from netloft.speed.contestants import (
+    ONNXRUNTIME,
+    Contestant,
+    Loads,
+    timed_options,
+    timed_session,
+)
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
@@ -19,7 +25,9 @@ def _at_level(level: str, label: str, source: FileSource, setup: Setup) -> Conte
         else timed_session(source.path, setup.provider, setup.threads, optimisation=level)
     )
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, label, source.path, level)
+    options = timed_options(setup.threads) | {"optimisation": level}
+    loads = Loads(source.path, options)
+    return in_onnxruntime(session, feeds, setup, source.name, label, source.path, level, loads)
 
 
 def _engine(name: str, label: str, level: str) -> Engine:
