@@ -51,13 +51,13 @@ from netloft.speed.tune import tune
 BUILT_IN = ("mnist", "acoustic", "myresnet", "alphago", "resnet18")
 TORCHVISION = (
     "alexnet", "googlenet", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0",
-    "shufflenet_v2_x1_0", "regnet_y_400mf", "convnext_tiny", "vit_b_16",
+    "shufflenet_v2_x1_0", "regnet_y_400mf", "squeezenet1_1", "convnext_tiny", "vit_b_16",
 )  # fmt: skip
 THREADS, BATCHES, PRECISIONS = (1, 2), (1, 8), ("fp32", "int8")
 TUNED, PLAIN = "netloft", "netloft, as exported"
 QUANTIZED = "quantize_static, default"
 QUANTIZED_FILE = "quantized.onnx"
-PLAN = Plan(width=0.02, patience=15.0)
+PLAN = Plan(width=0.02, patience=8.0)
 INT8 = ("onnxruntime", "openvino", "openvino-default")
 """Engines for int8 files; levels of optimisation and slimmers are told of float32."""
 
