@@ -171,7 +171,7 @@ def _entries(
             label = PLAIN if engine.name == "onnxruntime" else engine.label
             if precision == "int8" and engine.name not in INT8:
                 continue
-            if engine.name != "onnxruntime-tuned":
+            if engine.name != "onnxruntime-tuned" and not engine.refuses("cpu"):
                 yield precision, _started(engine.name, label, source, setup)
     if (bundles["fp32"].parent / QUANTIZED_FILE).exists():
         yield "int8", start(QUANTIZED, lambda: _quantized(bundles["fp32"], setup))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from netloft.cli import main
-from netloft.runtime.providers import probe
+from netloft.runtime.providers import probe, process_cpus
 from netloft.speed.measure import Plan
 
 
@@ -45,7 +44,7 @@ def test_table_and_what_did_not_run(file: str) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"target {file}, engine ONNX Runtime")  # what every row shares
-    assert lines[0].endswith(f", batch 4, threads {os.cpu_count()}")
+    assert lines[0].endswith(f", batch 4, threads {process_cpus()}")
     assert lines[1].split()[:3] == ["n", "p50", "ms"]
     assert lines[2].split()[0].isdigit()
     assert len(lines) > 3

@@ -112,6 +112,7 @@ def test_a_line_that_no_run_asked_for_is_told() -> None:
 
 def test_a_command_that_never_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "LONGEST_S", 0.2)
+    monkeypatch.setattr(command, "_PATIENCE_S", 0.1)
     contestant = command_contestant("sleep 1000", Setup("cpu", 1, 1))
     with pytest.raises(CheckError, match=r"gave no line within 0\.2 s"):
         contestant.run()

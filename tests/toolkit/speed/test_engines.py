@@ -13,6 +13,7 @@ from torch import nn
 
 import netloft
 from netloft.errors import CheckError, MissingError, UsageError
+from netloft.runtime.providers import probe
 from netloft.speed import bench
 from netloft.speed.engines import DEFAULT, ENGINES, chosen, engines_for
 from netloft.speed.measure import Plan
@@ -53,7 +54,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
 
 
-@pytest.mark.parametrize("name", [name for name in ENGINES if name != "onnxruntime-tuned"])
+ON_CPU = [name for name, engine in ENGINES.items() if not engine.refuses("cpu")]
+
+
+@pytest.mark.parametrize("name", [name for name in ON_CPU if name != "onnxruntime-tuned"])
 def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"not run: the package {NEEDS[name]} is not installed")
@@ -71,6 +75,22 @@ def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path
     if isinstance(source, FileSource) and isinstance(given, list):
         x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
         torch.testing.assert_close(torch.from_numpy(given[0]), net(x).detach())
+
+
+@pytest.mark.cuda
+def test_a_cuda_graph_is_measured_beside_the_usual(file: Path) -> None:
+    if not (cuda := probe("cuda")).starts:
+        pytest.skip(f"not run: {cuda.reason}")
+    engines = ("onnxruntime", "onnxruntime-cuda-graph")
+    result = bench(file, batches=[3], providers=["cuda"], threads=1, engines=engines, quick=True)
+    assert [row.engine for row in result.rows] == ["ONNX Runtime", "ONNX Runtime, CUDA graph"]
+
+
+def test_a_cuda_graph_is_refused_on_the_cpu(file: Path) -> None:
+    engines = ("onnxruntime", "onnxruntime-cuda-graph")
+    result = bench(file, batches=[3], providers=["cpu"], threads=1, engines=engines, quick=True)
+    assert [row.engine for row in result.rows] == ["ONNX Runtime"]
+    assert "it runs on CUDA, and not on cpu" in [reason for _, reason in result.not_run]
 
 
 def test_openvino_tells_what_its_kernels_compute_in_and_not_what_it_was_asked(

@@ -45,11 +45,11 @@ def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(b""))
 
 
-def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
+def times(*factors: float, later: float = 1.3) -> Callable[[Sequence[Any], Plan], list[Samples]]:
     """Stand in for measuring: each session takes the first one's time, times a factor.
 
-    A session keeps its factor when those that are surely slower are left out later; what is started
-    beside a session that is known is slower.
+    A session keeps its factor when those that are surely slower are left out later; `later` is that
+    of what is started beside a session that is known.
     """
     known: dict[int, float] = {}
     held = []  # or another session could come to have the identity of one that has gone
@@ -58,7 +58,7 @@ def times(*factors: float) -> Callable[[Sequence[Any], Plan], list[Samples]]:
         sessions = [run.func.__self__ for run in runs]
         held.extend(sessions)
         given = (1.0, *factors) if id(sessions[0]) not in known else ()
-        for session, factor in zip(sessions, (*given, *[1.3] * len(runs)), strict=False):
+        for session, factor in zip(sessions, (*given, *[later] * len(runs)), strict=False):
             known.setdefault(id(session), factor)
         for run in runs:
             run()
@@ -150,6 +150,16 @@ def test_what_is_better_with_one_more_thing_changed(
     assert {key: row[key] for key in usually if key in row} == change
     assert load(bundle).tuned == kept
     assert netloft.verify(bundle).status == "pass"
+
+
+def test_nothing_unusual_is_kept_for_jitter(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
+    monkeypatch.setattr(settings_module, "measure", times(0.8, 1.3, 1.3, later=0.7995))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    unusual = min(row.ratio for row in found.rows if not row.setting.usual)
+    (kept,) = found.kept
+    assert (kept.threads, kept.optimisation, kept.arena) == (1, "all", True)
+    assert unusual < 0.81
 
 
 def test_what_gives_something_else_is_not_measured(

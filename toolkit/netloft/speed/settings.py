@@ -57,6 +57,11 @@ class Setting:
     arena: bool = True
     options: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def usual(self) -> bool:
+        """Whether threads alone differ from what ONNX Runtime does."""
+        return (self.optimisation, self.arena, self.options) == ("all", True, ())
+
     def __str__(self) -> str:
         told = ["ONNX Runtime's own choice"]
         if self.threads is not None:
@@ -171,19 +176,26 @@ def try_all(
 
     Returns:
         A row for each, of which one is chosen: the fastest of those that are surely faster than the
-        first, or else the first; a rewritten file only where it is surely faster than the best of
-        the others too.
+        first, or else the first; one with something unusual, and a rewritten file, only where it is
+        surely faster than the best without it too.
     """
     samples, ratios = _measured(sessions, feeds, plan)
     first, *_ = samples
 
-    def best(rewritten: bool) -> Setting | None:
-        sure = [s for s, ratio in ratios.items() if ratio.high < 1 and s.rewritten == rewritten]
+    def better(new: Setting | None, old: Setting | None) -> Setting | None:
+        if new is None or old is None:
+            return new or old
+        return new if paired_ratio(samples[new], samples[old]).high < 1 else old
+
+    def best(rewritten: bool, usual: bool) -> Setting | None:
+        sure = [
+            s for s, ratio in ratios.items()
+            if ratio.high < 1 and (s.rewritten, s.usual) == (rewritten, usual)
+        ]  # fmt: skip
         return min(sure, key=lambda s: ratios[s].value, default=None)
 
-    chosen, other = best(False) or first, best(True)
-    if other is not None and paired_ratio(samples[other], samples[chosen]).high < 1:
-        chosen = other
+    own, other = (better(best(file, usual=False), best(file, usual=True)) for file in (False, True))
+    chosen = better(other, own or first)
     return [
         _row(provider, batch, s, samples[s], ratio, chosen=s == chosen)
         for s, ratio in ratios.items()

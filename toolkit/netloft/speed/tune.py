@@ -172,12 +172,12 @@ class _Tuning:
         variant = self._variant(provider, batch)
         self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
         looked = screened(sessions, feeds, provider, batch)
-        sessions = {**sessions, **self._more(looked, provider, batch)}
-        self._tell(f"the best of them otherwise at batch {batch} on {provider}")
-        others = [setting for setting in sessions if setting not in {r.setting for r in looked}]
-        again = {setting: sessions[setting] for setting in (OWN, *others)}
-        looked += screened(again, feeds, provider, batch)[1:] if others else []
-        left = {row.setting: sessions[row.setting] for row in looked if row.chosen}
+        more = self._more(looked, provider, batch)
+        if more:
+            self._tell(f"the best of them with one more thing changed at batch {batch}")
+            looked += screened({OWN: sessions[OWN], **more}, feeds, provider, batch)[1:]
+        known = {**sessions, **more}
+        left = {row.setting: known[row.setting] for row in looked if row.chosen}
         rewritten = (
             {s: session_of(variant, provider, s) for s in _rewritten(left)} if variant else {}
         )

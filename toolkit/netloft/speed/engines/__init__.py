@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from netloft.errors import MissingError, UsageError
 from netloft.speed.engines import (
+    cuda_graph,
     onnxruntime_levels,
     onnxslim,
     openvino,
@@ -27,6 +28,7 @@ ENGINES: Mapping[str, Engine] = {
     **onnxruntime_levels.ENGINES,
     **saved.ENGINES,
     **tuned.ENGINES,
+    **cuda_graph.ENGINES,
     **onnxslim.ENGINES,
     **openvino.ENGINES,
     **pytorch.ENGINES,
