@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.performance import BUILT_IN, PRECISIONS, THREADS, TORCHVISION
+from benchmarks.performance import BUILT_IN, PLAIN, PRECISIONS, THREADS, TORCHVISION
 from benchmarks.timing import Row, rows_of
 
 from netloft.parity.task_level import LEAST_SQNR_DB
@@ -18,12 +19,18 @@ from netloft.runtime.providers import probe
 
 FIRST = "netloft"
 WHY = {
-    "OpenVINO by default": "it computes in bf16 where the processor can",
+    "OpenVINO by default": "the same kernels, in bf16 where the processor can",
     "OpenVINO, f32": "kernels of its own, compiled for the shapes",
     "quantize_static, default": "one step for all channels, and every layer rounded: see its dB",
+    "ONNX Runtime, saved": "the kernels of the file as exported",
+    "ONNX Runtime, onnxslim": "the kernels of the file as exported, or of fewer nodes",
+    "netloft, as exported": "the file without what tuning kept",
     "torch.compile": "it fuses across operations, and was compiled for the one batch",
 }
 """What is known of those that are faster somewhere."""
+
+SAME = (PLAIN, "ONNX Runtime, saved")
+"""What runs the kernels that netloft runs where tuning kept nothing."""
 
 WIDE = 0.2
 """Of an interval of a ratio: less than a tenth to either side is not told apart there."""
@@ -124,10 +131,21 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
     wide = {_place(row) for row in rows if _alike(row) and row["high"] - row["low"] > WIDE}
     yield f"rows; of what is alike, on {alike}. An interval of what is alike is wider than {WIDE}"
     yield f"on {len(wide)} rows: what is told there is coarse."
+    yield from _the_same(rows)
     for name, rows_faster in faster.items():
         why = f" ({WHY[name]})" if name in WHY else ""
         yield f"\nFaster, {name}{why}: " + "; ".join(rows_faster) + "."
     yield ""
+
+
+def _the_same(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell what comes out where two contestants run the same file in the same way."""
+    untuned = {_place(row) for row in rows if row["contestant"] == FIRST and row.get("kept") == ""}
+    twice = [row for row in rows if row["contestant"] in SAME and _place(row) in untuned]
+    if twice:
+        count = Counter(row["verdict"] for row in twice)
+        yield f"\nWhere nothing was kept, {' and '.join(SAME)} run what netloft runs: of"
+        yield f"{len(twice)} such comparisons {count['faster']} came out faster, {count['slower']} slower."
 
 
 def _place(row: Row) -> tuple[str, int, int]:
