@@ -51,7 +51,8 @@ from netloft.speed.tune import tune
 BUILT_IN = ("mnist", "acoustic", "myresnet", "alphago", "resnet18")
 TORCHVISION = (
     "alexnet", "googlenet", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0",
-    "shufflenet_v2_x1_0", "regnet_y_400mf", "squeezenet1_1", "convnext_tiny", "vit_b_16",
+    "shufflenet_v2_x1_0", "regnet_y_400mf", "squeezenet1_1", "mnasnet1_0", "convnext_tiny",
+    "mobilenet_v3_large", "vit_b_16",
 )  # fmt: skip
 THREADS, BATCHES, PRECISIONS = (1, 2), (1, 8), ("fp32", "int8")
 TUNED, PLAIN = "netloft", "netloft, as exported"

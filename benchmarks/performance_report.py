@@ -145,7 +145,8 @@ def _the_same(rows: Sequence[Row]) -> Iterator[str]:
     if twice:
         count = Counter(row["verdict"] for row in twice)
         yield f"\nWhere nothing was kept, {' and '.join(SAME)} run what netloft runs: of"
-        yield f"{len(twice)} such comparisons {count['faster']} came out faster, {count['slower']} slower."
+        told = f"{count['faster']} came out faster, {count['slower']} slower"
+        yield f"{len(twice)} such comparisons {told}."
 
 
 def _place(row: Row) -> tuple[str, int, int]:

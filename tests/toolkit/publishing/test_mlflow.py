@@ -79,6 +79,15 @@ def test_tuned_options_are_those_that_mlflow_hands_on(tmp_path: Path) -> None:
     assert "graph_optimization_level" not in options
 
 
+def test_a_row_of_its_own_choice_of_threads_has_no_number_of_them(tmp_path: Path) -> None:
+    row = tuned_row(threads=None, spinning=True, optimisation="extended")
+    tuned = make_bundle(tmp_path / "b", tuning=[row])
+    facts = mlmodel(publish(tuned, "mlflow", tmp_path / "out").path)
+    options = facts["flavors"]["onnx"]["onnx_session_options"]
+    assert "intra_op_num_threads" not in options
+    assert options["graph_optimization_level"] == 2
+
+
 def test_the_level_of_optimisation_is_handed_on(tmp_path: Path) -> None:
     tuned = make_bundle(tmp_path / "b", tuning=[tuned_row(optimisation="extended", arena=False)])
     facts = mlmodel(publish(tuned, "mlflow", tmp_path / "out").path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netloft.runtime import providers
-from netloft.runtime.quota import cpu_quota
+from netloft.runtime.quota import cores, cpu_quota
 
 
 def tree(folder: Path, groups: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -52,6 +52,14 @@ def test_a_quota(tmp_path: Path, groups: str, files: dict[str, str], expected: f
     assert cpu_quota(*tree(tmp_path, groups, files)) == expected
 
 
+def test_cores_are_counted_once(tmp_path: Path) -> None:
+    for cpu, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        (tmp_path / f"cpu{cpu}" / "topology").mkdir(parents=True)
+        (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(siblings)
+    assert cores(tmp_path) == 2
+    assert cores(tmp_path / "none") == os.cpu_count()
+
+
 def test_a_system_without_groups(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "none", tmp_path / "none") is None
 
@@ -60,7 +68,7 @@ def test_a_system_without_groups(tmp_path: Path) -> None:
 def test_a_session_has_no_more_threads_than_the_process_has_cpus(
     monkeypatch: pytest.MonkeyPatch, cpus: int, expected: int | None
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(providers, "cores", lambda: 8)
     monkeypatch.setattr(providers, "process_cpus", lambda: cpus)
     assert providers.usual_threads() == expected
     for asked, given in ((None, expected or 0), (3, 3)):

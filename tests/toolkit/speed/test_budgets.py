@@ -183,6 +183,17 @@ def test_an_earlier_report_of_several_targets_is_matched_by_name(tmp_path: Path)
         judge_baseline([other], [*limits.before, *limits.before], 0.2)
 
 
+def test_the_rows_of_an_exports_report_have_no_target(tmp_path: Path) -> None:
+    eager = replace(ROW, target="resnet18", engine="PyTorch eager")
+    rows = [{k: v for k, v in row.to_dict().items() if k != "target"} for row in (ROW, eager)]
+    limits = Limits.read(baseline=earlier(tmp_path, speed=rows), most=0.2)
+    assert limits.before is not None
+    first, second = judge_baseline([ROW, eager], limits.before, 0.2)
+    assert (first.value, second.value) == (1, 1)
+    with pytest.raises(UsageError, match="no row of net"):
+        judge_baseline([ROW, replace(ROW, target="other")], limits.before, 0.2)
+
+
 def test_another_target_beside_the_one_of_an_earlier_report_is_not_judged_by_its_times(
     tmp_path: Path,
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,32 @@ def test_a_line_that_no_run_asked_for_is_told() -> None:
         for _ in range(2):
             contestant.run()
             time.sleep(0.5)
+
+
+def test_a_prompt_behind_a_line_is_more_than_one() -> None:
+    code = "while True: input(); print('done', end='\\n> ', flush=True)"
+    contestant = command_contestant(python(code), Setup("cpu", 1, 1))
+    with pytest.raises(CheckError, match="wrote more than one line for a run"):
+        contestant.run()
+
+
+def test_a_command_that_fails_is_ended_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_PATIENCE_S", 0.1)
+    started: list[Any] = []
+    begin = subprocess.Popen
+
+    def watched(*args: Any, **how: Any) -> Any:
+        started.append(begin(*args, **how))
+        return started[-1]
+
+    monkeypatch.setattr(command.subprocess, "Popen", watched)
+    contestant = command_contestant(python(TALKATIVE + "import time\ntime.sleep(1000)"),
+                                    Setup("cpu", 1, 1))  # fmt: skip
+    with pytest.raises(CheckError):
+        for _ in range(2):
+            contestant.run()
+            time.sleep(0.3)
+    assert started[0].poll() is not None
 
 
 def test_a_command_that_never_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,9 @@ def test_what_is_no_history(tmp_path: Path, line: str) -> None:
         append(tmp_path / "no" / "folder", result(ROW))
 
 
-@pytest.mark.parametrize("content", ['{\n  "speed": []\n}\n', "notes\n", "\0"])
+@pytest.mark.parametrize(
+    "content", ['{\n  "speed": []\n}\n', "notes\n", "\0", '{"time": "now", "level": "info"}\n']
+)
 def test_nothing_is_added_to_another_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "bench.json"
     path.write_text(content)
@@ -82,8 +84,21 @@ def test_nothing_is_added_to_another_file(tmp_path: Path, content: str) -> None:
         with pytest.raises(InputError, match="is no history, and nothing is added"):
             use(path)
     assert path.read_text() == content
-    with pytest.raises(InputError, match="is no file"):
-        check_history(tmp_path)
+    assert not path.with_suffix(".new").exists()
+
+
+@pytest.mark.parametrize("name", ["", "no/such/folder.jsonl", "n" * 300])
+def test_what_cannot_be_written_is_told_before(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_history(tmp_path / name)
+
+
+def test_a_history_that_another_tool_has_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    append(path, result(ROW))
+    path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")) + "\n")
+    append(path, result(ROW))
+    assert [len(one.points) for one in read_series(path)] == [2]
 
 
 def test_runs_of_two_machines_are_two_lines(tmp_path: Path) -> None:

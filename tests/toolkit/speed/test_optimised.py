@@ -153,8 +153,7 @@ def test_a_row_for_the_runtimes_own_choice(
     net = load(bundle)
     assert net.file == f"variants/{the_saved(bundle).name}"
     assert tuning.started_with(row)[1] == {
-        "threads": None, "spinning": True, "resting": False, "optimisation": "none", "arena": True,
-        "provider_options": {},
+        "threads": None, "spinning": True, "resting": False, "optimisation": "none",
     }  # fmt: skip
     assert read_source(bundle, None).tuned("cpu") is None
     assert netloft.verify(bundle, providers=["cpu"]).status == "pass"

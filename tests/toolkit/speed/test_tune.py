@@ -22,6 +22,7 @@ from netloft.errors import InputError, IntegrityError
 from netloft.parity import vectors
 from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
+from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import probe, process_cpus
 from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for
 from netloft.speed import settings as settings_module
@@ -113,8 +114,7 @@ def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runtime, "start_session", watched)
     net = load(bundle)
     assert net.tuned == found.kept[0]
-    usual = {"optimisation": "all", "arena": True, "provider_options": {}}
-    assert asked[-1] == {"threads": 1, "spinning": False, "resting": True, **usual}
+    assert asked[-1] == {"threads": 1, "spinning": False, "resting": True}
     assert load(bundle, batch=100).tuned == found.kept[1]
     assert load(bundle, threads=2).tuned is None
     assert asked[-1] == {"threads": 2, "spinning": True, "resting": False}
@@ -148,8 +148,44 @@ def test_what_is_better_with_one_more_thing_changed(
     assert {key: getattr(kept, key) for key in usually} == usually | change
     (row,) = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
     assert {key: row[key] for key in usually if key in row} == change
-    assert load(bundle).tuned == kept
-    assert netloft.verify(bundle).status == "pass"
+    net, found = load(bundle), netloft.verify(bundle, providers=["cpu"])
+    assert net.tuned == kept
+    options = net._session.get_session_options()  # type: ignore[attr-defined]
+    extended = options.graph_optimization_level.name == "ORT_ENABLE_EXTENDED"
+    assert (extended, options.enable_cpu_mem_arena) == (kept.optimisation != "all", kept.arena)
+    ((name, value),) = change.items()
+    assert found.status == "pass"
+    assert [row["input"].split(",")[0] for row in found.parity][-1] == f"{name} {value}"
+
+
+def test_what_is_unusual_for_another_machine_is_told(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {**ROW.to_dict(), "arena": False}
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    (bundle / "manifest.json").write_bytes(sealed({**manifest, "tuning": [row]}))
+    found = netloft.verify(bundle, providers=["cpu"])
+    assert {"what": "model.onnx with arena False",
+            "reason": "it is for A, 2 CPUs, ONNX Runtime 1.0 on cpu"} in found.not_run  # fmt: skip
+
+
+def test_a_gpu_is_a_part_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "gpu_names", lambda: ("NVIDIA X", "NVIDIA Y"))
+    assert tuning.machine("cuda")[0] == f"{cpu_model()}, NVIDIA X, NVIDIA Y"
+    assert tuning.machine("cpu")[0] == cpu_model()
+
+
+def test_one_that_runs_out_of_memory_at_the_batch_is_told(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter(["", "no memory", ""])
+    monkeypatch.setattr(tune_module, "_refusal", lambda *_: next(refusals))
+    monkeypatch.setattr(settings_module, "measure", times(0.9))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    ((what, reason),) = found.refused
+    assert what.endswith("values in the file's layout at batch 1 on cpu")
+    assert reason == "no memory"
+    assert {row.setting.arena for row in found.rows} == {True, False}
 
 
 def test_nothing_unusual_is_kept_for_jitter(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,9 +242,9 @@ def test_options_of_cuda_are_tried_and_held_to_the_vectors(bundle: Path) -> None
         pytest.skip(f"not run: {cuda.reason}")
     found = tune(bundle, batches=[1], providers=["cuda"], quick=True)
     tried = {row.setting.options for row in found.rows}
-    assert {(), *((option,) for option in ALLOWED)} <= tried | {
-        (tuple(what.split(" ", 1)[0].split("=")),) for what, _ in found.refused
-    }
+    told = [what.split(" at batch ")[0].rsplit(", ", 1)[-1] for what, _ in found.refused]
+    refused = {(tuple(option.split("=")),) for option in told}
+    assert {(), *((option,) for option in ALLOWED)} <= tried | refused
     net = load(bundle, provider="cuda")
     assert net.provider == "cuda"
 
@@ -282,7 +318,7 @@ ROW = TunedRow("A", 2, "1.0", "cpu", 1, 2, True, "model.onnx", 1.0, 0.9, 0.8, 1.
     "change",
     [{"threads": 0}, {"threads": 3}, {"threads": True}, {"threads": "2"}, {"batch": 0},
      {"spinning": 1}, {"cpu": None}, {"p50_ms": "fast"}, {"more": 1}, {"file": "other.onnx"},
-     {"optimisation": "most"}, {"arena": 1}, {"options": []}, {"options": {"use_tf32": "1"}},
+     {"optimisation": "none"}, {"arena": 1}, {"options": []}, {"options": {"use_tf32": "1"}},
      {"provider": "cuda", "options": {"use_tf32": ["1"]}},
      {"provider": "cuda", "options": {"gpu_external_alloc": "1"}},
      {"file": "../model.onnx"}, {"file": None}, {"file": "report.json"}],

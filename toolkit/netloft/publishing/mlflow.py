@@ -91,7 +91,7 @@ def _session_options(source: Source, options: Options) -> dict[str, Any]:
     found: dict[str, Any] = {"execution_mode": "sequential", "inter_op_num_threads": 1}
     tuned = source.tuned(options.provider)
     if tuned is not None:
-        found["intra_op_num_threads"] = tuned.threads
+        found |= {"intra_op_num_threads": tuned.threads} if tuned.threads else {}
         spinning = str(int(tuned.spinning))
         found["extra_session_config"] = {"session.intra_op.allow_spinning": spinning}
         if tuned.optimisation == "extended":

@@ -74,8 +74,12 @@ class Source:
 
         They are for one kind of machine and one file: where rows are of several machines, or of
         another file of the bundle, nothing is known of the machine that will serve this one.
+        Options of CUDA are for one kind of GPU, and stay in the bundle.
         """
-        rows = [r for r in rows_of(self.manifest) if r.provider == provider and r.threads]
+        rows = [
+            row for row in rows_of(self.manifest)
+            if row.provider == provider and (row.threads or row.unusual) and not row.options
+        ]  # fmt: skip
         machines = {(row.cpu, row.cpus, row.onnxruntime) for row in rows}
         best = min(rows, key=lambda row: row.batch, default=None)
         if best is None or len(machines) > 1 or best.file != MODEL:

@@ -140,7 +140,7 @@ def _parameters(source: Source, options: Options) -> dict[str, str]:
     found = {"execution_mode": "0", "inter_op_thread_count": "1"}
     tuned = source.tuned(options.provider)
     if tuned is not None:
-        found["intra_op_thread_count"] = str(tuned.threads)
+        found |= {"intra_op_thread_count": str(tuned.threads)} if tuned.threads else {}
         found |= {} if tuned.arena else {"enable_mem_arena": "0"}
     if options.backend == "python":
         found["execution_provider"] = PROVIDERS[options.provider]

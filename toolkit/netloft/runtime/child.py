@@ -131,7 +131,7 @@ def _run(
     model: Path, asked: Mapping[str, Any], feeds: dict[str, Any] | None, facts: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Any]]:
     """Start the file, and run it where there are inputs."""
-    how: dict[str, Any] = {"threads": asked["threads"], "optimisation": asked["optimisation"]}
+    how: dict[str, Any] = {"threads": asked["threads"], **asked["options"]}
     if feeds is not None:
         how["profile_to"] = Path("profile")
     session = start_session(model, asked["provider"], **how)

@@ -21,7 +21,7 @@ import numpy as np
 from netloft.errors import ProviderError, UsageError
 from netloft.runtime.capture import captured_output
 from netloft.runtime.devices import no_gpu_reason
-from netloft.runtime.quota import cpu_quota
+from netloft.runtime.quota import cores, cpu_quota
 from netloft.runtime.reasons import NVIDIA, Diagnosis, diagnose, first_line, without_gpu
 
 if TYPE_CHECKING:
@@ -109,11 +109,11 @@ def process_cpus() -> int:
 def usual_threads() -> int | None:
     """Return how many threads run an operation where nobody says; None for ONNX Runtime's choice.
 
-    It takes every core of the machine, also where this process may use a few of them: then two
-    threads wait in a loop on one CPU, for each other.
+    It takes every core of the machine, also where this process may use fewer CPUs than that: then
+    two threads wait in a loop on one CPU, for each other.
     """
     own = process_cpus()
-    return own if own < (os.cpu_count() or 1) else None
+    return own if own < cores() else None
 
 
 def start_session(

@@ -1,14 +1,28 @@
-"""How much of the CPUs a container may use at a time."""
+"""How many cores there are, and how much of the CPUs a container may use at a time."""
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["cpu_quota"]
+__all__ = ["cores", "cpu_quota"]
 
 _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+@functools.cache
+def cores(cpus: Path = _CPUS) -> int:
+    """Return how many cores the machine has; its CPUs where nothing says which share a core.
+
+    Args:
+        cpus: What the kernel says of each CPU.
+    """
+    siblings = {_text(path) for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")}
+    return len(siblings - {""}) or os.cpu_count() or 1
 
 
 def cpu_quota(groups: Path = _GROUPS, mount: Path = _MOUNT) -> float | None:

@@ -126,7 +126,7 @@ class Child:
         feeds: Arrays | None = None,
         outputs: Mapping[str, Sequence[int]] = MappingProxyType({}),
         limits: Limits = DEFAULT_LIMITS,
-        optimisation: str = "all",
+        options: Mapping[str, Any] = MappingProxyType({}),
         start: bool = True,
     ) -> Trial:
         """Check a file, start it, and run it; see `try_out`."""
@@ -134,7 +134,7 @@ class Child:
             "model": os.fspath(model.absolute()), "provider": provider, "threads": threads,
             "outputs": {name: list(shape) for name, shape in outputs.items()},
             "feeds": None if feeds is None else list(feeds),
-            "limits": asdict(limits), "optimisation": optimisation, "start": start,
+            "limits": asdict(limits), "options": dict(options), "start": start,
         }  # fmt: skip
         written = io.BytesIO()
         written.write(json.dumps(asked).encode() + b"\n")
@@ -176,7 +176,7 @@ def try_out(model: Path, provider: str, **how: Any) -> Trial:
         provider: What has to run it.
         how: `threads` for one operation; `feeds`, inputs to run it on, without which it is only
             started; `outputs`, the shapes of those that are wanted, by name; `limits` of what it
-            may use; `optimisation` as of `start_session`; without `start`, it is read and checked,
+            may use; `options`, more of `start_session`; without `start`, it is read and checked,
             and no session is started.
 
     Raises:

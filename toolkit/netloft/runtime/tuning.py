@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from netloft.runtime.devices import cpu_instructions, cpu_model
-from netloft.runtime.providers import OPTIMISATIONS, process_cpus
+from netloft.runtime.devices import cpu_instructions, cpu_model, gpu_names
+from netloft.runtime.providers import process_cpus
+from netloft.runtime.reasons import NVIDIA
 
 __all__ = [
     "ALLOWED",
@@ -71,7 +72,7 @@ class TunedRow:
     """What is best on one kind of machine for one batch.
 
     Attributes:
-        cpu: Its processors, as `cpu_model` says.
+        cpu: Its processors, as `machine` says.
         cpus: That the process had.
         onnxruntime: Version that was measured.
         provider: Such as `cpu`.
@@ -122,6 +123,18 @@ class TunedRow:
     def to_dict(self) -> dict[str, object]:
         """Return the fields, ready for JSON; without those that are as is usual."""
         return {key: value for key, value in asdict(self).items() if _USUAL.get(key, ()) != value}
+
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """What is not as ONNX Runtime has it but for threads, as options of `start_session`."""
+        found: dict[str, Any] = {}
+        if self.optimisation != "all":
+            found["optimisation"] = self.optimisation
+        if not self.arena:
+            found["arena"] = False
+        if self.options:
+            found["provider_options"] = dict(self.options)
+        return found
 
     @property
     def starts(self) -> SavedFile | None:
@@ -175,7 +188,7 @@ def _is_row(row: object) -> bool:
         _has(known, _KINDS)
         and 1 <= known["threads"] <= row["cpus"]
         and row["batch"] >= 1
-        and known["optimisation"] in OPTIMISATIONS
+        and known["optimisation"] in ("all", "extended")
         and all(option in ALLOWED for option in known["options"].items())
         and (row["provider"] == "cuda" or not known["options"])
     )
@@ -203,11 +216,16 @@ def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
     ]
 
 
-def machine() -> tuple[str, int, str]:
-    """Return what a row is for: the CPU's model, the CPUs here, and ONNX Runtime's version."""
+def machine(provider: str = "cpu") -> tuple[str, int, str]:
+    """Return what a row is for: the processors' models, the CPUs here, and ONNX Runtime's version.
+
+    Args:
+        provider: Where the network runs; on an NVIDIA GPU, that counts as a processor, too.
+    """
     import onnxruntime
 
-    return cpu_model(), process_cpus(), str(onnxruntime.__version__)
+    gpus = gpu_names() if provider in NVIDIA else ()
+    return ", ".join((cpu_model(), *gpus)), process_cpus(), str(onnxruntime.__version__)
 
 
 def tuned_files(rows: Sequence[TunedRow]) -> dict[str, tuple[str, ...]]:
@@ -244,14 +262,8 @@ def started_with(row: TunedRow | None) -> tuple[str, dict[str, Any]]:
     """
     if row is None:
         return MODEL, {"threads": None, "spinning": True, "resting": False}
-    how = {
-        "threads": row.threads,
-        "spinning": row.spinning,
-        "resting": row.threads is not None,
-        "optimisation": row.optimisation,
-        "arena": row.arena,
-        "provider_options": dict(row.options),
-    }
+    how = {"threads": row.threads, "spinning": row.spinning, "resting": row.threads is not None}
+    how |= row.unusual
     saved = row.starts
     # it is optimised: to look for more would take the time that is to be saved
     return (row.file, how) if saved is None else (saved.file, how | {"optimisation": "none"})
@@ -261,6 +273,6 @@ def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | N
     """Return the row that fits this machine; of several the one of the nearest batch."""
     if not rows:
         return None
-    here = *machine(), provider
+    here = *machine(provider), provider
     fitting = [row for row in rows if row.place[:-1] == here]
     return min(fitting, key=lambda row: (abs(row.batch - batch), row.batch), default=None)

@@ -288,7 +288,8 @@ def judge_baseline(
     found = []
     alone = len({row.target for row in rows}) == len({row["target"] for row in before}) == 1
     for row in rows:
-        old = _earlier(row, before, alone=alone)
+        same = [other for other in rows if _run(other) == _run(row)]
+        old = _earlier(row, before, alone=alone, only=len(same) == 1)
         # two sessions differ by so much for where they lie in memory alone
         low = row.p50_low / old["p50_high"] * (1 - PLACE)
         high = row.p50_high / old["p50_low"] * (1 + PLACE)
@@ -306,11 +307,30 @@ def _require_all(limit: str, missing: Sequence[Place]) -> None:
             raise _not_measured(limit, place)
 
 
-def _earlier(row: Any, before: Sequence[Mapping[str, Any]], *, alone: bool) -> Mapping[str, Any]:
-    """Return the earlier row of a target: by its name, but where there is one target alone."""
-    keys = ("engine", "provider", "batch", "threads")
-    others = [other for other in before if all(getattr(row, k) == other.get(k) for k in keys)]
-    named = [other for other in others if alone or other["target"] == row.target]
+_RUN = ("engine", "provider", "batch", "threads")
+
+
+def _run(row: Any) -> tuple[object, ...]:
+    return tuple(getattr(row, key) for key in _RUN)
+
+
+def _earlier(
+    row: Any, before: Sequence[Mapping[str, Any]], *, alone: bool, only: bool
+) -> Mapping[str, Any]:
+    """Return the earlier row of a target.
+
+    Args:
+        row: Of it.
+        before: All earlier ones.
+        alone: Whether there is one target alone, then as now, whatever its name.
+        only: Whether no other row is of the same engine and so on: the rows of an export's report
+            name no target.
+    """
+    others = [other for other in before if tuple(other[key] for key in _RUN) == _run(row)]
+    named = [
+        other for other in others
+        if alone or other["target"] == row.target or (only and not other["target"])
+    ]  # fmt: skip
     if len(named) > 1:
         raise UsageError(
             f"the baseline has {len(named)} rows for {row.target} at batch {row.batch}",

@@ -29,7 +29,8 @@ LONGEST_S = 600.0
 """How long a run may take."""
 
 _BLOCK = 1 << 16
-_MORE = "the command '{}' wrote more than one line for a run: it is not known which ends it"
+_MORE = "wrote more than one line for a run: it is not known which ends it"
+_ENDED = "ended"
 
 _PATIENCE_S = 5.0
 """How long it may take to end once its standard input is closed."""
@@ -74,29 +75,39 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
     def run() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        if _readable(process.stdout, 0):
-            _refuse_more(process, command)
         try:
-            process.stdin.write(b"run\n")
-            answer = _line(process.stdout)
+            early = _readable(process.stdout, 0) and os.read(process.stdout.fileno(), _BLOCK)
+            if not early:
+                process.stdin.write(b"run\n")
+            answer = early or _line(process.stdout)
         except OSError as error:
+            end()
             raise CheckError(f"the command '{command}' failed: {error}") from error
-        if answer is None:
-            raise CheckError(f"the command '{command}' gave no line within {LONGEST_S:g} s")
-        if not answer.endswith(b"\n"):
-            raise CheckError(f"the command '{command}' ended with code {process.wait()}")
-        if answer.count(b"\n") > 1:
-            raise CheckError(_MORE.format(command))
+        problem = _problem(answer, early=bool(early))
+        if problem:
+            end()
+            code = f" with code {process.returncode}" if problem == _ENDED else ""
+            raise CheckError(f"the command '{command}' {problem}{code}")
 
-    weakref.finalize(run, _end, process)  # when nothing will run it any more
+    end = weakref.finalize(run, _end, process)  # when nothing will run it any more
     return Contestant(COMMAND, setup.provider, setup.batch, setup.threads, run, command, own=False)
+
+
+def _problem(answer: bytes | None, *, early: bool) -> str:
+    """Return what is wrong with what a command wrote for a run; empty where nothing is."""
+    if answer is None:
+        return f"gave no line within {LONGEST_S:g} s"
+    _, end, more = answer.partition(b"\n")
+    if more or early:
+        return _MORE
+    return "" if end else _ENDED
 
 
 def _line(stream: IO[bytes]) -> bytes | None:
     """Return what there is up to the end of a line, or of all; None where time is up before it."""
     read = b""
     until = time.monotonic() + LONGEST_S
-    while not read.endswith(b"\n"):
+    while b"\n" not in read:
         if not _readable(stream, until - time.monotonic()):
             return None
         some = os.read(stream.fileno(), _BLOCK)
@@ -111,14 +122,6 @@ def _readable(stream: IO[bytes], seconds: float) -> bool:
     if os.name == "nt":  # which waits for sockets alone
         return seconds > 0
     return bool(select.select([stream], [], [], max(0.0, seconds))[0])
-
-
-def _refuse_more(process: subprocess.Popen[bytes], command: str) -> None:
-    """Raise for what nobody asked for: the end, or a line."""
-    assert process.stdout is not None
-    if os.read(process.stdout.fileno(), _BLOCK):
-        raise CheckError(_MORE.format(command))
-    raise CheckError(f"the command '{command}' ended with code {process.wait()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

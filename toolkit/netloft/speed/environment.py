@@ -16,8 +16,12 @@ __all__ = ["Environment", "describe_environment", "installed_version"]
 
 _ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-directml")
 
-_OPENMP = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_")
-"""Variables that say how many threads there are, and how they wait."""
+_OPENMP = (
+    "GOMP_CPU_AFFINITY", "GOMP_SPINCOUNT", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_LIBRARY",
+    "MKL_DYNAMIC", "MKL_NUM_THREADS", "OMP_DYNAMIC", "OMP_NUM_THREADS", "OMP_PLACES",
+    "OMP_PROC_BIND", "OMP_SCHEDULE", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS",
+)  # fmt: skip
+"""Variables that say how many threads there are, where they run and how they wait."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def describe_environment(threads: int) -> Environment:
         cpu=cpu_model(),
         cpus=process_cpus(),
         threads=threads,
-        openmp={k: v for k, v in sorted(os.environ.items()) if k.startswith(_OPENMP)},
+        openmp={name: os.environ[name] for name in _OPENMP if name in os.environ},
         spinning=True,
         tf32=False,
         load_average=_load_average(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -12,12 +13,9 @@ from typing import Any
 
 from netloft.errors import InputError, OutputError
 from netloft.speed.rows import TargetResult
-from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
+from netloft.speed.saved import LARGEST, UNREADABLE, bounded_bytes, checked_row
 
 __all__ = ["Point", "Series", "append", "check_history", "read_series"]
-
-_BEGINNING = b'{"time": '
-"""Of every line."""
 
 _REMEDY = "name a file that netloft bench --history wrote, or one that is not there yet"
 
@@ -61,22 +59,29 @@ def check_history(path: Path) -> None:
         InputError: It is there, and is something else.
         OutputError: It cannot be made.
     """
-    if not path.exists():
-        if not path.parent.is_dir():
-            raise OutputError(
-                f"{path} cannot be written: its folder is not there",
-                remedy="name a file in a folder that is there",
-            )
-        return
+    # unlike those of Path these bear a name that is too long
+    there = os.path.exists(path)
+    strange = there and not os.path.isfile(path)
+    if strange or not os.access(path if there else path.parent, os.W_OK):
+        raise OutputError(
+            f"{path} cannot be written", remedy="name a file in a folder of yours that is there"
+        )
     try:
-        if not path.is_file():
-            raise InputError(f"{path} is no file", remedy=_REMEDY)
-        with path.open("rb") as file:
-            beginning = file.read(len(_BEGINNING))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", remedy=_REMEDY) from error
-    if not _BEGINNING.startswith(beginning):
+        with path.open(encoding="utf-8") if there else io.StringIO() as file:
+            first = file.readline(LARGEST)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
+    if first and not _begins(first):
         raise InputError(f"{path} is no history, and nothing is added to it", remedy=_REMEDY)
+
+
+def _begins(line: str) -> bool:
+    """Tell whether a history may begin with a line, which may have been cut off."""
+    try:
+        run = json.loads(line)
+    except (ValueError, RecursionError):
+        return line.startswith('{"time"') and not line.endswith("\n")
+    return isinstance(run, dict) and {"time", "speed", "environment"} <= run.keys()
 
 
 def append(path: Path, result: TargetResult) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netloft.errors import CheckError, first_line
+from netloft.errors import CheckError
+from netloft.runtime.reasons import first_line
 from netloft.speed.stats import NORMAL, Interval, paired_ratio
 
 __all__ = ["Clock", "Plan", "RunError", "Samples", "measure", "ratio_of"]

@@ -172,7 +172,7 @@ class _Tuning:
         variant = self._variant(provider, batch)
         self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
         looked = screened(sessions, feeds, provider, batch)
-        more = self._more(looked, provider, batch)
+        more = self._more(looked, provider, feeds, batch)
         if more:
             self._tell(f"the best of them with one more thing changed at batch {batch}")
             looked += screened({OWN: sessions[OWN], **more}, feeds, provider, batch)[1:]
@@ -185,20 +185,24 @@ class _Tuning:
         tried = try_all({**left, **rewritten}, feeds, provider, batch, self._plan)
         out = [row for row in looked if not row.chosen]
         self.rows += [*tried, *out]
-        self.places.add((*machine(), provider, batch))
+        self.places.add((*machine(provider), provider, batch))
         self._keep(next(row for row in tried if row.chosen), variant, feeds)
 
-    def _more(self, looked: Sequence[TriedRow], provider: str, batch: int) -> Sessions:
+    def _more(
+        self, looked: Sequence[TriedRow], provider: str, feeds: Mapping[str, Any], batch: int
+    ) -> Sessions:
         """Start the best so far with one more thing changed, where that gives the same."""
         best = min(looked, key=lambda row: row.ratio).setting
         started: dict[Setting, ort.InferenceSession] = {}
         for setting in alternatives(best, provider):
             start = functools.partial(session_of, self._bundle / MODEL, provider, setting)
             reason = self._problem_of(start)
-            if reason:
-                self.refused.append(NotRun(f"{setting} at batch {batch} on {provider}", reason))
-            else:
+            if not reason:
                 started[setting] = start()
+                reason = _refusal(started[setting], feeds)
+            if reason:
+                started.pop(setting, None)
+                self.refused.append(NotRun(f"{setting} at batch {batch} on {provider}", reason))
         return started
 
     def _variant(self, provider: str, batch: int) -> bytes:
@@ -278,9 +282,22 @@ def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rewritten(settings: Iterable[Setting]) -> list[Setting]:
-    """Return the settings for a variant; ONNX Runtime's own choice of threads is for the model."""
-    own = [s for s in settings if s.threads is not None] or [Setting(process_cpus(), True)]
+    """Return the settings for a variant; ONNX Runtime's own choice of threads is for the model.
+
+    What is unusual was held to the vectors with the model alone.
+    """
+    own = [setting for setting in settings if setting.threads is not None and setting.usual]
+    own = own or [Setting(process_cpus(), True)]
     return [dataclasses.replace(setting, rewritten=True) for setting in own]
+
+
+def _refusal(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> str:
+    """Return why a session does not run; empty where it does."""
+    try:
+        session.run(None, dict(feeds))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
+        return first_line(error)
+    return ""
 
 
 def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str, Any]:
@@ -289,21 +306,23 @@ def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str
     Raises:
         InputError: It does not run with so many.
     """
+    feeds: dict[str, Any] = {}
     try:
         feeds = random_feeds(session, batch)
-        session.run(None, feeds)
-    except InputError:
-        raise
-    except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
+    except MemoryError as error:
+        reason = first_line(error)
+    else:
+        reason = _refusal(session, feeds)
+    if reason:
         raise InputError(
-            f"the bundle does not run at batch {batch} on {provider}: {first_line(error)}",
+            f"the bundle does not run at batch {batch} on {provider}: {reason}",
             remedy="name a smaller batch with --batches",
-        ) from error
+        )
     return feeds
 
 
 def _kept(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
-    cpu, cpus, onnxruntime = machine()
+    cpu, cpus, onnxruntime = machine(row.provider)
     return TunedRow(
         cpu=cpu,
         cpus=cpus,

@@ -137,6 +137,7 @@ class Work:
         self.checks.append(f"{len(manifest['files'])} files are what the manifest says")
         self.rows += replay(self.path, manifest, self._runs(self.model, manifest, self.providers))
         self._replay_tuned(manifest)
+        self._replay_unusual(manifest)
         self._replay_saved(manifest)
         self.power = functools.partial(_planted, self.path, manifest)
         self.known = functools.partial(_known, self.path, manifest)
@@ -155,6 +156,20 @@ class Work:
                 self._tried(self.path / name, "cpu")
                 self._leave(name, f"it is for {', '.join(providers)}")
 
+    def _replay_unusual(self, manifest: Mapping[str, Any]) -> None:
+        """Hold the options that a row has for this machine to the same vectors."""
+        for row in rows_of(manifest):
+            if not row.unusual:
+                continue
+            told = ", ".join(f"{key} {value}" for key, value in row.unusual.items())
+            if row.machine != machine(row.provider) or row.provider not in self.providers:
+                self._leave(f"{row.file} with {told}", f"it is for {_place(row)}")
+                continue
+            path = self.path / row.file
+            runs = self._runs(path, manifest, [row.provider], options=row.unusual)
+            found = replay(self.path, manifest, runs)
+            self.rows += [{**each, "input": f"{told}, {each['input']}"} for each in found]
+
     def _replay_saved(self, manifest: Mapping[str, Any]) -> None:
         """Do so with what ONNX Runtime saved on this machine; of what others did, read it."""
         rows = rows_of(manifest)
@@ -164,7 +179,7 @@ class Work:
             path, running = self.path / name, [p for p in (row.provider,) if p in self.providers]
             self.notes = (*self.notes, f"{name}: {_SAVED.format(file=row.file)}")
             if name in here and running:
-                runs = self._runs(path, manifest, running, optimisation="none")
+                runs = self._runs(path, manifest, running, options={"optimisation": "none"})
                 found = replay(self.path, manifest, runs)
                 self.rows += [{**each, "input": f"{name}, {each['input']}"} for each in found]
                 continue
@@ -351,14 +366,18 @@ def _known(*given: Any) -> Known:
 
 
 def _is_for_here(row: TunedRow) -> bool:
-    return row.machine == machine() and row.starts is not None
+    return row.machine == machine(row.provider) and row.starts is not None
+
+
+def _place(row: TunedRow) -> str:
+    return "{}, {} CPUs, ONNX Runtime {}".format(*row.machine) + f" on {row.provider}"
 
 
 def _foreign_machine(row: TunedRow) -> str:
     """Say what a saved file is for, where that is not this machine."""
     saved: SavedFile | None = row.saved
     assert saved is not None
-    here = machine()
+    here = machine(row.provider)
     if row.machine == here:
         return f"it is for processors with {saved.instructions}, which these are not"
     told = ["{}, {} CPUs, ONNX Runtime {}".format(*where) for where in (row.machine, here)]

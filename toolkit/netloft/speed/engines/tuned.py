@@ -37,6 +37,7 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
             remedy="leave out --threads",
         )
     file, options = started_with(row)
+    options["resting"] = True  # or its threads would take the processor from whoever runs next
     session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
     as_tuned = dataclasses.replace(setup, threads=row.threads or setup.threads)
