@@ -128,7 +128,7 @@ def test_a_command_that_fails_is_ended_at_once(monkeypatch: pytest.MonkeyPatch) 
         started.append(begin(*args, **how))
         return started[-1]
 
-    monkeypatch.setattr(command.subprocess, "Popen", watched)
+    monkeypatch.setattr(subprocess, "Popen", watched)
     contestant = command_contestant(python(TALKATIVE + "import time\ntime.sleep(1000)"),
                                     Setup("cpu", 1, 1))  # fmt: skip
     with pytest.raises(CheckError):

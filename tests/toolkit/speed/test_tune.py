@@ -150,7 +150,7 @@ def test_what_is_better_with_one_more_thing_changed(
     assert {key: row[key] for key in usually if key in row} == change
     net, found = load(bundle), netloft.verify(bundle, providers=["cpu"])
     assert net.tuned == kept
-    options = net._session.get_session_options()  # type: ignore[attr-defined]
+    options = net._session.get_session_options()
     extended = options.graph_optimization_level.name == "ORT_ENABLE_EXTENDED"
     assert (extended, options.enable_cpu_mem_arena) == (kept.optimisation != "all", kept.arena)
     ((name, value),) = change.items()

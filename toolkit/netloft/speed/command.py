@@ -75,6 +75,8 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
     def run() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
+        if not end.alive:
+            raise CheckError(f"the command '{command}' ended with code {process.returncode}")
         try:
             early = _readable(process.stdout, 0) and os.read(process.stdout.fileno(), _BLOCK)
             if not early:

@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,16 @@ def check_history(path: Path) -> None:
         InputError: It is there, and is something else.
         OutputError: It cannot be made.
     """
-    # unlike those of Path these bear a name that is too long
-    there = os.path.exists(path)
-    strange = there and not os.path.isfile(path)
+    remedy = "name a file in a folder of yours that is there"
+    try:
+        there = stat.S_ISREG(os.stat(path).st_mode)
+        strange = not there
+    except FileNotFoundError:
+        there = strange = False
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}", remedy=remedy) from error
     if strange or not os.access(path if there else path.parent, os.W_OK):
-        raise OutputError(
-            f"{path} cannot be written", remedy="name a file in a folder of yours that is there"
-        )
+        raise OutputError(f"{path} cannot be written", remedy=remedy)
     try:
         with path.open(encoding="utf-8") if there else io.StringIO() as file:
             first = file.readline(LARGEST)

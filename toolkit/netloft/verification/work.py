@@ -18,8 +18,9 @@ from netloft.runtime.manifest import AGAIN, read_manifest
 from netloft.runtime.providers import PROVIDERS
 from netloft.runtime.scan import Scan
 from netloft.runtime.trial import Child, Limits, Trial
-from netloft.runtime.tuning import SavedFile, TunedRow, machine, rows_of, tuned_files
+from netloft.runtime.tuning import machine, rows_of, tuned_files
 from netloft.verification.found import Verification
+from netloft.verification.machines import foreign_machine, is_for_here, place_of
 from netloft.verification.use import check_comparable
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Work:
                 continue
             told = ", ".join(f"{key} {value}" for key, value in row.unusual.items())
             if row.machine != machine(row.provider) or row.provider not in self.providers:
-                self._leave(f"{row.file} with {told}", f"it is for {_place(row)}")
+                self._leave(f"{row.file} with {told}", f"it is for {place_of(row)}")
                 continue
             path = self.path / row.file
             runs = self._runs(path, manifest, [row.provider], options=row.unusual)
@@ -174,7 +175,7 @@ class Work:
         """Do so with what ONNX Runtime saved on this machine; of what others did, read it."""
         rows = rows_of(manifest)
         files = {row.saved.file: row for row in reversed(rows) if row.saved is not None}
-        here = {row.saved.file for row in rows if row.saved is not None and _is_for_here(row)}
+        here = {row.saved.file for row in rows if row.saved is not None and is_for_here(row)}
         for name, row in files.items():
             path, running = self.path / name, [p for p in (row.provider,) if p in self.providers]
             self.notes = (*self.notes, f"{name}: {_SAVED.format(file=row.file)}")
@@ -184,7 +185,7 @@ class Work:
                 self.rows += [{**each, "input": f"{name}, {each['input']}"} for each in found]
                 continue
             self._tried(path, "cpu", start=False)
-            why = f"it is for {row.provider}" if name in here else _foreign_machine(row)
+            why = f"it is for {row.provider}" if name in here else foreign_machine(row)
             self._leave(name, why)
 
     def _load(self) -> None:
@@ -363,25 +364,6 @@ def _known(*given: Any) -> Known:
     from netloft.parity.rerun.known import known_alone
 
     return known_alone(*given)
-
-
-def _is_for_here(row: TunedRow) -> bool:
-    return row.machine == machine(row.provider) and row.starts is not None
-
-
-def _place(row: TunedRow) -> str:
-    return "{}, {} CPUs, ONNX Runtime {}".format(*row.machine) + f" on {row.provider}"
-
-
-def _foreign_machine(row: TunedRow) -> str:
-    """Say what a saved file is for, where that is not this machine."""
-    saved: SavedFile | None = row.saved
-    assert saved is not None
-    here = machine(row.provider)
-    if row.machine == here:
-        return f"it is for processors with {saved.instructions}, which these are not"
-    told = ["{}, {} CPUs, ONNX Runtime {}".format(*where) for where in (row.machine, here)]
-    return f"it is for {told[0]}, and this is {told[1]}"
 
 
 def _check_versions(manifest: Mapping[str, Any], found: Scan) -> None:
