@@ -64,11 +64,12 @@ def test_a_system_without_groups(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "none", tmp_path / "none") is None
 
 
-@pytest.mark.parametrize(("cpus", "expected"), [(8, None), (2, 2), (1, 1)])
+@pytest.mark.parametrize(("cpus", "expected"), [(16, None), (12, 8), (8, 8), (2, 2), (1, 1)])
 def test_a_session_has_no_more_threads_than_the_process_has_cpus(
     monkeypatch: pytest.MonkeyPatch, cpus: int, expected: int | None
 ) -> None:
     monkeypatch.setattr(providers, "cores", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(providers, "process_cpus", lambda: cpus)
     assert providers.usual_threads() == expected
     for asked, given in ((None, expected or 0), (3, 3)):

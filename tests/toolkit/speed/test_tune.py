@@ -24,11 +24,14 @@ from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import probe, process_cpus
-from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for
+from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for, started_with
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
+from netloft.speed.engines import ENGINES
 from netloft.speed.measure import Plan, Samples
 from netloft.speed.settings import OWN, Setting, alternatives, settings_here
+from netloft.speed.setup import Setup
+from netloft.speed.sources import source_of
 from netloft.speed.tune import tune
 from netloft.speed.variants import Variant
 
@@ -158,6 +161,19 @@ def test_what_is_better_with_one_more_thing_changed(
     assert [row["input"].split(",")[0] for row in found.parity][-1] == f"{name} {value}"
 
 
+def test_the_bench_lets_threads_sleep_between_runs(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "measure", times(1.2, 1.2, 1.2, later=0.5))
+    (kept,) = tune(bundle, batches=[1], providers=["cpu"]).kept
+    assert kept.threads is None
+    source, setup = source_of(bundle, ["cpu"], process_cpus()), Setup("cpu", 1, process_cpus())
+    made = ENGINES["onnxruntime-tuned"].make(source, setup)
+    assert made.loads is not None
+    assert made.loads.options["resting"]
+    assert not started_with(kept)[1]["resting"]
+
+
 def test_what_is_unusual_for_another_machine_is_told(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,9 +185,20 @@ def test_what_is_unusual_for_another_machine_is_told(
             "reason": "it is for A, 2 CPUs, ONNX Runtime 1.0 on cpu"} in found.not_run  # fmt: skip
 
 
+def test_what_several_batches_have_alike_is_run_once(bundle: Path) -> None:
+    here = dict(zip(("cpu", "cpus", "onnxruntime"), tuning.machine(), strict=True))
+    row = {**ROW.to_dict(), **here, "threads": 1, "arena": False}
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    rows = [row, {**row, "batch": 8}]
+    (bundle / "manifest.json").write_bytes(sealed({**manifest, "tuning": rows}))
+    found = netloft.verify(bundle, providers=["cpu"])
+    assert found.status == "pass"
+    assert [row["input"].split(",")[0] for row in found.parity].count("arena False") == 1
+
+
 def test_a_gpu_is_a_part_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "gpu_names", lambda: ("NVIDIA X", "NVIDIA Y"))
-    assert tuning.machine("cuda")[0] == f"{cpu_model()}, NVIDIA X, NVIDIA Y"
+    assert tuning.machine("cuda")[0] == f"{cpu_model()}, NVIDIA X"
     assert tuning.machine("cpu")[0] == cpu_model()
 
 

@@ -109,11 +109,11 @@ def process_cpus() -> int:
 def usual_threads() -> int | None:
     """Return how many threads run an operation where nobody says; None for ONNX Runtime's choice.
 
-    It takes every core of the machine, also where this process may use fewer CPUs than that: then
-    two threads wait in a loop on one CPU, for each other.
+    It takes every core of the machine and binds a thread to each, also where this process may use
+    some CPUs alone: then two threads wait on one CPU, for each other.
     """
     own = process_cpus()
-    return own if own < cores() else None
+    return min(own, cores()) if own < (os.cpu_count() or 1) else None
 
 
 def start_session(

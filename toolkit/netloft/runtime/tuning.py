@@ -224,7 +224,7 @@ def machine(provider: str = "cpu") -> tuple[str, int, str]:
     """
     import onnxruntime
 
-    gpus = gpu_names() if provider in NVIDIA else ()
+    gpus = gpu_names()[:1] if provider in NVIDIA else ()  # the one that a session takes
     return ", ".join((cpu_model(), *gpus)), process_cpus(), str(onnxruntime.__version__)
 
 

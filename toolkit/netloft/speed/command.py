@@ -78,10 +78,11 @@ def command_contestant(command: str, setup: Setup) -> Contestant:
         if not end.alive:
             raise CheckError(f"the command '{command}' ended with code {process.returncode}")
         try:
-            early = _readable(process.stdout, 0) and os.read(process.stdout.fileno(), _BLOCK)
-            if not early:
+            waits = _readable(process.stdout, 0)
+            early = os.read(process.stdout.fileno(), _BLOCK) if waits else None
+            if early is None:
                 process.stdin.write(b"run\n")
-            answer = early or _line(process.stdout)
+            answer = _line(process.stdout) if early is None else early
         except OSError as error:
             end()
             raise CheckError(f"the command '{command}' failed: {error}") from error

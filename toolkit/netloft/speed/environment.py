@@ -17,9 +17,10 @@ __all__ = ["Environment", "describe_environment", "installed_version"]
 _ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-directml")
 
 _OPENMP = (
-    "GOMP_CPU_AFFINITY", "GOMP_SPINCOUNT", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_LIBRARY",
-    "MKL_DYNAMIC", "MKL_NUM_THREADS", "OMP_DYNAMIC", "OMP_NUM_THREADS", "OMP_PLACES",
-    "OMP_PROC_BIND", "OMP_SCHEDULE", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS",
+    "GOMP_CPU_AFFINITY", "GOMP_SPINCOUNT", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_HW_SUBSET",
+    "KMP_LIBRARY", "MKL_DOMAIN_NUM_THREADS", "MKL_DYNAMIC", "MKL_NUM_THREADS", "OMP_DYNAMIC",
+    "OMP_NUM_THREADS", "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE", "OMP_THREAD_LIMIT",
+    "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS",
 )  # fmt: skip
 """Variables that say how many threads there are, where they run and how they wait."""
 

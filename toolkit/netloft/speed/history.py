@@ -84,7 +84,7 @@ def _begins(line: str) -> bool:
     try:
         run = json.loads(line)
     except (ValueError, RecursionError):
-        return line.startswith('{"time"') and not line.endswith("\n")
+        return line.startswith('{"time"')
     return isinstance(run, dict) and {"time", "speed", "environment"} <= run.keys()
 
 
@@ -103,7 +103,8 @@ def append(path: Path, result: TargetResult) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)  # Windows has no pread
+            torn = size > 0 and os.read(descriptor, 1) != b"\n"
             os.write(descriptor, ("\n" * torn + line).encode())
             os.fsync(descriptor)
         finally:

@@ -309,7 +309,7 @@ def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str
     feeds: dict[str, Any] = {}
     try:
         feeds = random_feeds(session, batch)
-    except MemoryError as error:
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
         reason = first_line(error)
     else:
         reason = _refusal(session, feeds)

@@ -159,9 +159,12 @@ class Work:
 
     def _replay_unusual(self, manifest: Mapping[str, Any]) -> None:
         """Hold the options that a row has for this machine to the same vectors."""
+        seen = list[tuple[object, ...]]()  # batches share what they run with
         for row in rows_of(manifest):
-            if not row.unusual:
+            what = row.file, row.provider, row.unusual, row.machine
+            if not row.unusual or what in seen:
                 continue
+            seen.append(what)
             told = ", ".join(f"{key} {value}" for key, value in row.unusual.items())
             if row.machine != machine(row.provider) or row.provider not in self.providers:
                 self._leave(f"{row.file} with {told}", f"it is for {place_of(row)}")
@@ -213,7 +216,9 @@ class Work:
         check_declared(manifest, found.declared, model.name)
         if model == self.model:
             _check_versions(manifest, found.scan)
-        self.checks.append(_ran(model, provider, found))
+        ran, options = _ran(model, provider, found), how.get("options")
+        own = f" with {options}" if options and model == self.model else ""
+        self.checks.append(f"{ran}{own}")
         return found.outputs
 
     def _tried(self, model: Path, provider: str, **how: Any) -> Trial:
