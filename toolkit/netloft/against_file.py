@@ -12,7 +12,7 @@ import torch
 
 from netloft.against import Against, batch_of, named_as
 from netloft.declared import declared_example, declared_inputs, described
-from netloft.errors import InputError
+from netloft.errors import InputError, NetloftError
 from netloft.graph.graph import Graph
 from netloft.onnx_graph import read_onnx
 from netloft.parity.check import certify
@@ -22,7 +22,7 @@ from netloft.parity.wide.file_reference import FileReference
 from netloft.tracing.axes import lengths_of, other_lengths, stretched
 from netloft.tracing.faithful import fresh_inputs
 
-__all__ = ["compare_files"]
+__all__ = ["compare_files", "why_unlike"]
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -81,6 +81,22 @@ def compare_files(
         dataclasses.replace(found, notes=notes),
         not_run=f"{reason} says what differs in them" if found.failed else "",
         is_file=True,
+    )
+
+
+def why_unlike(model: Path, other: Path) -> str:
+    """Return why a file is not the same function as another, on the CPU; empty where it is."""
+    try:
+        found = compare_files(model, other, None, ["cpu"])
+    except NetloftError as error:
+        return error.problem
+    failed = [row for row in found.parity.rows if row.status == "fail"]
+    if not failed:
+        return ""
+    worst = max(failed, key=lambda row: row.ratio)
+    return (
+        f"output '{worst.output}' is {worst.ratio:.3g} times the noise floor off in float64, on "
+        f"{worst.input} at batch {worst.batch}"
     )
 
 

@@ -14,10 +14,12 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
+from onnx import numpy_helper
 from tests.toolkit.speed.stand_ins import taking
 from torch import nn
 
 import netloft
+from netloft.against_file import why_unlike
 from netloft.cli import main
 from netloft.errors import IntegrityError
 from netloft.rewrites import winograd
@@ -141,6 +143,41 @@ def test_one_that_is_outside_of_the_certificate_is_not_kept(
     assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
     assert not any(row.setting.rewritten for row in found.rows)
     assert not (bundle / "variants").exists()
+
+
+def test_it_is_proven_once_against_the_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Path] = []
+
+    def prove(file: Path, model: Path) -> str:
+        given.append(model)
+        assert onnx.load(file).graph.name == onnx.load(model).graph.name
+        return why_unlike(file, model)
+
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    found = tune(bundle, batches=[1, 4], providers=["cpu"], prove=prove)
+    assert (given, found.refused) == ([bundle / "model.onnx"], ())
+    assert all(row["file"] != "model.onnx" for row in rows(bundle))
+
+
+def test_one_that_is_another_function_in_float64_is_not_kept(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = onnx.load(bundle / "model.onnx")
+    bias = next(tensor for tensor in off.graph.initializer if list(tensor.dims) == [5])
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 1e-4, bias.name))
+    onnx.save(off, tmp_path / "off.onnx")
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+
+    def prove(_: Path, model: Path) -> str:
+        return why_unlike(tmp_path / "off.onnx", model)
+
+    found = tune(bundle, batches=[1], providers=["cpu"], prove=prove)
+    ((what, reason),) = found.refused
+    assert what == "a rewritten file at batch 1"
+    assert "times the noise floor off in float64, on " in reason
+    assert not any(row.setting.rewritten for row in found.rows)
 
 
 def test_it_goes_when_something_else_is_better(

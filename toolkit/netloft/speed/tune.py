@@ -41,7 +41,10 @@ from netloft.speed.variants import KindRow, variant_of
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["TuneResult", "tune"]
+__all__ = ["Prove", "TuneResult", "tune"]
+
+Prove = Callable[[Path, Path], str]
+"""Takes a file and what it should compute, and returns why it does not; empty where it does."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def tune(
     providers: Sequence[str] = (),
     quick: bool = False,
     save_optimised: bool = False,
+    prove: Prove | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TuneResult:
     """Measure settings side by side and write the best into the bundle's manifest.
@@ -94,6 +98,8 @@ def tune(
         quick: Take about a second for each batch and provider in place of four and more.
         save_optimised: Keep what ONNX Runtime makes of the best file too, on the CPU, where that
             surely loads faster; it has all weights once more.
+        prove: Holds a rewritten float32 file against the bundle's model once it gives what the test
+            vectors say, and returns why it is not the same function; None for the vectors alone.
         progress: Told what is measured next.
 
     Raises:
@@ -111,7 +117,7 @@ def tune(
     # where a file cannot be removed while it is mapped into memory, it stays there
     with tempfile.TemporaryDirectory(prefix="netloft-", ignore_cleanup_errors=True) as folder:
         saving = Path(folder) if save_optimised else None
-        work = _Tuning(bundle, manifest, quick, progress, saving)
+        work = _Tuning(bundle, manifest, quick, progress, saving, prove)
         for provider in running:
             work.run(provider, sizes)
         _write(bundle, work)
@@ -137,7 +143,9 @@ class _Tuning:
         quick: bool,
         progress: Callable[[str], None],
         saving: Path | None,
+        prove: Prove | None,
     ) -> None:
+        self._prove, self._proven = prove, dict[bytes, str]()
         self._saving, self._optimised = saving, dict[tuple[str, str, str], Optimised | str]()
         self._bundle, self._manifest, self._quick = bundle, manifest, quick
         self._plan, self._tell = plan_of(quick), progress
@@ -211,13 +219,24 @@ class _Tuning:
             return b""
         variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
         self.kinds += variant.rows
-        refused = variant.refused or (
-            variant.model
-            and self._problem_of(functools.partial(session_of, variant.model, provider, OWN))
-        )
+        refused = variant.refused or (variant.model and self._problem_with(variant.model, provider))
         if refused:
             self.refused.append(NotRun(f"a rewritten file at batch {batch}", str(refused)))
         return b"" if refused else variant.model
+
+    def _problem_with(self, model: bytes, provider: str) -> str:
+        """Return why a rewritten file is not the same function; empty where it is."""
+        reason = self._problem_of(functools.partial(session_of, model, provider, OWN))
+        if reason or self._prove is None or self._manifest.get("precision", "fp32") != "fp32":
+            return reason
+        digest = hashlib.sha256(model).digest()
+        if digest not in self._proven:
+            self._tell("the rewritten file against the model in float64")
+            with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
+                file = Path(folder, "rewritten.onnx")
+                file.write_bytes(model)
+                self._proven[digest] = self._prove(file, self._bundle / MODEL)
+        return self._proven[digest]
 
     def _problem_of(self, start: Callable[[], ort.InferenceSession]) -> str:
         """Return why a session does not give what the bundle gives; empty where it does."""
