@@ -25,6 +25,7 @@ __all__ = [
     "ONNXRUNTIME",
     "Contestant",
     "Loads",
+    "bound",
     "cpp_compiler",
     "on_gpu",
     "onnxruntime_contestant",
@@ -164,7 +165,7 @@ def onnxruntime_contestant(
         engine: Its name with what is unlike its usual self.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
-    run = _bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
+    run = bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
     return Contestant(engine, provider, batch, threads, run, target)
 
 
@@ -173,15 +174,27 @@ def _plain(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]
     return lambda: session.run(names, feeds)
 
 
-def _bound(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]:
+def bound(
+    session: ort.InferenceSession, feeds: Arrays, results: Arrays | None = None
+) -> Callable[[], object]:
+    """Return a run whose inputs and outputs stay on the GPU.
+
+    Args:
+        session: On an NVIDIA GPU.
+        feeds: Inputs by the file's names.
+        results: Arrays like the outputs, where these are to stay at one place; None lets ONNX
+            Runtime place them anew.
+    """
     import onnxruntime
 
-    binding = session.io_binding()
+    binding, put = session.io_binding(), onnxruntime.OrtValue.ortvalue_from_numpy
     for name, array in feeds.items():
-        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
-        binding.bind_ortvalue_input(name, value)
+        binding.bind_ortvalue_input(name, put(np.asarray(array, order="C"), "cuda", 0))
     for output in session.get_outputs():
-        binding.bind_output(output.name, "cuda")
+        if results is None:
+            binding.bind_output(output.name, "cuda")
+        else:
+            binding.bind_ortvalue_output(output.name, put(results[output.name], "cuda", 0))
 
     def run() -> None:
         session.run_with_iobinding(binding)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bench", "plan_of"]
 
+_USUAL = frozenset(ENGINES[name].label for name in DEFAULT)
+"""Engines that nobody has to name."""
+
 WIDTH = 0.015
 """Half the width of a ratio's interval that is narrow enough: a twentieth is then told from 1."""
 
@@ -103,8 +106,7 @@ def bench(
         sources = [source_of(target, running, count) for target in targets]
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
-        usual = {ENGINES[name].label for name in DEFAULT} | {COMMAND, ""}
-        work.absent = [place for place in work.absent if place.engine in usual]
+        work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]
     facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
     not_run = (*missing, *work.not_run)
     result = TargetResult(tuple(work.rows), not_run, facts, missing=tuple(work.absent))
@@ -160,7 +162,6 @@ class _Work:
         for contestant, reason in failed:
             self.not_run.append(NotRun(_what(contestant.target, contestant.engine, setup), reason))
             self.absent.append(_place(contestant.target, contestant.engine, setup, reason))
-        entries.clear()  # commands end, and their CPU time is known to be ours
 
 
 def _with_nodes(
@@ -222,8 +223,7 @@ def _what(target: str, engine: str, setup: Setup) -> str:
     """Return a contestant's name in the list of what did not run."""
     if engine == COMMAND:
         return f"{target} at batch {setup.batch}"
-    usual = engine in {ENGINES[name].label for name in DEFAULT}
-    within = "" if usual else f" in {engine}"
+    within = "" if engine in _USUAL else f" in {engine}"
     return f"{target}{within} on {setup.provider} at batch {setup.batch}"
 
 

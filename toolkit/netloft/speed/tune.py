@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import shutil
 import tempfile
@@ -203,14 +202,12 @@ class _Tuning:
         best = min(looked, key=lambda row: row.ratio).setting
         started: dict[Setting, ort.InferenceSession] = {}
         for setting in alternatives(best, provider):
-            start = functools.partial(session_of, self._bundle / MODEL, provider, setting)
-            reason = self._problem_of(start)
-            if not reason:
-                started[setting] = start()
-                reason = _refusal(started[setting], feeds)
-            if reason:
-                started.pop(setting, None)
+            held = self._held(self._bundle / MODEL, provider, setting)
+            reason = held if isinstance(held, str) else _refusal(held, feeds)
+            if isinstance(held, str) or reason:
                 self.refused.append(NotRun(f"{setting} at batch {batch} on {provider}", reason))
+            else:
+                started[setting] = held
         return started
 
     def _variant(self, provider: str, batch: int) -> bytes:
@@ -226,9 +223,11 @@ class _Tuning:
 
     def _problem_with(self, model: bytes, provider: str) -> str:
         """Return why a rewritten file is not the same function; empty where it is."""
-        reason = self._problem_of(functools.partial(session_of, model, provider, OWN))
-        if reason or self._prove is None or self._manifest.get("precision", "fp32") != "fp32":
-            return reason
+        held = self._held(model, provider, OWN)
+        if isinstance(held, str):
+            return held
+        if self._prove is None or self._manifest.get("precision", "fp32") != "fp32":
+            return ""
         digest = hashlib.sha256(model).digest()
         if digest not in self._proven:
             self._tell("the rewritten file against the model in float64")
@@ -238,16 +237,19 @@ class _Tuning:
                 self._proven[digest] = self._prove(file, self._bundle / MODEL)
         return self._proven[digest]
 
-    def _problem_of(self, start: Callable[[], ort.InferenceSession]) -> str:
-        """Return why a session does not give what the bundle gives; empty where it does."""
+    def _held(
+        self, model: bytes | Path, provider: str, setting: Setting, optimisation: str = ""
+    ) -> ort.InferenceSession | str:
+        """Start a session as `session_of` does; return it, or why it gives not what is right."""
         try:
-            rows = replay(self._bundle, self._manifest, {"tuned": runs_in(start())})
+            session = session_of(model, provider, setting, optimisation)
+            rows = replay(self._bundle, self._manifest, {"tuned": runs_in(session)})
         except NetloftError as error:
             return error.problem
         failed = [row["output"] for row in rows if row["status"] != "pass"]
         if not rows:
             return "the test vectors tell nothing of it"
-        return f"output '{failed[0]}' is not what the test vectors say" if failed else ""
+        return f"output '{failed[0]}' is not what the test vectors say" if failed else session
 
     def _keep(self, row: TriedRow, variant: bytes, feeds: Mapping[str, Any]) -> None:
         name = MODEL
@@ -287,8 +289,8 @@ class _Tuning:
             how = row.provider, row.setting
             made = optimised(source, self._saving, *how, quick=self._quick)
             if isinstance(made, Optimised):
-                where = made.path, row.provider, row.setting, LEVEL
-                made = self._problem_of(functools.partial(session_of, *where)) or made
+                held = self._held(made.path, row.provider, row.setting, LEVEL)
+                made = held if isinstance(held, str) else made
             self._optimised[what] = made
         return self._optimised[what]
 

@@ -6,10 +6,8 @@ Graphs": inputs and outputs stay where they are in the device's memory.
 
 from __future__ import annotations
 
-import numpy as np
-
 from netloft.runtime.providers import start_session
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_options
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, bound, timed_options
 from netloft.speed.engines.engine import Engine
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
@@ -20,8 +18,6 @@ _LABEL = f"{ONNXRUNTIME}, CUDA graph"
 
 
 def _recorded(source: FileSource, setup: Setup) -> Contestant:
-    import onnxruntime
-
     feeds = source.feeds(setup.provider, setup.batch)
     usual = source.sessions[setup.provider]
     names = [output.name for output in usual.get_outputs()]
@@ -32,19 +28,8 @@ def _recorded(source: FileSource, setup: Setup) -> Contestant:
         **timed_options(setup.threads),
         provider_options={"enable_cuda_graph": "1"},
     )
-    binding = session.io_binding()
-    put = onnxruntime.OrtValue.ortvalue_from_numpy
-    for name, array in feeds.items():
-        binding.bind_ortvalue_input(name, put(np.asarray(array, order="C"), "cuda", 0))
-    for name, array in shaped.items():
-        binding.bind_ortvalue_output(name, put(array, "cuda", 0))
-
-    def run() -> None:
-        session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-
     where = setup.provider, setup.batch, setup.threads
-    return Contestant(_LABEL, *where, run, source.name)
+    return Contestant(_LABEL, *where, bound(session, feeds, shaped), source.name)
 
 
 def _refuses(provider: str) -> str:
