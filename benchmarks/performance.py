@@ -5,7 +5,8 @@
 
 Each network is exported in float32 and int8. A process of its own for each number of threads, which
 has as many processors, tunes the files with `netloft bench --tune` and measures them; all
-contestants of a batch take turns in one run. `run` measures what the file does not hold yet.
+contestants of a batch take turns in one run. `run` measures what the file does not hold yet of
+processors of this kind.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ INT8 = ("onnxruntime", "openvino", "openvino-default")
 
 def run(file: Path, names: list[str]) -> None:
     """Measure what is missing, each network and number of threads in a process of its own."""
-    done = {(row["net"], row["threads"]) for row in rows_of(file)}
+    cpu = describe_environment(1).cpu
+    done = {(row["net"], row["threads"]) for row in rows_of(file) if row["cpu"] == cpu}
     for name in names or [*BUILT_IN, *TORCHVISION]:
         left = [threads for threads in THREADS if (name, threads) not in done]
         with tempfile.TemporaryDirectory() as exported:
