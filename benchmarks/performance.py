@@ -3,22 +3,23 @@
     python -m benchmarks.performance run benchmarks/performance.jsonl [NAME …]
     python -m benchmarks.performance_report benchmarks/performance.jsonl > docs/performance.md
 
-Each network is exported in float32 and int8. A process of its own for each number of threads, which
-has as many processors, tunes the files with `netloft bench --tune` and measures them; all
-contestants of a batch take turns in one run. `run` measures what the file does not hold yet of
-processors of this kind.
+Each network is exported in float32 and int8. For each number of threads a process that has as many
+processors tunes the files with `netloft bench --tune`, and one for each batch measures them, so
+that sessions do not lie where those of another batch left room. All contestants of a batch take
+turns in one run. `run` measures what the file does not hold yet of processors of this kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,82 +66,97 @@ INT8 = ("onnxruntime", "openvino", "openvino-default")
 
 
 def run(file: Path, names: list[str]) -> None:
-    """Measure what is missing, each network and number of threads in a process of its own."""
+    """Measure what is missing; each step is a process of its own."""
     cpu = describe_environment(1).cpu
-    done = {(row["net"], row["threads"]) for row in rows_of(file) if row["cpu"] == cpu}
+    done = {(r["net"], r["threads"], r.get("batch")) for r in rows_of(file) if r["cpu"] == cpu}
     for name in names or [*BUILT_IN, *TORCHVISION]:
-        left = [threads for threads in THREADS if (name, threads) not in done]
-        with tempfile.TemporaryDirectory() as exported:
-            for threads in left:
-                arguments = ["one", name, str(threads), exported]
-                add_rows(file, "benchmarks.performance", arguments, f"{name}, {threads} threads")
+        cells = [(t, b) for t, b in itertools.product(THREADS, BATCHES) if (name, t, b) not in done]
+        if not cells:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            _step(file, "prepare", name, folder)
+            for threads, left in itertools.groupby(cells, key=lambda cell: cell[0]):
+                _step(file, "tune", name, folder, threads)
+                for _, batch in left:
+                    _step(file, "measure", name, folder, threads, batch)
 
 
-def one(name: str, threads: int, exported: Path) -> Iterator[Row]:
-    """Measure one network with some threads.
-
-    Args:
-        name: Of the network.
-        threads: And processors.
-        exported: Folder of its bundles; they are made where it holds none.
-    """
-    warnings.simplefilter("ignore")
-    model = load_model(name)
-    refused = {precision: _refused(model, exported, precision) for precision in PRECISIONS}
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    peak = measure_peak(threads).gflops
-    facts = describe_environment(threads).to_dict()
-    known = {"net": name, "threads": threads, "cpu": facts["cpu"], "peak": peak}
-    with tempfile.TemporaryDirectory() as folder, torch_settings(threads):
-        bundles, failed = _bundles(exported, Path(folder), refused)
-        macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
-        if "int8" in bundles:
-            failed += _quantize(model, bundles["fp32"], Path(folder, QUANTIZED_FILE))
-        noise = _noise(model, bundles, Path(folder, QUANTIZED_FILE))
-        yield from ({**known, "not_run": row.what, "reason": row.reason} for row in failed)
-        for batch in BATCHES:
-            for row in _measured(model, bundles, batch, threads):
-                known_as = row.get("contestant", "") if row["precision"] == "int8" else ""
-                yield {**known, "batch": batch, "macs": macs, **row, "sqnr_db": noise.get(known_as)}
+def _step(file: Path, what: str, name: str, folder: str, *numbers: int) -> None:
+    told = [str(number) for number in numbers]
+    arguments = [what, name, folder, *told]
+    add_rows(file, "benchmarks.performance", arguments, " ".join([what, name, *told]))
 
 
-def _refused(model: LoadedModel, exported: Path, precision: str) -> str:
-    """Export with all processors where that was not tried yet; return why there is no bundle.
+def prepare(name: str, folder: Path) -> Iterator[Row]:
+    """Make one network's files in a folder with all processors; yield what failed.
 
     Raises:
         NetloftError: There is none in float32.
     """
-    bundle, told = exported / precision, exported / f"{precision}.refused"
-    if not bundle.exists() and not told.exists():
+    model, cpu = load_model(name), describe_environment(1).cpu
+    failed = []
+    for precision in PRECISIONS:
         options = ExportOptions(precision=precision, providers=("cpu",), quick=True)
         try:
-            export_model(model, bundle, options)
+            export_model(model, folder / precision, options)
         except NetloftError as error:
             if precision == "fp32":
                 raise
-            told.write_text(error.problem, encoding="utf-8")
-    return told.read_text(encoding="utf-8") if told.exists() else ""
+            failed.append(NotRun(f"netloft, {precision}", error.problem))
+    if not failed:
+        failed += _quantize(model, folder / "fp32", folder / QUANTIZED_FILE)
+    for row, threads in itertools.product(failed, THREADS):
+        yield _missing(name, threads, cpu, row)
 
 
-def _bundles(
-    exported: Path, folder: Path, refused: Mapping[str, str]
-) -> tuple[dict[str, Path], list[NotRun]]:
-    """Copy and tune the bundles; a network that int8 is refused for runs without it."""
-    failed = [NotRun(f"netloft, {precision}", why) for precision, why in refused.items() if why]
-    made = {precision: folder / precision for precision, why in refused.items() if not why}
-    for precision, bundle in made.items():
-        shutil.copytree(exported / precision, bundle)
-        try:
-            tune(bundle, batches=BATCHES, providers=["cpu"])
-        except NetloftError as error:
-            failed.append(NotRun(f"netloft, {precision}, tuned", error.problem))
-    return made, failed
+def tuned(name: str, folder: Path, threads: int) -> Iterator[Row]:
+    """Copy a network's bundles and tune the copies for some threads; yield what failed."""
+    _restrict(threads)
+    cpu = describe_environment(threads).cpu
+    with torch_settings(threads):
+        for precision, bundle in _bundles(folder).items():
+            try:
+                copy = shutil.copytree(bundle, folder / str(threads) / precision)
+                tune(copy, batches=BATCHES, providers=["cpu"])
+            except NetloftError as error:
+                row = NotRun(f"netloft, {precision}, tuned", error.problem)
+                yield _missing(name, threads, cpu, row)
+
+
+def measure(name: str, folder: Path, threads: int, batch: int) -> Iterator[Row]:
+    """Measure a network's tuned bundles, and all else, with some threads at one batch."""
+    model = load_model(name)
+    _restrict(threads)
+    peak, cpu = measure_peak(threads).gflops, describe_environment(threads).cpu
+    bundles = _bundles(folder / str(threads))
+    macs = json.loads((bundles["fp32"] / "report.json").read_bytes())["model"]["multiply_adds"]
+    known = {"net": name, "threads": threads, "batch": batch, "cpu": cpu, "peak": peak}
+    quantized = folder / QUANTIZED_FILE
+    with torch_settings(threads):
+        noise = _noise(model, bundles, quantized)
+        for row in _measured(model, bundles, quantized, Setup("cpu", batch, threads)):
+            known_as = row.get("contestant", "") if row["precision"] == "int8" else ""
+            yield {**known, "macs": macs, **row, "sqnr_db": noise.get(known_as)}
+
+
+def _bundles(folder: Path) -> dict[str, Path]:
+    return {name: folder / name for name in PRECISIONS if (folder / name).exists()}
+
+
+def _missing(name: str, threads: int, cpu: str, row: NotRun) -> Row:
+    known = {"net": name, "threads": threads, "cpu": cpu}
+    return {**known, "not_run": row.what, "reason": row.reason}
+
+
+def _restrict(threads: int) -> None:
+    """Leave this process as many processors as threads."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def _measured(
-    model: LoadedModel, bundles: Mapping[str, Path], batch: int, threads: int
+    model: LoadedModel, bundles: Mapping[str, Path], quantized: Path, setup: Setup
 ) -> Iterator[Row]:
-    entries = list(_entries(model, bundles, Setup("cpu", batch, threads)))
+    entries = list(_entries(model, bundles, quantized, setup))
     missing = [(precision, e) for precision, e in entries if isinstance(e, NotRun)]
     running = [(precision, e) for precision, e in entries if isinstance(e, Contestant)]
     watch = Watch()
@@ -148,6 +164,7 @@ def _measured(
     complaints = watch.conditions().complaints
     forget_compiled()
     precisions = {id(contestant): precision for precision, contestant in running}
+    kept = {name: {"kept": _kept(bundle, setup.batch)} for name, bundle in bundles.items()}
     first = dict[str, tuple[int, ...]]()
     for contestant, samples in measured:
         precision = precisions[id(contestant)]
@@ -157,14 +174,14 @@ def _measured(
             "computes_in": contestant.read_precision(),
             **timed(samples.wall_ns, first.setdefault(precision, samples.wall_ns)),
             "complaints": complaints,
-            **({"kept": _kept(bundles[precision], batch)} if contestant.engine == TUNED else {}),
+            **(kept[precision] if contestant.engine == TUNED else {}),
         }
     missing += [(precisions[id(c)], NotRun(c.engine, why)) for c, why in failed]
     yield from ({"precision": p, "not_run": e.what, "reason": e.reason} for p, e in missing)
 
 
 def _entries(
-    model: LoadedModel, bundles: Mapping[str, Path], setup: Setup
+    model: LoadedModel, bundles: Mapping[str, Path], quantized: Path, setup: Setup
 ) -> Iterator[tuple[str, Contestant | NotRun]]:
     """Start everything; netloft's own file as a pipeline loads it comes first."""
     for precision, bundle in bundles.items():
@@ -176,8 +193,8 @@ def _entries(
                 continue
             if engine.name != "onnxruntime-tuned" and not engine.refuses("cpu"):
                 yield precision, _started(engine.name, label, source, setup)
-    if (bundles["fp32"].parent / QUANTIZED_FILE).exists():
-        yield "int8", start(QUANTIZED, lambda: _quantized(bundles["fp32"], setup))
+    if quantized.exists():
+        yield "int8", start(QUANTIZED, lambda: _quantized(quantized, bundles["fp32"], setup))
     module = source_of(model, ["cpu"], setup.threads)
     for engine in engines_for(module, list(ENGINES.values())):
         yield "fp32", _started(engine.name, engine.label, module, setup)
@@ -246,12 +263,11 @@ def _noise(model: LoadedModel, bundles: Mapping[str, Path], quantized: Path) -> 
     return {n: round(sqnr_db(rms_error(result(path), reference)), 1) for n, path in there.items()}
 
 
-def _quantized(bundle: Path, setup: Setup) -> Contestant:
+def _quantized(file: Path, bundle: Path, setup: Setup) -> Contestant:
     """Return what ONNX Runtime's own quantiser made."""
     source = source_of(bundle, ["cpu"], setup.threads)
     if not isinstance(source, FileSource):
         raise CheckError("a bundle is a file")
-    file = bundle.parent / QUANTIZED_FILE
     session = timed_session(file, "cpu", setup.threads)
     return in_onnxruntime(session, source.feeds("cpu", setup.batch), setup, "", QUANTIZED, file)
 
@@ -259,16 +275,19 @@ def _quantized(bundle: Path, setup: Setup) -> Contestant:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=["run", "one"])
-    parser.add_argument("file")
+    parser.add_argument("what", choices=["run", "prepare", "tune", "measure"])
+    parser.add_argument("first", help="the file that is written; of one step, the network")
     parser.add_argument("names", nargs="*")
     asked = parser.parse_args()
+    warnings.simplefilter("ignore")
     if asked.what == "run":
-        run(Path(asked.file), asked.names)
-    else:
-        threads, exported = asked.names
-        for row in one(asked.file, int(threads), Path(exported)):
-            print(json.dumps(row), flush=True)
+        run(Path(asked.first), asked.names)
+        return
+    steps: dict[str, Callable[..., Iterator[Row]]]
+    steps = {"prepare": prepare, "tune": tuned, "measure": measure}
+    folder, *numbers = asked.names
+    for row in steps[asked.what](asked.first, Path(folder), *map(int, numbers)):
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
