@@ -143,5 +143,5 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     if nodes:  # on a busy machine the times may not add up, and then there are none
         assert set(circles(drawn.read_text())) == {"fc/MatMul"}
     else:
-        assert result.exit_code in (1, 3)  # without a C compiler there is no roof
+        assert result.exit_code == 3  # the code 1 is that of a broken limit
         assert not drawn.exists()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from netloft.cli import report_error
+from netloft.cli.benched import Outputs, conclude
 from netloft.cli.options import (
     ModelRequest,
     loading_options,
@@ -24,11 +23,10 @@ from netloft.cli.options import (
     tolerant,
 )
 from netloft.defaults import BATCHES, MAX_BATCH, MAX_THREADS
-from netloft.errors import CheckError, MissingError, NetloftError, UsageError
+from netloft.errors import UsageError
 
 if TYPE_CHECKING:
     from netloft.models.loaded import LoadedModel
-    from netloft.speed import TargetResult
 
 __all__ = ["bench"]
 
@@ -151,9 +149,10 @@ def bench(
     """
     from netloft.runtime.providers import available
     from netloft.speed import bench as run
-    from netloft.speed.limits import Limits, require_kept
+    from netloft.speed.limits import Limits
 
-    _check_outputs(plot, history, roofline, profiled)
+    outputs = Outputs(history, plot, roofline)
+    outputs.check(profiled)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -177,50 +176,7 @@ def bench(
         profiled=profiled,
         progress=tell,
     )
-    with _one_object(as_json):
-        try:
-            result = limits.judged(result)
-        finally:  # what was measured is not lost
-            _tell(result, as_json, quiet)
-            if history is not None:
-                _keep(result, history, plot)
-            if roofline is not None:
-                _draw_roofline(result, roofline)
-        require_kept(result)
-
-
-@contextlib.contextmanager
-def _one_object(as_json: bool) -> Iterator[None]:
-    """Tell of an error after the measurements on standard error alone: their object is out."""
-    try:
-        yield
-    except NetloftError as error:
-        if not as_json:
-            raise
-        report_error(error, as_json=False)
-        raise SystemExit(error.exit_code) from error
-
-
-def _check_outputs(
-    plot: Path | None, history: Path | None, roofline: Path | None, profiled: bool
-) -> None:
-    """Refuse what could not be written, before anything is measured."""
-    if history is not None:
-        from netloft.speed.history import check_history
-
-        check_history(history)
-    if plot is not None:
-        if history is None:
-            raise UsageError("--plot draws a history", remedy="add --history FILE")
-        from netloft_diagrams.history import check_plot
-
-        check_plot(plot)
-    if roofline is not None:
-        if not profiled:
-            raise UsageError("--roofline draws the nodes of a profile", remedy="add --profile")
-        from netloft_diagrams.roofline import check_roofline
-
-        check_roofline(roofline)
+    conclude(result, limits, outputs, as_json, quiet)
 
 
 def _check_tuning(tuned: bool, others: bool) -> None:
@@ -232,46 +188,6 @@ def _check_tuning(tuned: bool, others: bool) -> None:
             "--tune goes with --batches, --provider, --quick and --save-optimised alone",
             remedy="tune first, and measure in a second run",
         )
-
-
-def _draw_roofline(result: TargetResult, path: Path) -> None:
-    """Draw what was profiled.
-
-    Raises:
-        MissingError: The peak of this machine is not known.
-        CheckError: The profile was refused.
-    """
-    from netloft.speed.peak import Peak
-    from netloft_diagrams.roofline import plot_roofline
-
-    peak = result.environment.get("peak")
-    if not isinstance(peak, dict):
-        reason = next((r for w, r in result.not_run if w.startswith("the peak")), "")
-        raise MissingError(f"there is no roof to draw: {reason}", remedy="install a C compiler")
-    if not result.nodes:
-        reason = next((r for w, r in result.not_run if w.startswith("nodes of")), "")
-        raise CheckError(f"there are no nodes to draw: {reason}", remedy="measure again")
-    plot_roofline(result.nodes, Peak(**peak), path)
-
-
-def _tell(result: TargetResult, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
-    elif not quiet:
-        from netloft.report.speed import print_speed
-
-        print_speed(result)
-
-
-def _keep(result: TargetResult, history: Path, plot: Path | None) -> None:
-    """Add a run to the history, and draw that."""
-    from netloft.speed.history import append, read_series
-
-    append(history, result)
-    if plot is not None:
-        from netloft_diagrams.history import plot_history
-
-        plot_history(read_series(history), plot)
 
 
 def _tune(

@@ -6,19 +6,16 @@ lies within. Between the two nobody can tell, which is no reason to stop a pipel
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from netloft.defaults import MAX_BATCH, MAX_THREADS
-from netloft.errors import InputError, UsageError
+from netloft.errors import UsageError
 from netloft.speed.contestants import ONNXRUNTIME
 from netloft.speed.engines import ENGINES
-from netloft.speed.saved import UNREADABLE, bounded_bytes, checked_row
 from netloft.speed.stats import PLACE, fewest_for
 
 __all__ = [
@@ -30,7 +27,6 @@ __all__ = [
     "judge_budgets",
     "judge_first",
     "parse_budget",
-    "read_rows",
 ]
 
 BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
@@ -163,8 +159,21 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+Problems = list[UsageError]
+"""What cannot be judged, where that is gathered; else the first is raised."""
+
+
+def _refuse(error: UsageError, problems: Problems | None) -> None:
+    if problems is None:
+        raise error
+    problems.append(error)
+
+
 def judge_budgets(
-    budgets: Iterable[Budget], rows: Sequence[Any], missing: Sequence[Place] = ()
+    budgets: Iterable[Budget],
+    rows: Sequence[Any],
+    missing: Sequence[Place] = (),
+    problems: Problems | None = None,
 ) -> list[Judgement]:
     """Judge each budget at every row that it is for.
 
@@ -172,23 +181,25 @@ def judge_budgets(
         budgets: The limits.
         rows: What was measured.
         missing: What was to be measured and did not run.
+        problems: Gets what would be raised, and the other rows are judged all the same.
 
     Raises:
         UsageError: A budget is for no row, for one that cannot be judged, or for what did not run.
     """
-    found = []
+    found = list[Judgement]()
     for budget in budgets:
         meant = [row for row in rows if _is_meant(budget, row)]
         for place in missing:
             # a file for another batch is not missed, unless it is asked for at this one
             if _is_meant(budget, place) and not (place.other_batch and budget.batch is None):
-                raise _not_measured(f"the budget {budget}", place)
+                _refuse(_not_measured(f"the budget {budget}", place), problems)
         if not meant:
-            raise UsageError(
+            error = UsageError(
                 f"the budget {budget} is for nothing that was measured",
                 remedy="name a target, a provider and a batch that are in the table",
             )
-        found += [_judged(budget, row) for row in meant]
+            _refuse(error, problems)
+        found += [one for row in meant for one in _judged(budget, row, problems)]
     return found
 
 
@@ -207,18 +218,20 @@ def _not_measured(limit: str, place: Place) -> UsageError:
     )
 
 
-def _judged(budget: Budget, row: Any) -> Judgement:
+def _judged(budget: Budget, row: Any, problems: Problems | None) -> list[Judgement]:
     interval = _interval(budget.metric, row)
     if interval is None:
-        raise UsageError(
+        error = UsageError(
             f"{budget.metric} of {row.target} at batch {row.batch} was not measured",
             remedy=f"leave out --quick; load_ms and memory_mb are of files in {ONNXRUNTIME}: add "
             "engine=onnxruntime, or engine=onnxruntime-tuned",
         )
+        _refuse(error, problems)
+        return []
     value, low, high = interval
     at_least = budget.metric == "items_per_s"
     status = _status(-high, -low, -budget.limit) if at_least else _status(low, high, budget.limit)
-    return _judgement(str(budget), row, (value, low, high), status)
+    return [_judgement(str(budget), row, (value, low, high), status)]
 
 
 def _judgement(limit: str, row: Any, found: tuple[float, float, float], status: str) -> Judgement:
@@ -241,36 +254,12 @@ def _interval(metric: str, row: Any) -> tuple[float, float, float] | None:
     return value, getattr(row, f"{stem}_low", value), getattr(row, f"{stem}_high", value)
 
 
-def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
-    """Read the speed rows of an earlier report.
-
-    Args:
-        path: The JSON that `netloft bench --json` printed, or a bundle's `report.json`.
-        cpu: Model of this machine's, which has to be the report's.
-
-    Raises:
-        InputError: It cannot be read, has no such rows, or is of another machine.
-    """
-    remedy = "name the JSON of netloft bench, or a bundle's report.json"
-    try:
-        facts = json.loads(bounded_bytes(path))
-        rows = [checked_row(row) for row in facts["speed"]]
-        before = str(facts["environment"]["cpu"])
-    except UNREADABLE as error:
-        raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
-    if before != cpu:
-        raise InputError(
-            f"{path} was measured on {before}, and this is {cpu}",
-            remedy="measure the baseline on this kind of machine",
-        )
-    return rows
-
-
 def judge_baseline(
     rows: Sequence[Any],
     before: Sequence[Mapping[str, Any]],
     most: float,
     missing: Sequence[Place] = (),
+    problems: Problems | None = None,
 ) -> list[Judgement]:
     """Judge each row against the one of an earlier report.
 
@@ -279,17 +268,22 @@ def judge_baseline(
         before: Of `read_rows`.
         most: How much slower it may be: 0.05 for 5 %.
         missing: What was to be measured and did not run.
+        problems: As of `judge_budgets`.
 
     Raises:
         UsageError: A row was not measured before, it is not clear which it is, or something did not
             run.
     """
-    _require_all("the baseline", missing)
+    _require_all("the baseline", missing, problems)
     found = []
     alone = len({row.target for row in rows}) == len({row["target"] for row in before}) == 1
     for row in rows:
         same = [other for other in rows if _run(other) == _run(row)]
-        old = _earlier(row, before, alone=alone, only=len(same) == 1)
+        try:
+            old = _earlier(row, before, alone=alone, only=len(same) == 1)
+        except UsageError as error:
+            _refuse(error, problems)
+            continue
         # two sessions differ by so much for where they lie in memory alone
         low = row.p50_low / old["p50_high"] * (1 - PLACE)
         high = row.p50_high / old["p50_low"] * (1 + PLACE)
@@ -300,11 +294,11 @@ def judge_baseline(
     return found
 
 
-def _require_all(limit: str, missing: Sequence[Place]) -> None:
-    """Raise for what was to run and did not; a file for another batch alone is not missed."""
+def _require_all(limit: str, missing: Sequence[Place], problems: Problems | None) -> None:
+    """Refuse what was to run and did not; a file for another batch alone is not missed."""
     for place in missing:
         if not place.other_batch:
-            raise _not_measured(limit, place)
+            _refuse(_not_measured(limit, place), problems)
 
 
 _RUN = ("engine", "provider", "batch", "threads")
@@ -346,7 +340,12 @@ def _earlier(
     return named[0]
 
 
-def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ()) -> list[Judgement]:
+def judge_first(
+    rows: Sequence[Any],
+    most: float,
+    missing: Sequence[Place] = (),
+    problems: Problems | None = None,
+) -> list[Judgement]:
     """Judge each other target against the first one, measured in the same rounds.
 
     Of several engines, each target's first counts.
@@ -355,11 +354,12 @@ def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ())
         rows: What was measured.
         most: How much slower it may be: 0.05 for 5 %.
         missing: What was to be measured and did not run.
+        problems: As of `judge_budgets`.
 
     Raises:
         UsageError: There is one target only, or something did not run.
     """
-    _require_all("the limit of a regression", missing)
+    _require_all("the limit of a regression", missing, problems)
     # the first target alone has a ratio to itself, and no verdict; it need not run at every batch
     first = {row.target for row in rows if row.ratio_to_first is not None and not row.verdict}
     others = [row for row in rows if row.target not in first and row.ratio_to_first is not None]
@@ -373,8 +373,9 @@ def judge_first(rows: Sequence[Any], most: float, missing: Sequence[Place] = ())
             ratio = row.ratio_to_first, row.ratio_low, row.ratio_high
             found.append(_judgement(limit, row, ratio, _status(*ratio[1:], 1 + most)))
     if not found:
-        raise UsageError(
+        error = UsageError(
             "there is nothing to compare the first target with",
             remedy="give two targets that run at the same batch, or --baseline FILE",
         )
+        _refuse(error, problems)
     return found

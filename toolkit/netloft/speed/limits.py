@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netloft.errors import CheckError
+from netloft.errors import CheckError, UsageError
 from netloft.runtime.devices import cpu_model
 from netloft.speed.budgets import (
     BROKEN,
@@ -17,9 +17,9 @@ from netloft.speed.budgets import (
     judge_budgets,
     judge_first,
     parse_budget,
-    read_rows,
 )
 from netloft.speed.rows import TargetResult
+from netloft.speed.saved import read_rows
 
 __all__ = ["REGRESSION", "Limits", "require_kept"]
 
@@ -76,18 +76,24 @@ class Limits:
         """How many runs the budgets' percentiles need."""
         return max((budget.samples for budget in self.budgets), default=0)
 
-    def judged(self, result: TargetResult) -> TargetResult:
+    def judged(
+        self, result: TargetResult, problems: list[UsageError] | None = None
+    ) -> TargetResult:
         """Return a result with what became of each limit.
+
+        Args:
+            result: What was measured.
+            problems: Gets what would be raised, and all other limits are judged all the same.
 
         Raises:
             UsageError: A limit is for nothing that was measured, or for what did not run.
         """
         rows, missing = result.rows, result.missing
-        found = judge_budgets(self.budgets, rows, missing)
+        found = judge_budgets(self.budgets, rows, missing, problems)
         if self.before is not None and self.most is not None:
-            found += judge_baseline(rows, self.before, self.most, missing)
+            found += judge_baseline(rows, self.before, self.most, missing, problems)
         elif self.most is not None:
-            found += judge_first(rows, self.most, missing)
+            found += judge_first(rows, self.most, missing, problems)
         return dataclasses.replace(result, budgets=tuple(found))
 
 

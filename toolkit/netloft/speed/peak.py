@@ -7,6 +7,7 @@ reads and writes more than the caches hold.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -15,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from netloft.errors import MissingError
 
-__all__ = ["Peak", "measure_peak"]
+__all__ = ["Peak", "check_peak", "measure_peak"]
 
 # Independent sums, so that no multiply-add waits for the one before: latency 4 and two units need
 # eight. The factor keeps them finite, and the compiler cannot know it.
@@ -90,8 +91,24 @@ def measure_peak(threads: int) -> Peak:
     Raises:
         MissingError: There is no C compiler, it cannot compile this, or the result cannot be run.
     """
+    with _told(), _library() as library:
+        return _measured(library, threads)
+
+
+def check_peak() -> None:
+    """Check that the peak can be measured here, before minutes of anything else.
+
+    Raises:
+        MissingError: As of `measure_peak`.
+    """
+    with _told(), _library():
+        pass
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
     try:
-        return _measured(threads)
+        yield
     except (OSError, MemoryError) as error:
         raise MissingError(
             f"the peak of this machine cannot be measured: {error or 'no memory'}",
@@ -99,16 +116,22 @@ def measure_peak(threads: int) -> Peak:
         ) from error
 
 
-def _measured(threads: int) -> Peak:
+@contextlib.contextmanager
+def _library() -> Iterator[ctypes.CDLL]:
+    """Give the loops, compiled and loaded."""
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
         library = ctypes.CDLL(str(_compiled(Path(folder))))
         library.multiply_add.argtypes = [ctypes.c_long, ctypes.c_float]
         library.multiply_add.restype = ctypes.c_float
         library.triad.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_size_t, ctypes.c_float]
         library.triad.restype = None
-        with ThreadPoolExecutor(threads) as pool:
-            flops = _flops(library, pool, threads)
-            rate = _bytes(library, pool, threads)
+        yield library
+
+
+def _measured(library: ctypes.CDLL, threads: int) -> Peak:
+    with ThreadPoolExecutor(threads) as pool:
+        flops = _flops(library, pool, threads)
+        rate = _bytes(library, pool, threads)
     return Peak(threads, round(flops / 1e9, 1), round(rate / 1e9, 2))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LARGEST", "UNREADABLE", "bounded_bytes", "checked_row"]
+from netloft.errors import InputError
+
+__all__ = ["LARGEST", "UNREADABLE", "bounded_bytes", "checked_row", "read_rows"]
 
 LARGEST = 1 << 28
 """Bytes of a report that are read at most."""
@@ -43,3 +46,28 @@ def checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if not 0 < times["p50_low"] <= times["p50_ms"] <= times["p50_high"] < math.inf:
         raise ValueError("an interval that is none")
     return {**words, **counts, **times}
+
+
+def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
+    """Read the speed rows of an earlier report.
+
+    Args:
+        path: The JSON that `netloft bench --json` printed, or a bundle's `report.json`.
+        cpu: Model of this machine's, which has to be the report's.
+
+    Raises:
+        InputError: It cannot be read, has no such rows, or is of another machine.
+    """
+    remedy = "name the JSON of netloft bench, or a bundle's report.json"
+    try:
+        facts = json.loads(bounded_bytes(path))
+        rows = [checked_row(row) for row in facts["speed"]]
+        before = str(facts["environment"]["cpu"])
+    except UNREADABLE as error:
+        raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
+    if before != cpu:
+        raise InputError(
+            f"{path} was measured on {before}, and this is {cpu}",
+            remedy="measure the baseline on this kind of machine",
+        )
+    return rows

@@ -1,0 +1,105 @@
+"""What the bench does with what it measured: a limit that is broken is told whatever else fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper
+
+from netloft.cli import main
+from netloft.errors import InputError
+from netloft.speed import history, peak, profile
+from netloft.speed.measure import Plan
+
+BROKEN = ("--budget", "p50_ms=1e-9")
+KEPT = ("--budget", "p50_ms=1e9")
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3]) for n in "xy"]
+    graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
+    path = tmp_path / "abs.onnx"
+    path.write_bytes(model.SerializeToString())
+    return str(path)
+
+
+def bench(*arguments: str | Path) -> Result:
+    how = ["--quick", "--provider", "cpu", "--batches", "1", "--threads", "1"]
+    return CliRunner().invoke(main, ["bench", *map(str, arguments), *how])
+
+
+@pytest.mark.parametrize(("limit", "code"), [(BROKEN, 1), (KEPT, 3)])
+def test_nodes_that_do_not_add_up_are_no_broken_limit(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.setattr(profile, "adds_up", lambda *_: False)
+    monkeypatch.setattr(peak, "check_peak", lambda: None)
+    monkeypatch.setattr("netloft.speed.targets.measure_peak", lambda _: peak.Peak(1, 1.0, 1.0))
+    drawn = tmp_path / "roof.svg"
+    found = bench(file, *limit, "--profile", "--roofline", drawn)
+    assert found.exit_code == code, found.output
+    assert "there are no nodes to draw" in found.stderr
+    assert ("is broken" in found.stderr) == (code == 1)
+    assert not drawn.exists()
+
+
+def test_a_broken_limit_is_told_where_there_is_no_peak(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    asked = (file, *BROKEN, "--profile", "--roofline", tmp_path / "roof.svg", "--json")
+    before = bench(*asked)
+    assert before.exit_code == 3
+    assert "needs a C compiler" in before.stderr
+    assert "measuring" not in before.stderr, "it is known before anything is measured"
+    monkeypatch.setattr(peak, "check_peak", lambda: None)
+    after = bench(*asked)
+    assert after.exit_code == 1
+    assert [row["status"] for row in json.loads(after.stdout)["budgets"]] == ["broken"]
+    assert "there is no roof to draw" in after.stderr
+    assert "p50_ms <= 1e-09 is broken" in after.stderr
+
+
+@pytest.mark.parametrize(("limit", "code"), [(BROKEN, 1), (KEPT, 2)])
+def test_a_broken_limit_is_told_where_the_history_cannot_be_drawn(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, ...], code: int
+) -> None:
+    def unreadable(_: Path) -> None:
+        raise InputError("somebody else has written into it meanwhile")
+
+    monkeypatch.setattr(history, "read_series", unreadable)
+    kept = tmp_path / "speed.jsonl"
+    found = bench(file, *limit, "--history", kept, "--plot", tmp_path / "speed.svg")
+    assert found.exit_code == code
+    assert "somebody else has written" in found.stderr
+    assert ("is broken" in found.stderr) == (code == 1)
+    assert len(kept.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_broken_limit_is_told_beside_one_that_is_for_nothing(
+    file: str, as_json: tuple[str, ...]
+) -> None:
+    found = bench(file, "--budget", "p50_ms=5,target=absent", *BROKEN, *as_json)
+    assert found.exit_code == 1
+    assert "p50_ms <= 5 at target absent is for nothing that was measured" in found.stderr
+    assert "p50_ms <= 1e-09 is broken" in found.stderr
+    alone = bench(file, "--budget", "p50_ms=5,target=absent", *KEPT, *as_json)
+    assert alone.exit_code == 2
+    assert "is for nothing that was measured" in alone.stderr
+    if as_json:
+        assert [row["status"] for row in json.loads(alone.stdout)["budgets"]] == ["kept"]
+    else:
+        assert "p50_ms <= 1e+09 is kept" in alone.stdout
