@@ -103,3 +103,23 @@ def test_a_broken_limit_is_told_beside_one_that_is_for_nothing(
         assert [row["status"] for row in json.loads(alone.stdout)["budgets"]] == ["kept"]
     else:
         assert "p50_ms <= 1e+09 is kept" in alone.stdout
+
+
+@pytest.mark.parametrize("engine", ["eager", "onnxruntime-tuned"])
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_nothing_measured_is_a_mistake_and_is_not_kept(
+    file: str, tmp_path: Path, engine: str, as_json: tuple[str, ...]
+) -> None:
+    kept, drawn = tmp_path / "speed.jsonl", tmp_path / "speed.svg"
+    outputs = ("--history", kept, "--plot", drawn)
+    found = bench(file, "--engine", engine, *KEPT, *outputs, *as_json)
+    assert found.exit_code == 2
+    why = {"eager": "no engine that was asked for", "onnxruntime-tuned": "only a bundle is tuned"}
+    assert f"nothing was measured: {file}" in found.stderr
+    assert why[engine] in found.stderr
+    assert not kept.exists()
+    assert not drawn.exists()
+    if as_json:
+        assert json.loads(found.stdout)["error"] == "UsageError"
+    else:
+        assert found.stdout == ""

@@ -115,12 +115,14 @@ def conclude(
         quiet: Print errors only.
 
     Raises:
+        UsageError: Nothing was measured, so that there is nothing to print or to keep.
         SystemExit: Something failed; all of it was told on standard error, since the object of the
             measurements is out. Of several exit codes that of a broken limit counts, and then that
             of what failed first.
     """
     from netloft.speed.limits import require_kept
 
+    _require_rows(result)
     unjudged = list[UsageError]()
     result = limits.judged(result, unjudged)
     _tell(result, as_json, quiet)
@@ -131,6 +133,20 @@ def conclude(
         report_error(error, as_json=False)
     if found:
         raise SystemExit(found[0].exit_code)
+
+
+def _require_rows(result: TargetResult) -> None:
+    """Raise where no target ran at all, and say of each why."""
+    if result.rows:
+        return
+    reasons = [
+        f"{place.target}{f' in {place.engine}' if place.engine else ''}: {place.reason}"
+        for place in result.missing
+    ] or [f"{what}: {reason}" for what, reason in result.not_run]
+    raise UsageError(
+        f"nothing was measured: {'; '.join(dict.fromkeys(reasons))}",
+        remedy="give a target and an --engine that takes it: netloft bench --help lists them",
+    )
 
 
 def _errors(step: Callable[[TargetResult], None], result: TargetResult) -> list[NetloftError]:
