@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netloft.runtime import providers
-from netloft.runtime.quota import cores, cpu_quota
+from netloft.runtime.quota import Throttled, cores, cpu_quota, throttled, throttled_since
 
 
 def tree(folder: Path, groups: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -58,6 +58,45 @@ def test_cores_are_counted_once(tmp_path: Path) -> None:
         (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(siblings)
     assert cores(tmp_path) == 2
     assert cores(tmp_path / "none") == os.cpu_count()
+
+
+V2 = "usage_usec 9\nnr_periods {}\nnr_throttled {}\nthrottled_usec {}\nnr_bursts 0\n"
+V1 = "nr_periods {}\nnr_throttled {}\nthrottled_time {}000\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "form"),
+    [
+        ("0::/a/b\n", "a", V2),
+        ("0::/docker/12\n", ".", V2),
+        ("3:cpu,cpuacct:/x\n", "cpu,cpuacct/x", V1),
+    ],
+)
+def test_how_a_quota_held_the_threads_back(
+    tmp_path: Path, groups: str, folder: str, form: str
+) -> None:
+    places = tree(tmp_path, groups, {f"{folder}/cpu.stat": form.format(100, 3, 250_000)})
+    before = throttled(*places)
+    assert list(before.values()) == [Throttled(100, 3, 0.25)]
+    (tmp_path / "mount" / folder / "cpu.stat").write_text(form.format(140, 13, 1_750_000))
+    assert throttled_since(before, *places) == Throttled(40, 10, 1.5)
+
+
+def test_the_group_that_was_held_back_the_longest_counts(tmp_path: Path) -> None:
+    files = {"a/cpu.stat": V2.format(1, 1, 1), "a/b/cpu.stat": V2.format(0, 0, 0)}
+    places = tree(tmp_path, "0::/a/b\n", {**files, "cpu.stat": "usage_usec 9\n"})
+    before = throttled(*places)
+    assert len(before) == 2, "the outermost has no quota"
+    (tmp_path / "mount" / "a" / "cpu.stat").write_text(V2.format(11, 6, 2_000_001))
+    (tmp_path / "mount" / "a" / "b" / "cpu.stat").write_text(V2.format(10, 1, 1_000_000))
+    assert throttled_since(before, *places) == Throttled(10, 5, 2.0)
+
+
+@pytest.mark.parametrize("text", ["", "strange", "nr_throttled x\n", "nr_periods 3\n"])
+def test_groups_that_do_not_say(tmp_path: Path, text: str) -> None:
+    places = tree(tmp_path, "0::/a\n", {"a/cpu.stat": text})
+    assert throttled(*places) == {}
+    assert throttled_since({}, *places) is None
 
 
 def test_a_system_without_groups(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_every_engine_has_a_row_with_every_key(
     assert result.rows[0].ratio_to_eager == 1
     conditions = result.environment["conditions"]
     assert isinstance(conditions, dict)
-    assert conditions.keys() == {"others", "stolen", "drift", "complaints"}
+    assert conditions.keys() == {"others", "stolen", "drift", "throttled_s", "complaints"}
     assert {row.precision for row in result.rows} == {""}, "--quick reads nothing back"
     assert result.not_run == ()
     assert result.environment["threads"] == 1

@@ -1,17 +1,33 @@
-"""How many cores there are, and how much of the CPUs a container may use at a time."""
+"""How many cores there are, how much of the CPUs a container may use, and when it had no more."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["cores", "cpu_quota"]
+__all__ = ["Throttled", "cores", "cpu_quota", "throttled", "throttled_since"]
 
 _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Throttled:
+    """How a quota held a control group back.
+
+    Attributes:
+        periods: Of the quota, such as tenths of a second, in which the group ran.
+        stopped: Those of them in which it stood still, because it had had its share.
+        seconds: That it stood still, added up over the CPUs.
+    """
+
+    periods: int
+    stopped: int
+    seconds: float
 
 
 @functools.cache
@@ -39,6 +55,49 @@ def cpu_quota(groups: Path = _GROUPS, mount: Path = _MOUNT) -> float | None:
     """
     found = [limit for folder in _folders(groups, mount) if (limit := _limit(folder)) is not None]
     return min(found, default=None)
+
+
+def throttled(groups: Path = _GROUPS, mount: Path = _MOUNT) -> dict[Path, Throttled]:
+    """Return how each of this process's control groups was held back since it was made.
+
+    Source: the Linux kernel's cgroup-v2.rst, `cpu.stat`, and for version 1 sched-bwc.rst, where
+    the time is `throttled_time` in nanoseconds.
+
+    Args:
+        groups: What the kernel says of this process.
+        mount: Where the groups are.
+    """
+    found = {folder: _throttled(folder) for folder in _folders(groups, mount)}
+    return {folder: one for folder, one in found.items() if one is not None}
+
+
+def throttled_since(
+    before: Mapping[Path, Throttled], groups: Path = _GROUPS, mount: Path = _MOUNT
+) -> Throttled | None:
+    """Return how the group was held back that was so the longest; None where nobody says.
+
+    Args:
+        before: Of `throttled`.
+        groups: What the kernel says of this process.
+        mount: Where the groups are.
+    """
+    now = throttled(groups, mount)
+    grown = [
+        Throttled(
+            one.periods - then.periods, one.stopped - then.stopped, one.seconds - then.seconds
+        )
+        for folder, one in now.items() if (then := before.get(folder)) is not None
+    ]  # fmt: skip
+    return max(grown, key=lambda one: (one.seconds, one.stopped), default=None)
+
+
+def _throttled(folder: Path) -> Throttled | None:
+    words = [line.split() for line in _text(folder / "cpu.stat").splitlines()]
+    known = {pair[0]: int(pair[1]) for pair in words if len(pair) == 2 and pair[1].isdecimal()}
+    if "nr_throttled" not in known:  # the outermost group of version 2 has no quota
+        return None
+    seconds = known.get("throttled_usec", 0) / 1e6 + known.get("throttled_time", 0) / 1e9
+    return Throttled(known.get("nr_periods", 0), known["nr_throttled"], seconds)
 
 
 def _folders(groups: Path, mount: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netloft.defaults import BATCHES
 from netloft.runtime.providers import NotRun, process_cpus
-from netloft.speed.conditions import Watch
+from netloft.speed.conditions import Watches
 from netloft.speed.contestants import (
     ONNXRUNTIME,
     Contestant,
@@ -83,7 +83,7 @@ def bench_model(
     from netloft.speed.torch_contestants import torch_settings
 
     threads, tell = threads or process_cpus(), progress or (lambda _: None)
-    environment, watch = describe_environment(threads), Watch()
+    environment, machine = describe_environment(threads), Watches()
     sessions = {p: timed_session(onnx_model, p, threads) for p in dict.fromkeys(providers)}
     setup = _Setup(
         module, onnx_model, sessions, make_inputs, input_names, threads, compile, read=not quick
@@ -95,19 +95,20 @@ def bench_model(
             for device in ("cpu", "cuda"):
                 if any(on_gpu(p) == (device == "cuda") for p in sessions):
                     tell(f"speed at batch {batch} on {device}")
-                    found, missing = _measured(setup, batch, device, plan)
+                    found, missing = _measured(setup, batch, device, plan, machine)
                     rows, not_run = [*rows, *found], [*not_run, *missing]
-    facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
+    facts = {**environment.to_dict(), "conditions": machine.to_dict()}
     return BenchResult(tuple(rows), tuple(not_run), facts)
 
 
 def _measured(
-    setup: _Setup, batch: int, device: str, plan: Plan
+    setup: _Setup, batch: int, device: str, plan: Plan, machine: Watches
 ) -> tuple[list[SpeedRow], list[NotRun]]:
     from netloft.speed.torch_contestants import EAGER, forget_compiled
 
     entries = list(_entries(setup, batch, device))
-    measured, failed = together([e for e in entries if isinstance(e, Contestant)], plan)
+    with machine.watch(str(Setup(device, batch, setup.threads))):
+        measured, failed = together([e for e in entries if isinstance(e, Contestant)], plan)
     baseline = next((samples for c, samples in measured if c.engine == EAGER), None)
     if setup.compile:
         forget_compiled()

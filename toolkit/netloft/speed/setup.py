@@ -20,3 +20,7 @@ class Setup:
     provider: str
     batch: int
     threads: int
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"batch {self.batch} on {self.provider} with {threads}"

@@ -14,7 +14,7 @@ from netloft.errors import CheckError, MissingError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
-from netloft.speed.conditions import Watch
+from netloft.speed.conditions import Watches
 from netloft.speed.contestants import Contestant, start
 from netloft.speed.engines import DEFAULT, ENGINES, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
@@ -101,13 +101,13 @@ def bench(
             "a command runs beside what the CPU does, which is not measured",
             remedy="add --provider cpu, or leave out --command",
         )
-    environment, watch = describe_environment(max(counts)), Watch()
+    environment = describe_environment(max(counts))
     for count in counts:
         sources = [source_of(target, running, count) for target in targets]
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]
-    facts = {**environment.to_dict(), "conditions": watch.conditions().to_dict()}
+    facts = {**environment.to_dict(), "conditions": work.machine.to_dict()}
     not_run = (*missing, *work.not_run)
     result = TargetResult(tuple(work.rows), not_run, facts, missing=tuple(work.absent))
     return _with_nodes(result, sources, counts[0], work.plan, work.tell) if profiled else result
@@ -123,6 +123,7 @@ class _Work:
         quick: Whether nothing is told of loading.
         plan: How long to measure.
         tell: Told what is measured next.
+        machine: How it was meanwhile.
         rows: What was measured.
         not_run: What was not.
         absent: Where there is no row that was asked for.
@@ -133,6 +134,7 @@ class _Work:
     quick: bool
     plan: Plan
     tell: Callable[[str], None]
+    machine: Watches = dataclasses.field(default_factory=Watches)
     rows: list[TargetRow] = dataclasses.field(default_factory=list)
     not_run: list[NotRun] = dataclasses.field(default_factory=list)
     absent: list[Place] = dataclasses.field(default_factory=list)
@@ -155,8 +157,13 @@ class _Work:
         self.tell(f"batch {setup.batch} on {setup.provider}")
         entries = [e for s in sources for e in _entries(s, self.asked, setup, self.absent)]
         entries += _commands(self.commands, setup, self.absent)
-        loads = {} if self.quick else _footprints(sources, entries)
-        measured, failed = together([e for e in entries if isinstance(e, Contestant)], self.plan)
+        loads: _Footprints = {}
+        if not self.quick:
+            with self.machine.watch(f"loading, {setup}"):
+                loads = _footprints(sources, entries)
+        with self.machine.watch(str(setup)):
+            running = [entry for entry in entries if isinstance(entry, Contestant)]
+            measured, failed = together(running, self.plan)
         self.rows += _rows(measured, entries[0], loads, read=not self.quick)
         self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
         for contestant, reason in failed:
