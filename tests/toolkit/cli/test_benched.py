@@ -123,3 +123,32 @@ def test_nothing_measured_is_a_mistake_and_is_not_kept(
         assert json.loads(found.stdout)["error"] == "UsageError"
     else:
         assert found.stdout == ""
+
+
+def test_a_history_that_cannot_be_drawn_is_told_before_anything_is_measured(
+    file: str, tmp_path: Path
+) -> None:
+    kept, drawn = tmp_path / "speed.jsonl", tmp_path / "speed.svg"
+    assert bench(file, "--history", kept).exit_code == 0
+    kept.write_text(kept.read_text() + "notes\n")
+    found = bench(file, "--history", kept, "--plot", drawn)
+    assert found.exit_code == 2
+    assert f"line 2 of {kept} is none of the bench's" in found.stderr
+    assert "take the line out" in found.stderr
+    assert "measuring" not in found.stderr
+    assert len(kept.read_text().splitlines()) == 2
+
+
+def test_the_trace_of_a_crash_in_a_history_is_told_and_does_no_harm(
+    file: str, tmp_path: Path
+) -> None:
+    kept, drawn = tmp_path / "speed.jsonl", tmp_path / "speed.svg"
+    assert bench(file, "--history", kept).exit_code == 0
+    kept.write_text(kept.read_text() + '{"time": "now", "spe')
+    first = bench(file, "--history", kept, "--plot", drawn)
+    assert first.exit_code == 0, first.output
+    assert f"note: the last line of {kept} was cut off" in first.stderr
+    again = bench(file, "--history", kept, "--plot", drawn)
+    assert again.exit_code == 0, again.output
+    assert "was cut off" not in again.stderr
+    assert drawn.read_text().count("<circle") == 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -42,15 +44,74 @@ def test_runs_are_added_and_read(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", first.points[0].time)
 
 
-def test_a_line_that_was_cut_off_is_told_and_the_next_begins_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece", ['{"time": "now", "sp', '{"time": "now", "speed": [{"p50_ms": 1'])
+def test_a_last_line_that_was_cut_off_is_told_and_the_next_begins_anew(
+    tmp_path: Path, piece: str
+) -> None:
     path = tmp_path / "speed.jsonl"
-    path.write_text('{"time": "now", "sp')
+    path.write_text(piece)
+    assert "the last line of" in check_history(path, drawn=True)
+    assert read_series(path) == []
     append(path, result(ROW))
+    assert check_history(path, drawn=True) == ""
     append(path, result(ROW))
-    assert json.loads(path.read_text().splitlines()[1])["speed"][0]["batch"] == 1
-    assert len(path.read_text().splitlines()) == 3
-    with pytest.raises(InputError, match=r"line 1 of .* is none of the bench's"):
-        read_series(path)
+    lines = path.read_text().splitlines()
+    assert lines[0] == piece, "nothing is lost"
+    assert json.loads(lines[1])["speed"][0]["batch"] == 1
+    assert [json.loads(line).get("after_torn") for line in lines[1:]] == [True, None]
+    assert [len(one.points) for one in read_series(path)] == [2]
+
+
+def test_a_line_that_was_cut_off_elsewhere_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    append(path, result(ROW))
+    whole = path.read_text()
+    for text in ('{"time": "now", "sp\n' + whole, whole + '{"time": "now", "sp\n' + whole):
+        path.write_text(text)
+        check_history(path)
+        for use in (read_series, lambda path: check_history(path, drawn=True)):
+            with pytest.raises(InputError, match=r"line [12] of .* is none of the bench's"):
+                use(path)
+
+
+def test_a_last_line_without_its_end_is_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "speed.jsonl"
+    append(path, result(ROW))
+    path.write_text(path.read_text().rstrip())
+    assert check_history(path, drawn=True) == ""
+    append(path, result(ROW))
+    assert [len(one.points) for one in read_series(path)] == [2]
+
+
+def test_what_a_disk_takes_in_pieces_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "speed.jsonl", os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:100]))
+    append(path, result(ROW))
+    monkeypatch.undo()
+    assert [len(one.points) for one in read_series(path)] == [1]
+
+
+def test_a_disk_that_is_full_is_told_and_the_next_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write, room = tmp_path / "speed.jsonl", os.write, 50
+
+    def little(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written, room = write(descriptor, data[:room]), 0
+        return written
+
+    monkeypatch.setattr(os, "write", little)
+    with pytest.raises(OutputError, match="No space left on device"):
+        append(path, result(ROW))
+    monkeypatch.undo()
+    assert "was cut off" in check_history(path, drawn=True)
+    append(path, result(ROW))
+    assert [len(one.points) for one in read_series(path)] == [1]
 
 
 @pytest.mark.parametrize(

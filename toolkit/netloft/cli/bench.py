@@ -152,7 +152,7 @@ def bench(
     from netloft.speed.limits import Limits
 
     outputs = Outputs(history, plot, roofline)
-    outputs.check(profiled)
+    outputs.check(profiled, quiet)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()

@@ -34,11 +34,12 @@ class Outputs:
     plot: Path | None
     roofline: Path | None
 
-    def check(self, profiled: bool) -> None:
+    def check(self, profiled: bool, quiet: bool) -> None:
         """Refuse what could not be written, before anything is measured.
 
         Args:
             profiled: Whether there will be nodes.
+            quiet: Print errors only.
 
         Raises:
             UsageError: A file is none of ours to write, or has nothing to be made of.
@@ -47,7 +48,9 @@ class Outputs:
         if self.history is not None:
             from netloft.speed.history import check_history
 
-            check_history(self.history)
+            note = check_history(self.history, drawn=self.plot is not None)
+            if note and not quiet:
+                click.echo(f"note: {note}", err=True)
         if self.plot is not None:
             if self.history is None:
                 raise UsageError("--plot draws a history", remedy="add --history FILE")
