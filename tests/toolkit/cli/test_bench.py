@@ -75,12 +75,28 @@ def test_quiet_prints_errors_only(file: str) -> None:
         (["x.onnx", "--thread-counts", "1,257"], 2, "give numbers from 1 to 256"),
         (["x.onnx", "--batch-size", "0"], 2, "0 is not in the range"),
         (["no-such-model-here", "--provider", "cpu"], 2, "no-such-model-here"),
+        (["x.onnx", "--engine", "all", "--engine", "tvm"], 2, "there is no engine 'tvm'"),
+        (["x.onnx", "--threads", "1", "--thread-counts", "2,4"], 2, "say the same thing"),
+        (["x.onnx", "--max-regression", "5%"], 2, "nothing to compare the first target with"),
+        (["x.onnx", "x.onnx", "--max-regression", "5%"], 2, "nothing to compare the first"),
+        (["x.onnx", "--quick", "--budget", "load_ms=9"], 2, "--quick does not measure"),
+        (["x.onnx", "--quick", "--budget", "memory_mb=9,batch=2"], 2, "does not measure"),
+        (["resnet18", "--profile", "--roofline", "r.svg"], 2, "every target is a MODEL"),
     ],
 )
 def test_mistakes(arguments: list[str], code: int, said: str) -> None:
     result = CliRunner().invoke(main, ["bench", *arguments])
     assert result.exit_code == code
     assert said in result.stderr
+    assert "measuring" not in result.stderr, "it is known before"
+
+
+def test_a_file_may_have_capital_letters(file: str, tmp_path: Path) -> None:
+    path = tmp_path / "NET.ONNX"
+    path.write_bytes(Path(file).read_bytes())
+    result = CliRunner().invoke(main, ["bench", str(path), "--quick", "--batches", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    assert [row["target"] for row in json.loads(result.stdout)["speed"]] == [str(path)]
 
 
 @pytest.mark.skipif(probe("cuda").starts, reason="CUDA starts here")

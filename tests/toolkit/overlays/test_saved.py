@@ -91,6 +91,22 @@ def test_a_report_of_another_network_is_refused(measured: Measured, kind: str) -
         overlay_from(report, kind, graph)
 
 
+def test_a_file_that_is_named_twice_does_not_take_twice_as_long(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "adds_up", lambda *_: True)
+    how = ("--quick", "--provider", "cpu", "--batches", "2", "--threads", "1")
+    found = run("bench", measured.file, measured.file, *how, "--profile", "--json", "--quiet")
+    nodes = [(row["value"], row["kernel"]) for row in json.loads(found.stdout)["nodes"]]
+    assert len(json.loads(found.stdout)["speed"]) == 2
+    assert "Conv" in {kernel for _, kernel in nodes}
+    assert len(set(nodes)) == len(nodes)
+    doubled = tmp_path / "doubled.json"  # as an earlier version wrote it
+    doubled.write_text(json.dumps({"nodes": measured.nodes * 2}))
+    with pytest.raises(UsageError, match=r"has the nodes of .*mnist.onnx more than once"):
+        overlay_from(doubled, "time", measured.graph)
+
+
 BAD = {
     "no json": ("{", InputError, "is not JSON"),
     "a list": ("[]", InputError, "is no report"),

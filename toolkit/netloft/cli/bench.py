@@ -152,7 +152,8 @@ def bench(
     from netloft.speed.limits import Limits
 
     outputs = Outputs(history, plot, roofline)
-    outputs.check(profiled, quiet)
+    files = any(_is_file(target, request) for target in targets)
+    outputs.check(profiled=profiled, files=files, quiet=quiet)
     limits = Limits.read(budgets, baseline, most)
     available(providers)  # before a network is built
     one = (request.batch,) if isinstance(request.batch, int) else ()
@@ -164,6 +165,8 @@ def bench(
         how = {"providers": providers, "quick": quick, "save_optimised": saving}
         _tune(targets, asked or BATCHES, how, tell, as_json, quiet)
         return
+    limits.check((*targets, *commands), quick=quick)
+    _check_threads(threads, counts)
     result = run(
         *(_loaded(target, request) for target in targets),
         batches=tuple(dict.fromkeys((*asked, *limits.batches))) or BATCHES,
@@ -177,6 +180,14 @@ def bench(
         progress=tell,
     )
     conclude(result, limits, outputs, as_json, quiet)
+
+
+def _check_threads(threads: int | None, counts: tuple[int, ...]) -> None:
+    if threads is not None and counts:
+        raise UsageError(
+            "--threads and --thread-counts say the same thing",
+            remedy="give every number to --thread-counts",
+        )
 
 
 def _check_tuning(tuned: bool, others: bool) -> None:
@@ -220,8 +231,12 @@ def _tune(
         print_tuning(found)
 
 
+def _is_file(target: str, request: ModelRequest) -> bool:
+    return os.path.isdir(target) or dataclasses.replace(request, spec=target).is_file
+
+
 def _loaded(target: str, request: ModelRequest) -> str | LoadedModel:
     """Return a MODEL as the options ask for it; a bundle or a file is its own description."""
-    if os.path.isdir(target) or target.endswith(".onnx"):
+    if _is_file(target, request):
         return target
     return dataclasses.replace(request, spec=target).load()

@@ -34,11 +34,12 @@ class Outputs:
     plot: Path | None
     roofline: Path | None
 
-    def check(self, profiled: bool, quiet: bool) -> None:
+    def check(self, *, profiled: bool, files: bool, quiet: bool) -> None:
         """Refuse what could not be written, before anything is measured.
 
         Args:
-            profiled: Whether there will be nodes.
+            profiled: Whether nodes are asked for.
+            files: Whether any target is a file or a bundle, which have them.
             quiet: Print errors only.
 
         Raises:
@@ -60,6 +61,11 @@ class Outputs:
         if self.roofline is not None:
             if not profiled:
                 raise UsageError("--roofline draws the nodes of a profile", remedy="add --profile")
+            if not files:
+                raise UsageError(
+                    "--roofline draws the nodes of files, and every target is a MODEL",
+                    remedy="netloft export it first, and measure the bundle",
+                )
             from netloft.speed.peak import check_peak
             from netloft_diagrams.roofline import check_roofline
 

@@ -90,6 +90,7 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
     first = rows[0]
     same = ("target", "provider", "batch")
     rows = [row for row in rows if all(row[key] == first[key] for key in same)]
+    _check_once(rows)
     find = _Finder(graph)
     values: dict[str, float] = {}
     added = strange = 0.0
@@ -121,6 +122,16 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
             "ONNX Runtime added; fused operations count where the last of them is",
         ),
     )
+
+
+def _check_once(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a file that was measured twice in one report: its times would be added up."""
+    kernels = Counter((row["value"], row["kernel"]) for row in rows if row["value"])
+    if any(times > 1 for times in kernels.values()):
+        raise UsageError(
+            f"the report has the nodes of {rows[0]['target']} more than once",
+            remedy="name the file once in netloft bench --profile --json",
+        )
 
 
 class _Finder:

@@ -20,6 +20,7 @@ from netloft.speed.stats import PLACE, fewest_for
 
 __all__ = [
     "BROKEN",
+    "LOADING",
     "Budget",
     "Judgement",
     "Place",
@@ -32,7 +33,10 @@ __all__ = [
 BROKEN, KEPT, UNSURE = "broken", "kept", "cannot tell"
 
 _ENGINES = {engine.label: engine.name for engine in ENGINES.values()}
-_METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", "load_ms", "memory_mb")
+LOADING = ("load_ms", "memory_mb")
+"""Metrics of loading a file."""
+
+_METRICS = ("p50_ms", "p95_ms", "p99_ms", "items_per_s", *LOADING)
 _WHERE = ("target", "engine", "provider", "batch", "threads")
 _MOST = {"batch": MAX_BATCH, "threads": MAX_THREADS}
 _COUNT = re.compile("[1-9][0-9]{0,8}")

@@ -12,6 +12,7 @@ from netloft.errors import CheckError, UsageError
 from netloft.runtime.devices import cpu_model
 from netloft.speed.budgets import (
     BROKEN,
+    LOADING,
     Budget,
     judge_baseline,
     judge_budgets,
@@ -75,6 +76,28 @@ class Limits:
     def rounds(self) -> int:
         """How many runs the budgets' percentiles need."""
         return max((budget.samples for budget in self.budgets), default=0)
+
+    def check(self, targets: Sequence[str], *, quick: bool) -> None:
+        """Refuse what nothing will be measured for, before anything is.
+
+        Args:
+            targets: Names of what is measured, commands too.
+            quick: Whether nothing is told of loading.
+
+        Raises:
+            UsageError: A limit is for a comparison of one target, or for loading with `quick`.
+        """
+        loading = [budget for budget in self.budgets if budget.metric in LOADING]
+        if quick and loading:
+            raise UsageError(
+                f"the budget {loading[0]} is for loading, which --quick does not measure",
+                remedy="leave out --quick",
+            )
+        if self.most is not None and self.before is None and len(set(targets)) < 2:
+            raise UsageError(
+                "there is nothing to compare the first target with",
+                remedy="give two targets, or --baseline FILE",
+            )
 
     def judged(
         self, result: TargetResult, problems: list[UsageError] | None = None

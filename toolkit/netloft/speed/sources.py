@@ -116,7 +116,7 @@ def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
         if os.path.isdir(path):  # unlike Path.is_dir it bears a name that is too long
             check_files(path, read_manifest(path)["files"])
             return _file(os.fspath(target), path / "model.onnx", providers, threads)
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             return _file(os.fspath(target), path, providers, threads)
         from netloft.models import load_model
 

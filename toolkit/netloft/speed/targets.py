@@ -182,7 +182,7 @@ def _with_nodes(
     tell("what this machine can do")
     peak, missing = _peak(threads)
     nodes, not_run = list[ProfileRow](), [*result.not_run, *missing]
-    for source in sources:
+    for source in {source.name: source for source in sources}.values():  # a file named twice
         places = {(r.provider, r.batch): None for r in result.rows if r.target == source.name}
         for provider, batch in places:
             tell(f"the nodes of {source.name} at batch {batch} on {provider}")

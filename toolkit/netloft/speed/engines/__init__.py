@@ -46,13 +46,13 @@ def chosen(names: Sequence[str]) -> tuple[Engine, ...]:
         UsageError: There is none of this name.
         MissingError: The package of one that is named is not installed.
     """
-    if "all" in names:
-        return tuple(ENGINES.values())
-    unknown = [name for name in names if name not in ENGINES]
+    unknown = [name for name in names if name not in {*ENGINES, "all"}]
     if unknown:
         raise UsageError(
             f"there is no engine '{unknown[0]}'", remedy=f"use one of {', '.join(ENGINES)}, or all"
         )
+    if "all" in names:
+        return tuple(ENGINES.values())
     found = tuple(ENGINES[name] for name in dict.fromkeys(names or DEFAULT))
     for engine in found:
         if engine.package and importlib.util.find_spec(engine.package) is None:
