@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from netloft.cli import main
 from netloft.errors import InputError
-from netloft.speed import history, peak, profile
+from netloft.speed import footprint, history, peak, profile, targets
 from netloft.speed.measure import Plan
 
 BROKEN = ("--budget", "p50_ms=1e-9")
@@ -152,3 +152,23 @@ def test_the_trace_of_a_crash_in_a_history_is_told_and_does_no_harm(
     assert again.exit_code == 0, again.output
     assert "was cut off" not in again.stderr
     assert drawn.read_text().count("<circle") == 3
+
+
+def test_a_limit_on_loading_is_judged_on_eight_processes(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = list[object]()
+    answered = footprint._answered
+    monkeypatch.setattr(footprint, "_answered", lambda a: started.append(a) or answered(a))
+    monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
+    how = ["--provider", "cpu", "--batches", "1", "--threads", "1", "--json", "--quiet"]
+    limits = ["--budget", "memory_mb=1e6", "--budget", "load_ms=1e9"]
+    found = CliRunner().invoke(main, ["bench", file, *how, *limits])
+    assert found.exit_code == 0, found.output
+    assert len(started) == 8
+    (row,) = json.loads(found.stdout)["speed"]
+    for one, name in zip(json.loads(found.stdout)["budgets"], ("memory_", "load_"), strict=True):
+        assert one["status"] == "kept"
+        assert (one["low"], one["high"]) == (row[f"{name}low"], row[f"{name}high"])
+        assert one["low"] <= one["value"] <= one["high"]
+    assert row["load_low"] < row["load_high"]

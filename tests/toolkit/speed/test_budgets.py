@@ -81,6 +81,15 @@ def test_a_budget_is_judged_by_the_interval(text: str, status: str) -> None:
     assert found.low <= found.value <= found.high
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"), [(96, "kept"), (92, "cannot tell"), (88, "cannot tell"), (84, "broken")]
+)
+def test_memory_of_several_processes_is_judged_by_all_of_them(limit: int, status: str) -> None:
+    row = replace(ROW, memory_low=85.0, memory_high=95.0)
+    (found,) = judge_budgets([parse_budget(f"memory_mb={limit}")], [row])
+    assert (found.status, found.value, found.low, found.high) == (status, 90, 85, 95)
+
+
 def test_a_budget_for_nothing_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="p50_ms <= 5 at batch 8 is for nothing"):
         judge_budgets([parse_budget("p50_ms=5,batch=8")], [ROW])
@@ -136,7 +145,8 @@ def test_engines_of_a_budget_have_their_short_names() -> None:
 
 def test_a_budget_brings_its_batch_and_its_runs() -> None:
     limits = Limits.read(["p99_ms=5,batch=4", "p50_ms=3", "p95_ms=3,batch=2"])
-    assert (limits.batches, limits.rounds) == ((4, 2), 528)
+    assert (limits.batches, limits.rounds, limits.loads) == ((4, 2), 528, 1)
+    assert [Limits.read([text]).loads for text in ("load_ms=5", "memory_mb=5")] == [8, 8]
 
 
 def earlier(tmp_path: Path, *rows: TargetRow, **changes: Any) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from netloft.errors import CheckError
-from netloft.speed.footprint import footprint
+from netloft.speed.footprint import Footprint, footprint
 
 
 def product(path: Path, length: int) -> Path:
@@ -39,6 +39,27 @@ def test_a_larger_file_takes_more(tmp_path: Path) -> None:
     assert small.load_low <= small.load_ms <= small.load_high
     assert small.memory_mb < 60
     assert large.memory_mb > 64, "the matrix alone has 67 MB"
+
+
+def test_several_processes_give_an_interval(tmp_path: Path) -> None:
+    file, feeds = product(tmp_path / "s.onnx", 8), {"x": np.ones((1, 8), np.float32)}
+    one = footprint(file, feeds, "cpu", ALONE)
+    assert (one.memory_low, one.memory_high) == (None, None)
+    found = footprint(file, feeds, "cpu", ALONE, processes=3)
+    assert found.memory_low is not None
+    assert found.memory_high is not None
+    assert 0 < found.memory_low <= found.memory_mb <= found.memory_high
+    assert 0 < found.load_low < found.load_ms < found.load_high
+
+
+def test_the_median_of_the_processes_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = [Footprint(load, 0, 99, load * 2, load * 10) for load in (3.0, 9.0, 1.0, 4.0)]
+    left = iter(each)
+    monkeypatch.setattr("netloft.speed.footprint._answered", lambda _: next(left))
+    found = footprint(tmp_path / "s.onnx", {}, "cpu", ALONE, processes=4)
+    assert found == Footprint(3.5, 1.0, 9.0, 7.0, 35.0, 10.0, 90.0)
 
 
 def test_what_does_not_run_is_told(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def bench(
         commands=commands,
         quick=quick,
         rounds=max(rounds, limits.rounds),
+        loads=limits.loads,
         profiled=profiled,
         progress=tell,
     )

@@ -248,14 +248,15 @@ def _status(low: float, high: float, limit: float) -> str:
 
 
 def _interval(metric: str, row: Any) -> tuple[float, float, float] | None:
-    """Return a metric of a row with its interval; what has none is as it was measured."""
+    """Return a metric of a row with its interval; memory of one process is as it was measured."""
     if metric == "items_per_s":
         return row.items_per_s, row.batch / row.p50_high * 1e3, row.batch / row.p50_low * 1e3
     value = getattr(row, metric)
     if value is None:
         return None
-    stem = metric.removesuffix("_ms")
-    return value, getattr(row, f"{stem}_low", value), getattr(row, f"{stem}_high", value)
+    stem = metric.removesuffix("_ms").removesuffix("_mb")
+    low, high = getattr(row, f"{stem}_low"), getattr(row, f"{stem}_high")
+    return value, value if low is None else low, value if high is None else high
 
 
 def judge_baseline(

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from netloft.errors import CheckError
 from netloft.runtime.reasons import first_line
+from netloft.speed.stats import median
 
 __all__ = ["Footprint", "footprint"]
 
@@ -29,6 +30,9 @@ LIMIT_S = 300
 class Footprint:
     """What loading a file and running it once took.
 
+    Of several processes the median counts, and the ends are the least and the most: of
+    `fewest_for(50)` they are those of an interval of 99 %.
+
     Attributes:
         load_ms: To start a session, in milliseconds; the median of three.
         load_low: The shortest of them.
@@ -36,6 +40,8 @@ class Footprint:
         first_ms: First run of the first session, in milliseconds.
         memory_mb: Most memory of the process then, less what it had when ONNX Runtime was
             imported, in 10^6 bytes.
+        memory_low: The least of several processes; None of one.
+        memory_high: The most.
     """
 
     load_ms: float
@@ -43,6 +49,8 @@ class Footprint:
     load_high: float
     first_ms: float
     memory_mb: float
+    memory_low: float | None = None
+    memory_high: float | None = None
 
 
 def footprint(
@@ -50,6 +58,7 @@ def footprint(
     feeds: Mapping[str, npt.NDArray[np.generic]],
     provider: str,
     options: Mapping[str, Any],
+    processes: int = 1,
 ) -> Footprint:
     """Load a file and run it once in a fresh process.
 
@@ -58,9 +67,10 @@ def footprint(
         feeds: Inputs by name.
         provider: That starts here.
         options: Of `start_session`, ready for JSON.
+        processes: How many of them, one after the other.
 
     Raises:
-        CheckError: The process came to an end without an answer.
+        CheckError: A process came to an end without an answer.
     """
     asked = {
         "path": str(path),
@@ -68,6 +78,21 @@ def footprint(
         "options": dict(options),
         "inputs": {name: (list(a.shape), a.dtype.name) for name, a in feeds.items()},
     }
+    each = [_answered(asked) for _ in range(processes)]
+    return each[0] if processes == 1 else _of_several(each)
+
+
+def _of_several(each: Sequence[Footprint]) -> Footprint:
+    loads, memory = [one.load_ms for one in each], [one.memory_mb for one in each]
+    return Footprint(
+        round(median(loads), 3), min(loads), max(loads),
+        round(median([one.first_ms for one in each]), 3),
+        round(median(memory), 1), min(memory), max(memory),
+    )  # fmt: skip
+
+
+def _answered(asked: Mapping[str, Any]) -> Footprint:
+    """Return what a fresh process found."""
     # -P: what lies in the working folder is not imported
     code = "from netloft.speed.footprint import answer; answer()"
     command = [sys.executable, "-P", "-c", code]

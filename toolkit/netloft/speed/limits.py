@@ -21,6 +21,7 @@ from netloft.speed.budgets import (
 )
 from netloft.speed.rows import TargetResult
 from netloft.speed.saved import read_rows
+from netloft.speed.stats import fewest_for
 
 __all__ = ["REGRESSION", "Limits", "require_kept"]
 
@@ -76,6 +77,11 @@ class Limits:
     def rounds(self) -> int:
         """How many runs the budgets' percentiles need."""
         return max((budget.samples for budget in self.budgets), default=0)
+
+    @property
+    def loads(self) -> int:
+        """How many processes the budgets of loading need, for an interval of 99 %."""
+        return fewest_for(50) if any(one.metric in LOADING for one in self.budgets) else 1
 
     def check(self, targets: Sequence[str], *, quick: bool) -> None:
         """Refuse what nothing will be measured for, before anything is.

@@ -101,10 +101,13 @@ class TargetRow(_Row):
         verdict: `faster` or `slower` than the first target, or `cannot tell`.
         load_ms: To start a session for the file in a fresh process, in milliseconds; None for a
             module, in other engines, and where it was not asked for.
-        load_low: The shortest of the three whose median that is.
-        load_high: The longest.
+        load_low: The shortest of the three whose median that is; of several processes the least of
+            their medians.
+        load_high: The longest, or the most.
         first_ms: First run in that process.
         memory_mb: Most memory that loading and running it took there, in 10^6 bytes.
+        memory_low: The least of several processes; None of one.
+        memory_high: The most.
     """
 
     target: str
@@ -121,6 +124,8 @@ class TargetRow(_Row):
     load_high: float | None = None
     first_ms: float | None = None
     memory_mb: float | None = None
+    memory_low: float | None = None
+    memory_high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def bench(
     quick: bool = False,
     profiled: bool = False,
     rounds: int = 0,
+    loads: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> TargetResult:
     """Measure targets side by side; the first is what the others are compared with.
@@ -67,6 +68,8 @@ def bench(
         profiled: Tell where the time of each file goes, node by node, too.
         rounds: Runs of each target at the least, whatever they cost: 104 give a 95th percentile,
             528 a 99th.
+        loads: Fresh processes in which each file is loaded; 8 give an interval of 99 %. With
+            `quick` there is none.
         progress: Told what is measured next.
 
     Raises:
@@ -76,8 +79,10 @@ def bench(
         ProviderError: A provider that was asked for does not start.
         MissingError: Nodes are to be told, and the package onnx is not installed.
     """
-    if not targets or not batches or min(batches) < 1:
-        raise UsageError("nothing to measure", remedy="give a target, and batches of 1 or more")
+    if not targets or not batches or min(batches) < 1 or loads < 1:
+        raise UsageError(
+            "nothing to measure", remedy="give a target, and batches and loads of 1 or more"
+        )
     given = threads or process_cpus()
     counts = (given,) if isinstance(given, int) else tuple(dict.fromkeys(given))
     if not counts or min(counts) < 1 or (profiled and len(counts) > 1):
@@ -85,9 +90,8 @@ def bench(
             "threads are one or more, and nodes are told of one number of them",
             remedy="give one number of threads to profile with",
         )
-    work = _Work(
-        chosen(engines), commands, quick, plan_of(quick, rounds), progress or (lambda _: None)
-    )
+    plan, tell = plan_of(quick, rounds), progress or (lambda _: None)
+    work = _Work(chosen(engines), commands, 0 if quick else loads, plan, tell)
     for command in commands:
         check_command(command)
     if profiled and find_spec("onnx") is None:
@@ -120,7 +124,7 @@ class _Work:
     Attributes:
         asked: Engines.
         commands: Other contestants.
-        quick: Whether nothing is told of loading.
+        loads: Processes that load each file; of none nothing is told that takes longer to find.
         plan: How long to measure.
         tell: Told what is measured next.
         machine: How it was meanwhile.
@@ -131,7 +135,7 @@ class _Work:
 
     asked: Sequence[Engine]
     commands: Sequence[str]
-    quick: bool
+    loads: int
     plan: Plan
     tell: Callable[[str], None]
     machine: Watches = dataclasses.field(default_factory=Watches)
@@ -158,13 +162,13 @@ class _Work:
         entries = [e for s in sources for e in _entries(s, self.asked, setup, self.absent)]
         entries += _commands(self.commands, setup, self.absent)
         loads: _Footprints = {}
-        if not self.quick:
+        if self.loads:
             with self.machine.watch(f"loading, {setup}"):
-                loads = _footprints(sources, entries)
+                loads = _footprints(sources, entries, self.loads)
         with self.machine.watch(str(setup)):
             running = [entry for entry in entries if isinstance(entry, Contestant)]
             measured, failed = together(running, self.plan)
-        self.rows += _rows(measured, entries[0], loads, read=not self.quick)
+        self.rows += _rows(measured, entries[0], loads, read=bool(self.loads))
         self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
         for contestant, reason in failed:
             self.not_run.append(NotRun(_what(contestant.target, contestant.engine, setup), reason))
@@ -255,7 +259,9 @@ _Footprints = dict[tuple[str, str], Footprint | NotRun]
 """By target and engine."""
 
 
-def _footprints(sources: Sequence[Source], entries: Sequence[Contestant | NotRun]) -> _Footprints:
+def _footprints(
+    sources: Sequence[Source], entries: Sequence[Contestant | NotRun], processes: int
+) -> _Footprints:
     """Return what it takes to load the files that run in ONNX Runtime."""
     files = {source.name: source for source in sources if isinstance(source, FileSource)}
     found: _Footprints = {}
@@ -264,7 +270,9 @@ def _footprints(sources: Sequence[Source], entries: Sequence[Contestant | NotRun
             feeds = files[entry.target].feeds(entry.provider, entry.batch)
             file, options = entry.loads
             try:
-                result: Footprint | NotRun = footprint(file, feeds, entry.provider, options)
+                result: Footprint | NotRun = footprint(
+                    file, feeds, entry.provider, options, processes
+                )
             except CheckError as reason:
                 result = NotRun(f"loading of {entry.target} in {entry.engine}", str(reason))
             found[entry.target, entry.engine] = result
