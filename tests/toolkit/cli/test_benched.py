@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from netloft.cli import main
 from netloft.errors import InputError
@@ -159,7 +164,12 @@ def test_a_limit_on_loading_is_judged_on_eight_processes(
 ) -> None:
     started = list[object]()
     answered = footprint._answered
-    monkeypatch.setattr(footprint, "_answered", lambda a: started.append(a) or answered(a))
+
+    def counted(asked: Mapping[str, Any]) -> footprint.Footprint:
+        started.append(asked)
+        return answered(asked)
+
+    monkeypatch.setattr(footprint, "_answered", counted)
     monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
     how = ["--provider", "cpu", "--batches", "1", "--threads", "1", "--json", "--quiet"]
     limits = ["--budget", "memory_mb=1e6", "--budget", "load_ms=1e9"]
@@ -172,3 +182,86 @@ def test_a_limit_on_loading_is_judged_on_eight_processes(
         assert (one["low"], one["high"]) == (row[f"{name}low"], row[f"{name}high"])
         assert one["low"] <= one["value"] <= one["high"]
     assert row["load_low"] < row["load_high"]
+
+
+ANSWER = """
+import os, sys, time
+for line in sys.stdin:
+    time.sleep({seconds})
+    print(os.environ["NETLOFT_BATCH"], flush=True)
+"""
+
+
+def command(seconds: float) -> str:
+    return shlex.join([sys.executable, "-c", ANSWER.format(seconds=seconds)])
+
+
+def test_a_command_takes_its_turns(file: str) -> None:
+    slow = command(0.02)
+    found = bench(file, "--command", slow, "--json")
+    assert found.exit_code == 0, found.output
+    first, second = json.loads(found.stdout)["speed"]
+    assert (first["target"], first["engine"]) == (file, "ONNX Runtime")
+    assert (second["target"], second["engine"], second["cpu_ms"]) == (slow, "command", None)
+    assert second["p50_ms"] >= 20
+    assert first["n"] == second["n"] == 5
+    assert second["verdict"] == "slower"
+    assert second["ratio_to_first"] > 1
+
+
+def test_a_command_that_is_none_and_one_that_fails(file: str) -> None:
+    absent = bench(file, "--command", "no-such-program-here 1")
+    assert absent.exit_code == 2
+    assert "names no program that is here" in absent.stderr
+    assert "measuring" not in absent.stderr
+    failing = shlex.join([sys.executable, "-c", "raise SystemExit(3)"])
+    found = bench(file, "--command", failing)
+    assert found.exit_code == 0, "the others go on"
+    assert f"not run: {failing} at batch 1: " in found.stdout
+    held = bench(file, "--command", failing, "--max-regression", "900%")
+    assert held.exit_code == 2
+    assert "which did not run" in held.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"), [((), 5), (("--rounds", "9"), 9), (("--rounds", "2"), 5)]
+)
+def test_rounds_are_the_fewest_runs(file: str, asked: tuple[str, ...], taken: int) -> None:
+    found = bench(file, *asked, "--json")
+    (row,) = json.loads(found.stdout)["speed"]
+    assert row["n"] == taken
+    assert row["p95_ms"] is None
+
+
+def test_enough_rounds_bring_a_percentile(file: str) -> None:
+    (row,) = json.loads(bench(file, "--rounds", "104", "--json").stdout)["speed"]
+    assert row["n"] == 104
+    assert row["p95_low"] <= row["p95_ms"] <= row["p95_high"]
+    assert row["p99_ms"] is None
+
+
+@pytest.mark.parametrize(("slower", "most", "code"), [(True, "5%", 1), (False, "1000000%", 0)])
+def test_two_targets_and_a_regression(file: str, slower: bool, most: str, code: int) -> None:
+    """A file, and a product that takes many times as long, in either order."""
+    large = Path(file).parent / "large.onnx"
+    large.write_bytes(product(1024))
+    targets = (file, str(large)) if slower else (str(large), file)
+    found = bench(*targets, "--max-regression", most, "--json")
+    assert found.exit_code == code, found.output
+    (one,) = json.loads(found.stdout)["budgets"]
+    assert (one["target"], one["status"]) == (targets[1], "broken" if slower else "kept")
+    assert one["limit"].startswith("time over the first target's <= ")
+    if slower:
+        assert f"{large} in ONNX Runtime on cpu at batch 1 with 1 thread: time over" in found.stderr
+
+
+def product(length: int) -> bytes:
+    """Return a file with a product with a matrix of `length` x `length`."""
+    matrix = numpy_helper.from_array(np.ones((length, length), np.float32), "w")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", length]) for n in "xy"]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [matrix])
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
+    data: bytes = model.SerializeToString()
+    return data
