@@ -37,7 +37,7 @@ from netloft.runtime.providers import NotRun
 from netloft.runtime.tuning import MODEL, row_for
 from netloft.runtime.tuning import rows_of as tuned_rows
 from netloft.speed.conditions import Watch
-from netloft.speed.contestants import Contestant, start, timed_session
+from netloft.speed.contestants import Contestant, read_back, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.engines.tuned import NOTHING_BETTER
@@ -168,10 +168,12 @@ def _measured(
     first = dict[str, tuple[int, ...]]()
     for contestant, samples in measured:
         precision = precisions[id(contestant)]
+        told, unread = read_back(contestant, contestant.engine)
+        missing += [(precision, unread)] if unread else []
         yield {
             "precision": precision,
             "contestant": contestant.engine,
-            "computes_in": contestant.read_precision(),
+            "computes_in": told.precision,
             **timed(samples.wall_ns, first.setdefault(precision, samples.wall_ns)),
             "complaints": complaints,
             **(kept[precision] if contestant.engine == TUNED else {}),

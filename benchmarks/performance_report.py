@@ -20,7 +20,8 @@ from netloft.runtime.providers import probe
 FIRST = "netloft"
 WHY = {
     "OpenVINO by default": "the same kernels, in bf16 where the processor can",
-    "OpenVINO, f32": "kernels of its own, compiled for the shapes",
+    "OpenVINO, f32": "kernels of its own, compiled for the shapes; int8 on AMX tiles where the "
+    "processor has them",
     "quantize_static, default": "one step for all channels, and every layer rounded: see its dB",
     "ONNX Runtime, saved": "the kernels of the file as exported",
     "ONNX Runtime, onnxslim": "the kernels of the file as exported, or of fewer nodes",
@@ -31,6 +32,9 @@ WHY = {
 
 SAME = (PLAIN, "ONNX Runtime, saved")
 """What runs the kernels that netloft runs where tuning kept nothing."""
+
+HALVES = frozenset({"bf16", "f16"})
+"""Types of 16 bits, where those of a file are wider."""
 
 WIDE = 0.2
 """Of an interval of a ratio: less than a tenth to either side is not told apart there."""
@@ -162,7 +166,7 @@ def _where(place: tuple[str, int, int]) -> str:
 
 def _alike(row: Row) -> bool:
     """Tell whether nothing is rounded that netloft's file keeps: to 16 bits, or below its least."""
-    halved = row["computes_in"] in ("bf16", "f16")
+    halved = not HALVES.isdisjoint(row["computes_in"].split(", "))
     bad = row["sqnr_db"] is not None and row["sqnr_db"] < LEAST_SQNR_DB
     return row["contestant"] == FIRST or not (halved or bad)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -70,11 +71,19 @@ def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path
     assert contestant.target == ("Net" if isinstance(source, ModuleSource) else str(file))
     assert contestant.engine == engine.label
     told = contestant.read_precision()
-    assert told == ("f32" if engine.takes_files or name == "torch-onnx" else "")
+    kind = _habit_of_openvino() if name == "openvino-default" else "f32"
+    assert told == (kind if engine.takes_files or name == "torch-onnx" else "")
     given = contestant.run()
     if isinstance(source, FileSource) and isinstance(given, list):
         x = torch.from_numpy(next(iter(source.feeds("cpu", 3).values())))
         torch.testing.assert_close(torch.from_numpy(given[0]), net(x).detach())
+
+
+def _habit_of_openvino() -> str:
+    """Return what it computes in where nobody says: bfloat16 where the processor has it."""
+    openvino = importlib.import_module("openvino")
+    habit: str = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT").to_string()
+    return habit
 
 
 @pytest.mark.cuda
@@ -102,6 +111,35 @@ def test_openvino_tells_what_its_kernels_compute_in_and_not_what_it_was_asked(
     source = source_of(tmp_path / "int8.onnx", ["cpu"], 1)
     contestant = ENGINES["openvino"].make(source, Setup("cpu", 3, 1))
     assert contestant.read_precision().startswith("int8")
+
+
+def test_openvino_is_compiled_for_the_shapes_and_copies_nothing(
+    net: nn.Module, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime takes NumPy's memory and gives its own: the other is not to pay for copies."""
+    openvino = pytest.importorskip("openvino", reason="not run: openvino is not installed")
+    source = source_of(file, ["cpu"], 1)
+    assert isinstance(source, FileSource)
+    given = source.feeds("cpu", 3)
+    monkeypatch.setattr(FileSource, "feeds", lambda *_: given)
+    seen, real = [], openvino.InferRequest.infer
+
+    def watched(request: Any, feeds: Any, **how: Any) -> Any:
+        result = real(request, feeds, **how)
+        (x,) = given.values()
+        seen.append((
+            [value.partial_shape.is_static for value in request.get_compiled_model().inputs],
+            np.shares_memory(request.get_input_tensor(0).data, x),
+            np.shares_memory(request.get_output_tensor(0).data, result[0]),
+        ))  # fmt: skip
+        return result
+
+    monkeypatch.setattr(openvino.InferRequest, "infer", watched)
+    contestant = ENGINES["openvino"].make(source, Setup("cpu", 3, 1))
+    result: Any = contestant.run()
+    assert seen == [([True], True, True)]
+    (x,) = given.values()
+    torch.testing.assert_close(torch.from_numpy(result[0]), net(torch.from_numpy(x)).detach())
 
 
 def test_a_tuned_engine_needs_a_bundle(file: Path) -> None:  # test_variants.py has one

@@ -14,6 +14,7 @@ from netloft.runtime.providers import NotRun, probe
 from netloft.speed import ONNXRUNTIME, bench_model, torch_contestants
 from netloft.speed import model as bench_of_model
 from netloft.speed.contestants import cpp_compiler
+from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
 from netloft.speed.rows import SpeedRow
 
@@ -155,6 +156,26 @@ def test_a_compiler_that_fails_is_a_reason(
     )
     assert len(result.rows) == 2
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_precision_that_cannot_be_read_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> str:
+        raise KeyError("layerType")
+
+    monkeypatch.setattr(bench_of_model, "Plan", lambda: Plan(0.0, rounds=5, warmup_s=0.0))
+    monkeypatch.setattr(engine, "_precision", fails)
+    result = bench_model(
+        Tiny().eval(), exported(tmp_path), inputs, input_names=["input"], providers=["cpu"],
+        batches=(1,), threads=1, compile=False,
+    )  # fmt: skip
+    assert [(r.engine, r.precision) for r in result.rows] == [
+        ("PyTorch eager", ""),
+        (ONNXRUNTIME, ""),
+    ]
+    what = f"what {ONNXRUNTIME} on cpu at batch 1 computes in"
+    assert result.not_run == (NotRun(what, "KeyError: 'layerType'"),)
 
 
 @pytest.mark.usefixtures("fast")

@@ -96,6 +96,21 @@ def test_what_each_session_of_a_file_takes_to_load(
     assert all(row.memory_mb is not None for row in result.rows[:2])
 
 
+def test_a_precision_that_cannot_be_read_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> str:
+        raise KeyError("layerType")
+
+    monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
+    monkeypatch.setattr(engine, "_precision", fails)
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    result = bench(file, batches=[1], providers=["cpu"], threads=1)
+    assert [(row.engine, row.precision) for row in result.rows] == [("ONNX Runtime", "")]
+    what = f"what {file} on cpu at batch 1 computes in"
+    assert result.not_run == ((what, "KeyError: 'layerType'"),)
+
+
 def test_nodes_are_told_with_onnx_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "find_spec", lambda _: None)
     with pytest.raises(MissingError, match="the package onnx, which is not here"):

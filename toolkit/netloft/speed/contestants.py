@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -29,6 +30,7 @@ __all__ = [
     "cpp_compiler",
     "on_gpu",
     "onnxruntime_contestant",
+    "read_back",
     "start",
     "timed_options",
     "timed_session",
@@ -98,6 +100,20 @@ def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:
     except Exception as error:  # noqa: BLE001 - engines raise anything; the reason is reported
         return NotRun(what, f"{type(error).__name__}: {first_line(error)}")
     return contestant
+
+
+def read_back(contestant: Contestant, what: str) -> tuple[Contestant, NotRun | None]:
+    """Return a contestant with what it computes in; where that is not told, with the reason.
+
+    Args:
+        contestant: It was measured.
+        what: Its name in the list of what did not run.
+    """
+    try:
+        return dataclasses.replace(contestant, precision=contestant.read_precision()), None
+    except Exception as error:  # noqa: BLE001 - what was measured is not lost for want of a word
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return contestant, NotRun(f"what {what} computes in", reason)
 
 
 def on_gpu(provider: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from netloft.speed.contestants import (
     ONNXRUNTIME,
     Contestant,
     on_gpu,
+    read_back,
     start,
     timed_session,
 )
@@ -112,17 +112,16 @@ def _measured(
     baseline = next((samples for c, samples in measured if c.engine == EAGER), None)
     if setup.compile:
         forget_compiled()
-    rows = [
-        speed_row(
-            dataclasses.replace(c, precision=c.read_precision()) if setup.read else c,
-            samples,
-            baseline,
-        )
-        for c, samples in measured
-    ]
-    not_run = [entry for entry in entries if isinstance(entry, NotRun)]
-    names = [(f"{c.engine} on {c.provider} at batch {batch}", why) for c, why in failed]
-    return rows, [*not_run, *(NotRun(*each) for each in names)]
+    rows, not_run = list[SpeedRow](), [entry for entry in entries if isinstance(entry, NotRun)]
+    for contestant, samples in measured:
+        c, missing = read_back(contestant, _what(contestant)) if setup.read else (contestant, None)
+        rows.append(speed_row(c, samples, baseline))
+        not_run += [missing] if missing else []
+    return rows, [*not_run, *(NotRun(_what(c), why) for c, why in failed)]
+
+
+def _what(contestant: Contestant) -> str:
+    return f"{contestant.engine} on {contestant.provider} at batch {contestant.batch}"
 
 
 def _entries(setup: _Setup, batch: int, device: str) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
 from netloft.speed.conditions import Watches
-from netloft.speed.contestants import Contestant, start
+from netloft.speed.contestants import Contestant, read_back, start
 from netloft.speed.engines import DEFAULT, ENGINES, Engine, chosen, engines_for
 from netloft.speed.environment import describe_environment
 from netloft.speed.footprint import Footprint, footprint
@@ -168,8 +168,9 @@ class _Work:
         with self.machine.watch(str(setup)):
             running = [entry for entry in entries if isinstance(entry, Contestant)]
             measured, failed = together(running, self.plan)
-        self.rows += _rows(measured, entries[0], loads, read=bool(self.loads))
-        self.not_run += [e for e in (*entries, *loads.values()) if isinstance(e, NotRun)]
+        rows, unread = _rows(measured, entries[0], loads, read=bool(self.loads))
+        self.rows += rows
+        self.not_run += [e for e in (*entries, *loads.values(), *unread) if isinstance(e, NotRun)]
         for contestant, reason in failed:
             self.not_run.append(NotRun(_what(contestant.target, contestant.engine, setup), reason))
             self.absent.append(_place(contestant.target, contestant.engine, setup, reason))
@@ -285,19 +286,22 @@ def _rows(
     loads: _Footprints,
     *,
     read: bool,
-) -> list[TargetRow]:
-    """Return the rows of those that ran; the first entry is the baseline, where it did."""
+) -> tuple[list[TargetRow], list[NotRun]]:
+    """Return the rows of those that ran, and of whom it is not known what they compute in.
+
+    The first entry is the baseline, where it ran.
+    """
     baseline = next((samples for contestant, samples in measured if contestant is first), None)
     known = {place: load for place, load in loads.items() if isinstance(load, Footprint)}
-    return [
-        target_row(
-            dataclasses.replace(c, precision=c.read_precision()) if read else c,
-            samples,
-            baseline,
-            known.get((c.target, c.engine)),
-        )
-        for c, samples in measured
-    ]
+    rows, unread = list[TargetRow](), list[NotRun]()
+    for contestant, samples in measured:
+        c, missing = contestant, None
+        if read:
+            setup = Setup(c.provider, c.batch, c.threads)
+            c, missing = read_back(c, _what(c.target, c.engine, setup))
+        rows.append(target_row(c, samples, baseline, known.get((c.target, c.engine))))
+        unread += [missing] if missing else []
+    return rows, unread
 
 
 def plan_of(quick: bool = False, rounds: int = 0) -> Plan:
