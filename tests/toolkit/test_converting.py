@@ -19,6 +19,7 @@ from netloft.cli import main
 from netloft.errors import IntegrityError, ParityError, UsageError
 from netloft.parity.task_level import Criteria
 from netloft.runtime.manifest import sealed
+from netloft.speed.sources import FileSource, source_of
 
 CONTRACT = {
     "provider", "batch", "input", "output", "max_abs", "max_rel", "noise_floor", "ratio",
@@ -196,6 +197,41 @@ def test_nothing_to_convert(precision: str, tmp_path: Path) -> None:
     assert "remedy: export it with --precision fp32" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_an_open_axis_is_measured_as_long_as_the_example(precision: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    out, quick = tmp_path / "out", ("--quick", "--provider", "cpu", "--threads", "1")
+    result = run("export", f"{tmp_path}/net.py:Net", "--input", "1x3x12x9", "--dynamic",
+                 "2=height", "--precision", precision, "-o", out, *quick)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text())
+    assert [row["target"] for row in report["precision"]["speed"]] == ["fp32", precision]
+
+    source = source_of(out, ["cpu"], 1)
+    assert isinstance(source, FileSource)
+    assert [array.shape for array in source.feeds("cpu", 5).values()] == [(5, 3, 12, 9)]
+    budget = ("--batches", "3", "--budget", "p50_ms=10000")
+    measured = run("bench", out, *budget, "--json", *quick)
+    assert measured.exit_code == 0, measured.output
+    assert [row["batch"] for row in json.loads(measured.stdout)["speed"]] == [3]
+    tuned = run("bench", out, "--tune", "--batches", "1", *quick[:-2])
+    assert tuned.exit_code == 0, tuned.output
 
 
 def test_what_an_int8_file_has_to_reach(tmp_path: Path) -> None:

@@ -250,8 +250,10 @@ def _beside(job: Conversion, proof: ParityResult) -> dict[str, Any]:
     """Return the size and the speed of a file beside those of the float32 file."""
     files = {"fp32": job.source, job.precision: job.target}
     sizes = [path.stat().st_size for path in files.values()]
+    example = feeds_of(job.graph, job.vectors)
+    shapes = {name: array.shape for name, array in example.items()}  # as of the bundle later
     result = bench(*files.values(), batches=job.timed, providers=job.providers,
-                   threads=job.threads, quick=job.quick)  # fmt: skip
+                   threads=job.threads, quick=job.quick, shapes=shapes)  # fmt: skip
     worst = max(proof.rows, key=lambda row: row.ratio)
 
     def named(text: str) -> str:

@@ -15,6 +15,7 @@ from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.speed import bench, targets
 from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
+from netloft.speed.sources import source_of
 
 
 def relu_file(path: Path, *shape: int | str, kind: int = TensorProto.FLOAT) -> Path:
@@ -150,6 +151,12 @@ def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:
     unknown = relu_file(tmp_path / "unknown.onnx", "batch", "height")
     with pytest.raises(InputError, match="the length of 'height' is not known"):
         bench(unknown, batches=[2], providers=["cpu"], threads=1, quick=True)
+    with pytest.raises(InputError, match="the length of 'height' is not known"):
+        source_of(unknown, ["cpu"], 1, {"x": (1, 3, 3)}).feeds("cpu", 2)  # type: ignore[union-attr]
+    told = bench(
+        unknown, batches=[2], providers=["cpu"], threads=1, quick=True, shapes={"x": (1, 7)}
+    )
+    assert told.rows[0].batch == 2
 
 
 def test_mistakes(tmp_path: Path) -> None:

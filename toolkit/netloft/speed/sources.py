@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from netloft.bundle.vectors import read_vectors
 from netloft.errors import CheckError, InputError
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
     from netloft.models.loaded import LoadedModel
 
+    Shapes = Mapping[str, Sequence[int]]
     Target = str | os.PathLike[str] | tuple[nn.Module, Any] | LoadedModel
 
-__all__ = ["FileSource", "ModuleSource", "Source", "random_feeds", "source_of"]
+__all__ = ["FileSource", "ModuleSource", "Source", "example_shapes", "random_feeds", "source_of"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -48,16 +50,18 @@ class FileSource:
         path: The file.
         fixed_batch: The one batch that it takes; None for any.
         sessions: By provider, with all optimisations.
+        shapes: Of an example, by input: they say how long other open axes than the batch are.
     """
 
     name: str
     path: Path
     fixed_batch: int | None
     sessions: Mapping[str, ort.InferenceSession]
+    shapes: Shapes = field(default_factory=dict)
 
     def feeds(self, provider: str, batch: int) -> Arrays:
         """Return inputs by the file's names."""
-        return random_feeds(self.sessions[provider], batch)
+        return random_feeds(self.sessions[provider], batch, self.shapes)
 
     def profile(self, setup: Setup, plan: Plan, peak: Peak | None) -> tuple[ProfileRow, ...]:
         """Return where its time goes."""
@@ -98,7 +102,9 @@ class ModuleSource:
 Source = FileSource | ModuleSource
 
 
-def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
+def source_of(
+    target: Target, providers: Sequence[str], threads: int, shapes: Shapes | None = None
+) -> Source:
     """Return what a target names.
 
     Args:
@@ -106,6 +112,7 @@ def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
             example inputs.
         providers: That sessions for a file are started on.
         threads: For one operation.
+        shapes: Of an example, by input, for a file that is no bundle, which has test vectors.
 
     Raises:
         UsageError: It is none of these.
@@ -115,21 +122,34 @@ def source_of(target: Target, providers: Sequence[str], threads: int) -> Source:
         path = Path(target)
         if os.path.isdir(path):  # unlike Path.is_dir it bears a name that is too long
             check_files(path, read_manifest(path)["files"])
-            return _file(os.fspath(target), path / "model.onnx", providers, threads)
+            example = example_shapes(path)
+            return _file(os.fspath(target), path / "model.onnx", providers, threads, example)
         if path.suffix.lower() == ".onnx":
-            return _file(os.fspath(target), path, providers, threads)
+            return _file(os.fspath(target), path, providers, threads, shapes or {})
         from netloft.models import load_model
 
         return _loaded(load_model(os.fspath(target)), threads)
     return _module(*target, threads) if isinstance(target, tuple) else _loaded(target, threads)
 
 
-def _file(name: str, path: Path, providers: Sequence[str], threads: int) -> FileSource:
+def example_shapes(bundle: Path) -> Shapes:
+    """Return the shapes of a bundle's test vectors, by input; empty where it has none.
+
+    Raises:
+        IntegrityError: They cannot be read.
+    """
+    inputs = read_vectors(bundle / "test_data_set_0", "input")
+    return {name: array.shape for name, array in inputs.items()}
+
+
+def _file(
+    name: str, path: Path, providers: Sequence[str], threads: int, shapes: Shapes
+) -> FileSource:
     sessions = {provider: timed_session(path, provider, threads) for provider in providers}
     first = sessions[providers[0]].get_inputs()
     lengths = [value.shape[0] for value in first if value.shape]
     fixed = lengths[0] if lengths and all(isinstance(n, int) for n in lengths) else None
-    return FileSource(name, path, fixed, sessions)
+    return FileSource(name, path, fixed, sessions, shapes)
 
 
 def _loaded(model: LoadedModel, threads: int) -> ModuleSource:
@@ -151,31 +171,36 @@ def _module(module: nn.Module, example: Any, threads: int) -> ModuleSource:
     return ModuleSource(name, module, lambda batch: fresh_inputs(given, batch, 0), threads)
 
 
-def random_feeds(session: ort.InferenceSession, batch: int) -> Arrays:
+def random_feeds(session: ort.InferenceSession, batch: int, shapes: Shapes | None = None) -> Arrays:
     """Return random inputs for a session.
 
     Args:
         session: Whose inputs say what they take.
         batch: Length of the first axis, and of every one of its name.
+        shapes: Of an example, by input: other open axes are as long as there.
 
     Raises:
-        InputError: Another length is open.
+        InputError: Another length is open, and no example tells it.
     """
     generator = np.random.default_rng(0)
     inputs = session.get_inputs()
     names = {value.shape[0] for value in inputs if value.shape} - {None}
     feeds = Arrays()
     for value in inputs:
+        example = (shapes or {}).get(value.name, value.shape)
         shape = [
-            batch if not isinstance(length, int) and (axis == 0 or length in names) else length
+            length if isinstance(length, int)
+            else batch if axis == 0 or length in names
+            else example[axis] if len(example) == len(value.shape) else length
             for axis, length in enumerate(value.shape)
-        ]
+        ]  # fmt: skip
         unknown = [length for length in shape if not isinstance(length, int)]
         if unknown:
             raise InputError(
                 f"input '{value.name}' has the shape {value.shape}, and the length of "
                 f"'{unknown[0]}' is not known",
-                remedy="measure the bundle's model with fixed lengths behind the batch",
+                remedy="name its bundle, whose test vectors tell it, or a file with fixed lengths "
+                "behind the batch",
             )
         feeds[value.name] = _random(value.type, shape, generator)
     return feeds

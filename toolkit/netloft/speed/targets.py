@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ def bench(
     profiled: bool = False,
     rounds: int = 0,
     loads: int = 1,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TargetResult:
     """Measure targets side by side; the first is what the others are compared with.
@@ -70,12 +71,15 @@ def bench(
             528 a 99th.
         loads: Fresh processes in which each file is loaded; 8 give an interval of 99 %. With
             `quick` there is none.
+        shapes: Of an example, by input, for files that are no bundles: where other axes than the
+            batch are open, they are as long as there. A bundle's test vectors have them.
         progress: Told what is measured next.
 
     Raises:
         UsageError: A target is none of these, there is no such engine or command, or a command
             has no CPU's contestants to run beside.
         IntegrityError: A bundle was changed.
+        InputError: A file has an open axis behind the batch, and no example tells its length.
         ProviderError: A provider that was asked for does not start.
         MissingError: Nodes are to be told, and the package onnx is not installed.
     """
@@ -107,7 +111,7 @@ def bench(
         )
     environment = describe_environment(max(counts))
     for count in counts:
-        sources = [source_of(target, running, count) for target in targets]
+        sources = [source_of(target, running, count, shapes) for target in targets]
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]

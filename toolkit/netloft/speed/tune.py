@@ -33,7 +33,7 @@ from netloft.speed.settings import (
     settings_here,
     try_all,
 )
-from netloft.speed.sources import random_feeds
+from netloft.speed.sources import example_shapes, random_feeds
 from netloft.speed.targets import plan_of
 from netloft.speed.variants import KindRow, variant_of
 
@@ -175,7 +175,7 @@ class _Tuning:
             )
 
     def _at(self, batch: int, provider: str, sessions: Sessions) -> None:
-        feeds = _feeds(sessions[OWN], provider, batch)
+        feeds = _feeds(self._bundle, sessions[OWN], provider, batch)
         variant = self._variant(provider, batch)
         self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
         looked = screened(sessions, feeds, provider, batch)
@@ -321,7 +321,9 @@ def _refusal(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> str:
     return ""
 
 
-def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str, Any]:
+def _feeds(
+    bundle: Path, session: ort.InferenceSession, provider: str, batch: int
+) -> dict[str, Any]:
     """Return inputs that the session runs on.
 
     Raises:
@@ -329,7 +331,7 @@ def _feeds(session: ort.InferenceSession, provider: str, batch: int) -> dict[str
     """
     feeds: dict[str, Any] = {}
     try:
-        feeds = random_feeds(session, batch)
+        feeds = random_feeds(session, batch, example_shapes(bundle))
     except (MemoryError, OverflowError, TypeError, ValueError) as error:
         reason = first_line(error)
     else:
