@@ -40,7 +40,6 @@ from netloft.speed.conditions import Watch
 from netloft.speed.contestants import Contestant, read_back, start, timed_session
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
-from netloft.speed.engines.tuned import NOTHING_BETTER
 from netloft.speed.environment import describe_environment
 from netloft.speed.measure import Plan
 from netloft.speed.peak import measure_peak
@@ -61,6 +60,8 @@ TUNED, PLAIN = "netloft", "netloft, as exported"
 QUANTIZED = "quantize_static, default"
 QUANTIZED_FILE = "quantized.onnx"
 PLAN = Plan(width=0.02, patience=8.0)
+OWN = ("deployed", "onnxruntime-tuned")
+"""Engines for what tuning kept: one row is enough for it."""
 INT8 = ("onnxruntime", "openvino", "openvino-default")
 """Engines for int8 files; levels of optimisation and slimmers are told of float32."""
 
@@ -188,12 +189,12 @@ def _entries(
     """Start everything; netloft's own file as a pipeline loads it comes first."""
     for precision, bundle in bundles.items():
         source = source_of(bundle, ["cpu"], setup.threads)
-        yield precision, _deployed(source, setup)
+        yield precision, _started("deployed", TUNED, source, setup)
         for engine in engines_for(source, list(ENGINES.values())):
             label = PLAIN if engine.name == "onnxruntime" else engine.label
             if precision == "int8" and engine.name not in INT8:
                 continue
-            if engine.name != "onnxruntime-tuned" and not engine.refuses("cpu"):
+            if engine.name not in OWN and not engine.refuses("cpu"):
                 yield precision, _started(engine.name, label, source, setup)
     if quantized.exists():
         yield "int8", start(QUANTIZED, lambda: _quantized(quantized, bundles["fp32"], setup))
@@ -202,17 +203,10 @@ def _entries(
         yield "fp32", _started(engine.name, engine.label, module, setup)
 
 
-def _deployed(source: Source, setup: Setup) -> Contestant | NotRun:
-    """Return what was tuned, or the file as it stands where nothing was better."""
-    tuned = _started("onnxruntime-tuned", TUNED, source, setup)
-    as_it_is = isinstance(tuned, NotRun) and NOTHING_BETTER in tuned.reason
-    return _started("onnxruntime", TUNED, source, setup) if as_it_is else tuned
-
-
 def _kept(bundle: Path, batch: int) -> str:
-    """Return what tuning kept for a batch: a rewritten file, options, or nothing."""
+    """Return what of the tuning runs at a batch: a rewritten file, options, or nothing."""
     row = row_for(tuned_rows(read_manifest(bundle)), "cpu", batch)
-    if row is None or row.batch != batch:
+    if row is None:
         return ""
     return "rewritten" if row.file != MODEL else "options"
 

@@ -66,7 +66,10 @@ def test_a_budget_that_is_broken_fails(pytester: pytest.Pytester, bundle: Path) 
     budget = ["--netloft-budget", "p50_ms=0.000001,batch=1"]
     result = run(pytester, "--netloft-bundle", bundle, *budget)
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*p50_ms <= 1e-06*broken*"])
+    result.stdout.fnmatch_lines(["*in netloft, as deployed*: p50_ms <= 1e-06*broken*"])
+    result = run(pytester, "--netloft-bundle", bundle, *budget, "--netloft-engine", "onnxruntime")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*in ONNX Runtime on cpu*: p50_ms <= 1e-06*broken*"])
 
 
 def test_tests_run_the_bundle(pytester: pytest.Pytester, bundle: Path) -> None:

@@ -38,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--netloft-budget", action="append", default=[], metavar="METRIC=N,…",
         help="hold each bundle to this, as netloft bench --budget does",
     )  # fmt: skip
+    group.addoption(
+        "--netloft-engine", action="append", default=[], metavar="NAME",
+        help="measure it in this, as netloft bench --engine does; by default deployed, which is "
+             "what netloft.runtime.load runs",
+    )  # fmt: skip
 
 
 def pytest_collection_modifyitems(
@@ -94,7 +99,9 @@ class BundleItem(pytest.Item):
         if self.check == "verify":
             _verify(self.bundle, providers)
         else:
-            _hold(self.bundle, providers, self.config.getoption("--netloft-budget"))
+            budgets = self.config.getoption("--netloft-budget")
+            engines = self.config.getoption("--netloft-engine") or ["deployed"]
+            _hold(self.bundle, providers, budgets, engines)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what is wrong in netloft's own words, without a traceback."""
@@ -117,12 +124,18 @@ def _verify(bundle: Path, providers: Sequence[str]) -> None:
         raise CheckError(f"{bundle} {told(failed, len(found.parity))}")
 
 
-def _hold(bundle: Path, providers: Sequence[str], budgets: Sequence[str]) -> None:
+def _hold(
+    bundle: Path, providers: Sequence[str], budgets: Sequence[str], engines: Sequence[str]
+) -> None:
     from netloft.speed import bench
     from netloft.speed.limits import Limits, require_kept
 
     limits = Limits.read(tuple(budgets), None, None)
     found = bench(
-        bundle, batches=limits.batches or BATCHES, providers=providers, rounds=limits.rounds
+        bundle,
+        batches=limits.batches or BATCHES,
+        providers=providers,
+        engines=engines,
+        rounds=limits.rounds,
     )
     require_kept(limits.judged(found))

@@ -58,7 +58,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 ON_CPU = [name for name, engine in ENGINES.items() if not engine.refuses("cpu")]
 
 
-@pytest.mark.parametrize("name", [name for name in ON_CPU if name != "onnxruntime-tuned"])
+OF_BUNDLES = ("onnxruntime-tuned", "deployed")
+
+
+@pytest.mark.parametrize("name", [name for name in ON_CPU if name not in OF_BUNDLES])
 def test_every_engine_computes_the_network(name: str, net: nn.Module, file: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"not run: the package {NEEDS[name]} is not installed")
@@ -142,9 +145,10 @@ def test_openvino_is_compiled_for_the_shapes_and_copies_nothing(
     torch.testing.assert_close(torch.from_numpy(result[0]), net(torch.from_numpy(x)).detach())
 
 
-def test_a_tuned_engine_needs_a_bundle(file: Path) -> None:  # test_variants.py has one
-    with pytest.raises(CheckError, match="only a bundle is tuned"):
-        ENGINES["onnxruntime-tuned"].make(source_of(file, ["cpu"], 1), Setup("cpu", 3, 1))
+def test_some_engines_need_a_bundle(file: Path) -> None:  # test_tune.py has one
+    for name in OF_BUNDLES:
+        with pytest.raises(CheckError, match="only a bundle is "):
+            ENGINES[name].make(source_of(file, ["cpu"], 1), Setup("cpu", 3, 1))
 
 
 def test_all_of_them_side_by_side(net: nn.Module, file: Path) -> None:

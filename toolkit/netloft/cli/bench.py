@@ -71,8 +71,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--quick", is_flag=True, help="About a second for each batch and provider, not four.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
               help="Run each TARGET in this, where it can: onnxruntime[-extended|-basic|-none|"
-                   "-saved|-tuned|-cuda-graph], onnxslim, openvino[-default]; for a MODEL eager, "
-                   "channels-last, compile, torch-onnx; or all. Repeat for more.")  # fmt: skip
+                   "-saved|-tuned|-cuda-graph], deployed, onnxslim, openvino[-default]; for a "
+                   "MODEL eager, channels-last, compile, torch-onnx; or all. Repeat for more."
+              )  # fmt: skip
 @click.option("--command", "commands", multiple=True, metavar="CMD",
               help="Another contestant: for each run it reads a line and writes one."
               )  # fmt: skip

@@ -228,7 +228,7 @@ def _judged(budget: Budget, row: Any, problems: Problems | None) -> list[Judgeme
         error = UsageError(
             f"{budget.metric} of {row.target} at batch {row.batch} was not measured",
             remedy=f"leave out --quick; load_ms and memory_mb are of files in {ONNXRUNTIME}: add "
-            "engine=onnxruntime, or engine=onnxruntime-tuned",
+            "engine=onnxruntime, or engine=deployed",
         )
         _refuse(error, problems)
         return []

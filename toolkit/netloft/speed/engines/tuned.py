@@ -1,34 +1,30 @@
-"""A bundle with the file and the session options that `netloft bench --tune` found best here."""
+"""A bundle as `netloft bench --tune` found it best here, or as `netloft.runtime.load` has it."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 from netloft.errors import CheckError
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
-from netloft.runtime.tuning import row_for, rows_of, started_with
+from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
 from netloft.speed.contestants import ONNXRUNTIME, Contestant, Loads
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
 
-__all__ = ["ENGINES", "NOTHING_BETTER"]
+__all__ = ["ENGINES"]
 
-NOTHING_BETTER = "nothing is known to be better here than ONNX Runtime's own choice"
-
-_LABEL = f"{ONNXRUNTIME}, tuned"
+_TUNED, _DEPLOYED = f"{ONNXRUNTIME}, tuned", "netloft, as deployed"
 
 
 def _tuned(source: FileSource, setup: Setup) -> Contestant:
-    folder = source.path.parent
-    if not os.path.isdir(source.name):  # whose files were checked
-        raise CheckError("only a bundle is tuned", remedy="name the folder of one")
-    row = row_for(rows_of(read_manifest(folder)), setup.provider, setup.batch)
+    row = row_for(rows_of(read_manifest(_bundle(source, "tuned"))), setup.provider, setup.batch)
     if row is None or row.batch != setup.batch:
         raise CheckError(
-            NOTHING_BETTER,
+            "nothing is known to be better here than ONNX Runtime's own choice",
             remedy=f"netloft bench {source.name} --tune --batches {setup.batch}",
         )
     if setup.threads != process_cpus():
@@ -36,21 +32,48 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
             f"it was tuned for {process_cpus()} threads, and {setup.threads} are asked for",
             remedy="leave out --threads",
         )
+    return _started(source, setup, row, _TUNED)
+
+
+def _deployed(source: FileSource, setup: Setup) -> Contestant:
+    """Start what `load` starts: with `threads` where that is another number than of the CPUs."""
+    rows = rows_of(read_manifest(_bundle(source, "deployed")))
+    as_found = setup.threads == process_cpus()
+    row = row_for(rows, setup.provider, setup.batch) if as_found else None
+    return _started(source, setup, row, _DEPLOYED, None if as_found else setup.threads)
+
+
+def _bundle(source: FileSource, what: str) -> Path:
+    if not os.path.isdir(source.name):  # whose files were checked
+        raise CheckError(f"only a bundle is {what}", remedy="name the folder of one")
+    return source.path.parent
+
+
+def _started(
+    source: FileSource, setup: Setup, row: TunedRow | None, label: str, threads: int | None = None
+) -> Contestant:
+    """Start a bundle as a row says, or None as it is, with so many threads where that is told."""
+    folder = source.path.parent
     file, options = started_with(row)
     options["resting"] = True  # or its threads would take the processor from whoever runs next
+    options |= {"threads": threads} if threads is not None else {}
     session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
-    as_tuned = dataclasses.replace(setup, threads=row.threads or setup.threads)
+    own = row.threads if row else None
+    model, level = (row.file, row.optimisation) if row else (MODEL, "all")
     return in_onnxruntime(
         session,
         feeds,
-        as_tuned,
+        dataclasses.replace(setup, threads=own or setup.threads),
         source.name,
-        _LABEL,
-        folder / row.file,
-        row.optimisation,
+        label,
+        folder / model,
+        level,
         Loads(folder / file, options),
     )
 
 
-ENGINES = {"onnxruntime-tuned": Engine("onnxruntime-tuned", _LABEL, True, _tuned)}
+ENGINES = {
+    "onnxruntime-tuned": Engine("onnxruntime-tuned", _TUNED, True, _tuned),
+    "deployed": Engine("deployed", _DEPLOYED, True, _deployed),
+}

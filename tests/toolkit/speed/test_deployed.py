@@ -1,0 +1,62 @@
+"""What is measured as deployed is what a program gets."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import netloft
+from netloft.runtime import load, start_session, tuning
+from netloft.runtime.manifest import sealed
+from netloft.runtime.providers import process_cpus
+from netloft.speed.engines import ENGINES
+from netloft.speed.setup import Setup
+from netloft.speed.sources import source_of
+
+TUNED = {
+    "provider": "cpu", "batch": 4, "threads": 1, "spinning": False, "arena": False,
+    "file": "model.onnx", "p50_ms": 1.0, "ratio": 0.9, "ratio_low": 0.8, "ratio_high": 0.95,
+}  # fmt: skip
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
+    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
+    return tmp_path / "net"
+
+
+def test_what_is_deployed_is_what_the_runtime_loads(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the batch, the number of threads and the rows, but for the rest between two runs."""
+    asked: list[tuple[Path, dict[str, Any]]] = []
+    runtime = importlib.import_module("netloft.runtime.load")
+
+    def watched(path: Path, *_: Any, **options: Any) -> Any:
+        asked.append((path, {**options, "resting": True}))
+        return start_session(path, **options)
+
+    monkeypatch.setattr(runtime, "start_session", watched)
+    cpus = process_cpus()
+    here = dict(zip(("cpu", "cpus", "onnxruntime"), tuning.machine(), strict=True))
+    row = {**TUNED, **here}
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    for rows in ([], [row], [{**row, "cpu": "another"}]):
+        (bundle / "manifest.json").write_bytes(sealed({**manifest, "tuning": rows}))
+        for threads, batch in ((cpus, 1), (cpus, 4), (cpus + 1, 4)):
+            own = {"threads": threads} if threads != cpus else {}
+            tuned = load(bundle, batch=batch, **own).tuned
+            assert (tuned is not None) == (rows == [row] and threads == cpus)
+            source, setup = source_of(bundle, ["cpu"], threads), Setup("cpu", batch, threads)
+            made = ENGINES["deployed"].make(source, setup)
+            assert made.loads == asked[-1]
+            assert made.threads == (1 if tuned else threads)
+            assert (made.engine, made.batch) == ("netloft, as deployed", batch)
+            made.run()
