@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from netloft.cli import main
 from netloft.runtime.providers import probe, process_cpus
+from netloft.speed import targets
 from netloft.speed.measure import Plan
 
 
@@ -51,6 +52,21 @@ def test_table_and_what_did_not_run(file: str) -> None:
     cuda = probe("cuda")
     assert cuda.starts or f"not run: provider cuda: {cuda.reason}" in lines
     assert lines[-1].startswith("load average before the first sample: ")
+
+
+def test_loading_the_first_run_and_settings_are_printed(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
+    arguments = ["bench", file, "--provider", "cpu", "--threads", "1", "--batches", "1"]
+    for name in ("OMP_WAIT_POLICY", "KMP_BLOCKTIME"):
+        monkeypatch.setenv(name, "7")
+    lines = CliRunner().invoke(main, arguments).stdout.splitlines()
+    assert "load ms  first ms  memory MB" in lines[1]
+    assert (
+        "idle threads of ONNX Runtime wait in a loop within a run, and sleep between two; "
+        "TF32 off; KMP_BLOCKTIME=7; OMP_WAIT_POLICY=7"
+    ) in lines
 
 
 def test_a_sweep_of_threads_and_batches(file: str) -> None:

@@ -51,12 +51,13 @@ def test_what_is_deployed_is_what_the_runtime_loads(
     for rows in ([], [row], [{**row, "cpu": "another"}]):
         (bundle / "manifest.json").write_bytes(sealed({**manifest, "tuning": rows}))
         for threads, batch in ((cpus, 1), (cpus, 4), (cpus + 1, 4)):
-            own = {"threads": threads} if threads != cpus else {}
-            tuned = load(bundle, batch=batch, **own).tuned
+            own = threads if threads != cpus else None
+            tuned = load(bundle, batch=batch, threads=own).tuned
             assert (tuned is not None) == (rows == [row] and threads == cpus)
             source, setup = source_of(bundle, ["cpu"], threads), Setup("cpu", batch, threads)
             made = ENGINES["deployed"].make(source, setup)
-            assert made.loads == asked[-1]
+            assert made.loads is not None
+            assert (made.loads.file, made.loads.options) == asked[-1]
             assert made.threads == (1 if tuned else threads)
             assert (made.engine, made.batch) == ("netloft, as deployed", batch)
             made.run()

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from netloft.errors import CheckError
+from netloft.speed.contestants import Loads
 from netloft.speed.footprint import Footprint, footprint
 
 
@@ -24,15 +25,13 @@ def product(path: Path, length: int) -> Path:
     return path
 
 
-ALONE = {"threads": 1}
+def loads(file: Path, length: int) -> Loads:
+    return Loads(file, {"threads": 1}, {"x": np.ones((1, length), np.float32)})
 
 
 def test_a_larger_file_takes_more(tmp_path: Path) -> None:
     small, large = (
-        footprint(
-            product(tmp_path / f"{n}.onnx", n), {"x": np.ones((1, n), np.float32)}, "cpu", ALONE
-        )
-        for n in (8, 4096)
+        footprint(loads(product(tmp_path / f"{n}.onnx", n), n), "cpu") for n in (8, 4096)
     )
     assert small.first_ms > 0
     assert 0 < small.load_ms < large.load_ms
@@ -42,10 +41,10 @@ def test_a_larger_file_takes_more(tmp_path: Path) -> None:
 
 
 def test_several_processes_give_an_interval(tmp_path: Path) -> None:
-    file, feeds = product(tmp_path / "s.onnx", 8), {"x": np.ones((1, 8), np.float32)}
-    one = footprint(file, feeds, "cpu", ALONE)
+    asked = loads(product(tmp_path / "s.onnx", 8), 8)
+    one = footprint(asked, "cpu")
     assert (one.memory_low, one.memory_high) == (None, None)
-    found = footprint(file, feeds, "cpu", ALONE, processes=3)
+    found = footprint(asked, "cpu", processes=3)
     assert found.memory_low is not None
     assert found.memory_high is not None
     assert 0 < found.memory_low <= found.memory_mb <= found.memory_high
@@ -58,11 +57,11 @@ def test_the_median_of_the_processes_counts(
     each = [Footprint(load, 0, 99, load * 2, load * 10) for load in (3.0, 9.0, 1.0, 4.0)]
     left = iter(each)
     monkeypatch.setattr("netloft.speed.footprint._answered", lambda _: next(left))
-    found = footprint(tmp_path / "s.onnx", {}, "cpu", ALONE, processes=4)
+    found = footprint(loads(tmp_path / "s.onnx", 8), "cpu", processes=4)
     assert found == Footprint(3.5, 1.0, 9.0, 7.0, 35.0, 10.0, 90.0)
 
 
 def test_what_does_not_run_is_told(tmp_path: Path) -> None:
     file = product(tmp_path / "s.onnx", 8)
     with pytest.raises(CheckError, match=r"process of its own: .*Got invalid"):
-        footprint(file, {"x": np.ones((1, 9), np.float32)}, "cpu", ALONE)
+        footprint(loads(file, 9), "cpu")

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import gc
+import importlib.util
 import subprocess
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from torch import nn
 from netloft.errors import InputError, IntegrityError, MissingError, UsageError
 from netloft.models.loaded import InputSpec, LoadedModel
 from netloft.speed import bench, targets
+from netloft.speed.contestants import cpp_compiler
 from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
 from netloft.speed.sources import source_of
@@ -91,10 +96,34 @@ def test_what_each_session_of_a_file_takes_to_load(
 ) -> None:
     monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
     file = relu_file(tmp_path / "relu.onnx", "batch", 3)
-    engines = ["onnxruntime", "onnxruntime-none", "onnxruntime-saved"]
-    result = bench(file, batches=[1], providers=["cpu"], threads=1, engines=engines)
-    assert [row.load_ms is not None for row in result.rows] == [True, True, False]
-    assert all(row.memory_mb is not None for row in result.rows[:2])
+    engines = ["onnxruntime", "onnxruntime-none", "onnxruntime-saved", "eager", "torch-onnx"]
+    engines += [name for name in ("openvino", "onnxslim") if importlib.util.find_spec(name)]
+    module = (nn.ReLU().eval(), (torch.randn(2, 3),))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    result = bench(file, module, batches=[1], providers=["cpu"], threads=1, engines=engines)
+    assert result.not_run == ()
+    assert len(result.rows) == len(engines)
+    for row in result.rows:
+        of_a_file = row.engine != "PyTorch eager"
+        times = row.load_ms, row.load_low, row.load_high, row.first_ms, row.memory_mb
+        assert {time is not None for time in times} == {of_a_file}
+    gc.collect()
+    assert list(tmp_path.iterdir()) == [file], "what was written to be loaded went with them"
+
+
+@pytest.mark.skipif(not cpp_compiler(), reason="no C++ compiler")
+def test_what_the_first_run_of_a_compiled_module_takes() -> None:
+    module = (nn.ReLU().eval(), (torch.randn(2, 3),))
+    engines = ["eager", "compile"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own
+        result = bench(
+            module, batches=[2], providers=["cpu"], threads=1, engines=engines, quick=True
+        )
+    eager, compiled = result.rows
+    assert eager.first_ms is None
+    assert compiled.first_ms is not None
+    assert compiled.first_ms > 20 * compiled.p50_ms
 
 
 def test_a_precision_that_cannot_be_read_loses_no_row(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,6 +37,7 @@ def print_speed(result: TargetResult) -> None:
     where = [facts["cpu"], *list(facts["gpu"] or ()), facts["os"]]  # type: ignore[call-overload]
     versions = [f"torch {facts['torch']}" if facts["torch"] else "", facts["onnxruntime"]]
     click.echo(", ".join(str(part) for part in (*where, *versions) if part))
+    click.echo(_settings(facts))
     peak = facts.get("peak")
     if peak:
         of = f"{peak['gflops']} GFLOP/s in float32, {peak['gbs']} GB/s"  # type: ignore[index]
@@ -44,6 +45,19 @@ def print_speed(result: TargetResult) -> None:
     for complaint in facts["conditions"]["complaints"]:  # type: ignore[index]
         click.echo(f"the machine was not quiet: {complaint}")
     click.echo(f"load average before the first sample: {facts['load_average']}")
+
+
+def _settings(facts: Mapping[str, Any]) -> str:
+    """Say how threads wait, and what a GPU may round: what others set otherwise."""
+    waiting = (
+        "wait in a loop within a run, and sleep" if facts["spinning"] else "sleep within a run and"
+    )
+    told = [f"idle threads of ONNX Runtime {waiting} between two", f"TF32 {_ON[facts['tf32']]}"]
+    openmp = [f"{name}={value}" for name, value in facts["openmp"].items()]
+    return "; ".join([*told, *(openmp or ["no variable of OpenMP is set"])])
+
+
+_ON = {True: "on", False: "off"}
 
 
 def print_tuning(found: TuneResult) -> None:
@@ -120,6 +134,7 @@ _MEASURED: dict[str, _Cell] = {
     "verdict": lambda row: row.verdict,
     "cpu ms": lambda row: _number(row.cpu_ms, ".3f"),
     "load ms": lambda row: _number(row.load_ms, ".1f"),
+    "first ms": lambda row: _number(row.first_ms, ".1f"),
     "memory MB": lambda row: _number(row.memory_mb, ".0f"),
 }
 

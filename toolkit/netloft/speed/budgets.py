@@ -14,7 +14,6 @@ from typing import Any
 
 from netloft.defaults import MAX_BATCH, MAX_THREADS
 from netloft.errors import UsageError
-from netloft.speed.contestants import ONNXRUNTIME
 from netloft.speed.engines import ENGINES
 from netloft.speed.stats import PLACE, fewest_for
 
@@ -227,8 +226,8 @@ def _judged(budget: Budget, row: Any, problems: Problems | None) -> list[Judgeme
     if interval is None:
         error = UsageError(
             f"{budget.metric} of {row.target} at batch {row.batch} was not measured",
-            remedy=f"leave out --quick; load_ms and memory_mb are of files in {ONNXRUNTIME}: add "
-            "engine=onnxruntime, or engine=deployed",
+            remedy="leave out --quick; load_ms and memory_mb are of files: add engine=onnxruntime, "
+            "or engine=deployed",
         )
         _refuse(error, problems)
         return []

@@ -6,10 +6,13 @@ import dataclasses
 import os
 import shutil
 import sys
+import tempfile
+import time
+import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ONNXRUNTIME",
+    "Arrays",
     "Contestant",
     "Loads",
+    "ScratchFolder",
     "bound",
     "cpp_compiler",
     "on_gpu",
@@ -40,16 +45,41 @@ ONNXRUNTIME = "ONNX Runtime"
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class Loads(NamedTuple):
+@dataclass(frozen=True)
+class Loads:
     """What a contestant was started with, so that another process can do the same.
 
     Attributes:
         file: That stays where it is.
-        options: Of `start_session`, ready for JSON.
+        options: Of `start_session`, or of OpenVINO's `compile_model`, ready for JSON.
+        feeds: Inputs by the file's names.
+        engine: `onnxruntime` or `openvino`.
+        kept: What has the file there, where that is a folder that goes with it.
     """
 
     file: Path
     options: Mapping[str, Any]
+    feeds: Arrays = field(default_factory=dict)
+    engine: str = "onnxruntime"
+    kept: ScratchFolder | None = None
+
+
+class ScratchFolder:
+    """A folder that goes when nobody holds this any more.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="netloft-"))
+        self._end = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def with_file(self, content: bytes) -> Path:
+        """Write an `.onnx` file into it."""
+        path = self.path / "model.onnx"
+        path.write_bytes(content)
+        return path
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,8 @@ class Contestant:
         read_precision: Reads it back, which may take as long as to start it.
         own: Whether this process does the work, so that its CPU time tells how much it is.
         loads: How its session is started, where that is a file's.
+        compiles: Whether its first run compiles it, so that people ask what that takes.
+        first_ms: That run in milliseconds, once it was made.
     """
 
     engine: str
@@ -79,6 +111,8 @@ class Contestant:
     precision: str = ""
     read_precision: Callable[[], str] = str
     loads: Loads | None = None
+    compiles: bool = False
+    first_ms: float | None = None
 
 
 def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:
@@ -94,12 +128,14 @@ def start(what: str, make: Callable[[], Contestant]) -> Contestant | NotRun:
     try:
         with captured_output():  # compilers report on the terminal, and modules print
             contestant = make()
+            begin = time.perf_counter()
             contestant.run()
+            first_ms = round((time.perf_counter() - begin) * 1e3, 3)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - engines raise anything; the reason is reported
         return NotRun(what, f"{type(error).__name__}: {first_line(error)}")
-    return contestant
+    return dataclasses.replace(contestant, first_ms=first_ms) if contestant.compiles else contestant
 
 
 def read_back(contestant: Contestant, what: str) -> tuple[Contestant, NotRun | None]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from netloft.errors import CheckError
 from netloft.runtime.reasons import first_line
+from netloft.speed.contestants import Arrays, Loads
 from netloft.speed.stats import median
 
 __all__ = ["Footprint", "footprint"]
@@ -34,12 +36,12 @@ class Footprint:
     `fewest_for(50)` they are those of an interval of 99 %.
 
     Attributes:
-        load_ms: To start a session, in milliseconds; the median of three.
+        load_ms: To start a session, or to compile a network, in milliseconds; the median of three.
         load_low: The shortest of them.
         load_high: The longest.
         first_ms: First run of the first session, in milliseconds.
-        memory_mb: Most memory of the process then, less what it had when ONNX Runtime was
-            imported, in 10^6 bytes.
+        memory_mb: Most memory of the process then, less what it had when the engine was imported,
+            in 10^6 bytes.
         memory_low: The least of several processes; None of one.
         memory_high: The most.
     """
@@ -53,30 +55,23 @@ class Footprint:
     memory_high: float | None = None
 
 
-def footprint(
-    path: Path,
-    feeds: Mapping[str, npt.NDArray[np.generic]],
-    provider: str,
-    options: Mapping[str, Any],
-    processes: int = 1,
-) -> Footprint:
+def footprint(loads: Loads, provider: str, processes: int = 1) -> Footprint:
     """Load a file and run it once in a fresh process.
 
     Args:
-        path: The file.
-        feeds: Inputs by name.
+        loads: The file, and how it is started.
         provider: That starts here.
-        options: Of `start_session`, ready for JSON.
         processes: How many of them, one after the other.
 
     Raises:
         CheckError: A process came to an end without an answer.
     """
     asked = {
-        "path": str(path),
+        "path": str(loads.file),
+        "engine": loads.engine,
         "provider": provider,
-        "options": dict(options),
-        "inputs": {name: (list(a.shape), a.dtype.name) for name, a in feeds.items()},
+        "options": dict(loads.options),
+        "inputs": {name: (list(a.shape), a.dtype.name) for name, a in loads.feeds.items()},
     }
     each = [_answered(asked) for _ in range(processes)]
     return each[0] if processes == 1 else _of_several(each)
@@ -118,25 +113,38 @@ def _answered(asked: Mapping[str, Any]) -> Footprint:
 
 def _measured(asked: Mapping[str, Any]) -> Footprint:
     """Do it, in the process that was started for it."""
-    import onnxruntime  # noqa: F401 - what it takes by itself is not the file's
-
-    from netloft.runtime.providers import start_session
-
-    path, provider, options = Path(asked["path"]), asked["provider"], asked["options"]
+    importlib.import_module(asked["engine"])  # what it takes by itself is not the file's
     feeds = {name: np.ones(shape, kind) for name, (shape, kind) in asked["inputs"].items()}
+    start_one = _starter(asked, feeds)
     before, loads, first = _memory("VmRSS"), list[float](), 0.0
     for number in range(LOADS):
         start = time.perf_counter()
-        session = start_session(path, provider, **options)
+        run = start_one()
         loads.append(time.perf_counter() - start)
         if number == 0:
             start = time.perf_counter()
-            session.run(None, feeds)
+            run(feeds)
             first, memory = time.perf_counter() - start, _memory("VmHWM") - before
-        del session
+        del run
     low, *middle, high = (round(load * 1e3, 3) for load in sorted(loads))
     load = middle[len(middle) // 2]
     return Footprint(load, low, high, round(first * 1e3, 3), round(memory / 1e6, 1))
+
+
+def _starter(asked: Mapping[str, Any], feeds: Arrays) -> Callable[[], Callable[[Arrays], object]]:
+    """Return what loads the file and gives what runs it."""
+    path, options = Path(asked["path"]), asked["options"]
+    if asked["engine"] == "openvino":
+        from netloft.speed.engines.openvino import compiled, runner
+
+        return lambda: runner(compiled(path, feeds, options))
+    from netloft.runtime.providers import start_session
+
+    def start() -> Callable[[Arrays], object]:
+        session = start_session(path, asked["provider"], **options)
+        return functools.partial(session.run, None)
+
+    return start
 
 
 def _memory(key: str) -> int:

@@ -99,12 +99,13 @@ class TargetRow(_Row):
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
         verdict: `faster` or `slower` than the first target, or `cannot tell`.
-        load_ms: To start a session for the file in a fresh process, in milliseconds; None for a
-            module, in other engines, and where it was not asked for.
+        load_ms: To start a session for the file in a fresh process, or to compile it in OpenVINO,
+            in milliseconds; None for a module in PyTorch, and where it was not asked for.
         load_low: The shortest of the three whose median that is; of several processes the least of
             their medians.
         load_high: The longest, or the most.
-        first_ms: First run in that process.
+        first_ms: First run in that process; of `torch.compile` the first in this one, which
+            compiles.
         memory_mb: Most memory that loading and running it took there, in 10^6 bytes.
         memory_low: The least of several processes; None of one.
         memory_high: The most.
@@ -218,7 +219,7 @@ def target_row(
         ratio_low=low,
         ratio_high=high,
         verdict="" if own else _verdict(low, high),
-        **(asdict(footprint) if footprint else {}),
+        **(asdict(footprint) if footprint else {"first_ms": contestant.first_ms}),
     )
 
 

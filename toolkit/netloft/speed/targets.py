@@ -24,7 +24,7 @@ from netloft.speed.peak import Peak, measure_peak
 from netloft.speed.profile import ProfileRow
 from netloft.speed.rows import TargetResult, TargetRow, target_row
 from netloft.speed.setup import Setup
-from netloft.speed.sources import FileSource, ModuleSource, Source, source_of
+from netloft.speed.sources import ModuleSource, Source, source_of
 from netloft.speed.together import Measured, together
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class _Work:
         loads: _Footprints = {}
         if self.loads:
             with self.machine.watch(f"loading, {setup}"):
-                loads = _footprints(sources, entries, self.loads)
+                loads = _footprints(entries, self.loads)
         with self.machine.watch(str(setup)):
             running = [entry for entry in entries if isinstance(entry, Contestant)]
             measured, failed = together(running, self.plan)
@@ -264,20 +264,13 @@ _Footprints = dict[tuple[str, str], Footprint | NotRun]
 """By target and engine."""
 
 
-def _footprints(
-    sources: Sequence[Source], entries: Sequence[Contestant | NotRun], processes: int
-) -> _Footprints:
-    """Return what it takes to load the files that run in ONNX Runtime."""
-    files = {source.name: source for source in sources if isinstance(source, FileSource)}
+def _footprints(entries: Sequence[Contestant | NotRun], processes: int) -> _Footprints:
+    """Return what it takes to load the files."""
     found: _Footprints = {}
     for entry in entries:
         if isinstance(entry, Contestant) and entry.loads is not None:
-            feeds = files[entry.target].feeds(entry.provider, entry.batch)
-            file, options = entry.loads
             try:
-                result: Footprint | NotRun = footprint(
-                    file, feeds, entry.provider, options, processes
-                )
+                result: Footprint | NotRun = footprint(entry.loads, entry.provider, processes)
             except CheckError as reason:
                 result = NotRun(f"loading of {entry.target} in {entry.engine}", str(reason))
             found[entry.target, entry.engine] = result

@@ -70,7 +70,8 @@ def torch_compiled(
 ) -> Contestant:
     """Return the module compiled for these shapes; its first run compiles, and may fail."""
     compiled = torch.compile(_on(module, device), dynamic=False)
-    return Contestant(COMPILED, device, batch, threads, _run(compiled, inputs, device), target)
+    run = _run(compiled, inputs, device)
+    return Contestant(COMPILED, device, batch, threads, run, target, compiles=True)
 
 
 def not_compilable() -> str:

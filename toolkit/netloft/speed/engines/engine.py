@@ -10,13 +10,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.speed.contestants import Contestant, Loads, onnxruntime_contestant
+from netloft.speed.contestants import (
+    Contestant,
+    Loads,
+    ScratchFolder,
+    onnxruntime_contestant,
+    timed_options,
+)
 from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Engine", "in_onnxruntime"]
+__all__ = ["Engine", "in_onnxruntime", "loads_of"]
 
 
 def _takes(_: str) -> str:
@@ -65,7 +71,7 @@ def in_onnxruntime(
         label: The engine's.
         model: What the session was started with.
         optimisation: How far it was optimised.
-        loads: How it was started, where its file stays.
+        loads: How it was started, where its file stays; the inputs are put to it.
     """
     made = onnxruntime_contestant(
         session,
@@ -77,7 +83,14 @@ def in_onnxruntime(
         engine=label,
     )
     read = functools.partial(_precision, model, setup.provider, optimisation)
-    return dataclasses.replace(made, read_precision=read, loads=loads)
+    fed = dataclasses.replace(loads, feeds=feeds) if loads else None
+    return dataclasses.replace(made, read_precision=read, loads=fed)
+
+
+def loads_of(model: bytes, setup: Setup) -> Loads:
+    """Return how a session of `timed_session` is started from a file, which is written."""
+    folder = ScratchFolder()
+    return Loads(folder.with_file(model), timed_options(setup.threads), kept=folder)
 
 
 def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
-from netloft.speed.engines.engine import Engine, in_onnxruntime
+from netloft.speed.engines.engine import Engine, in_onnxruntime, loads_of
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
 
@@ -19,7 +19,8 @@ def _slimmed(source: FileSource, setup: Setup) -> Contestant:
     model = onnxslim.slim(onnx.load(source.path)).SerializeToString()
     session = timed_session(model, setup.provider, setup.threads)
     feeds = source.feeds(setup.provider, setup.batch)
-    return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model)
+    loads = loads_of(model, setup)
+    return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model, loads=loads)
 
 
 ENGINES = {"onnxslim": Engine("onnxslim", _LABEL, True, _slimmed, package="onnxslim")}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from netloft.speed.contestants import Contestant
+from netloft.speed.contestants import Arrays, Contestant, Loads
 from netloft.speed.engines.engine import Engine
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
 
-__all__ = ["ENGINES"]
+__all__ = ["ENGINES", "compiled", "runner"]
 
 _HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq")
 _NAMES = {"u8": "int8", "i8": "int8"}
@@ -20,30 +22,52 @@ _NAMES = {"u8": "int8", "i8": "int8"}
 
 
 def _openvino(label: str, precision: str, source: FileSource, setup: Setup) -> Contestant:
-    import openvino
-
-    options = {"INFERENCE_NUM_THREADS": setup.threads, "PERFORMANCE_HINT": "LATENCY"}
+    options: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": setup.threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     if precision:
         options["INFERENCE_PRECISION_HINT"] = precision
     feeds = source.feeds(setup.provider, setup.batch)
-    core = openvino.Core()
-    model = core.read_model(str(source.path))
-    model.reshape({name: list(array.shape) for name, array in feeds.items()})
-    net = core.compile_model(model, "CPU", options)
+    net = compiled(source.path, feeds, options)
     effective = net.get_property("INFERENCE_PRECISION_HINT").to_string()
     if precision and effective != precision:
         raise RuntimeError(f"it computes in {effective}, though {precision} was asked for")
-    request = net.create_infer_request()
     return Contestant(
         label,
         "cpu",
         setup.batch,
         setup.threads,
-        # no copies, as ONNX Runtime makes none; what it gives is valid until the next run
-        lambda: request.infer(feeds, share_inputs=True, share_outputs=True),
+        functools.partial(runner(net), feeds),
         source.name,
         read_precision=functools.partial(_executed, net),
+        loads=Loads(source.path, options, feeds, "openvino"),
     )
+
+
+def compiled(path: Path, feeds: Arrays, options: Mapping[str, Any]) -> Any:
+    """Return a file compiled for the shapes of its inputs.
+
+    Args:
+        path: An `.onnx` file.
+        feeds: Inputs by its names.
+        options: Of `compile_model`.
+    """
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(str(path))
+    model.reshape({name: list(array.shape) for name, array in feeds.items()})
+    return core.compile_model(model, "CPU", options)
+
+
+def runner(net: Any) -> Callable[[Arrays], object]:
+    """Return what runs a compiled file on inputs.
+
+    Nothing is copied, as ONNX Runtime copies nothing; what it gives is valid until the next run.
+    """
+    request = net.create_infer_request()
+    return functools.partial(request.infer, share_inputs=True, share_outputs=True)
 
 
 def _executed(net: Any) -> str:
