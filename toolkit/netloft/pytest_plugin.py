@@ -137,5 +137,6 @@ def _hold(
         providers=providers,
         engines=engines,
         rounds=limits.rounds,
+        loads=limits.loads,
     )
     require_kept(limits.judged(found))
