@@ -14,6 +14,7 @@ from pathlib import Path
 from netloft.errors import UsageError
 from netloft.speed.peak import Peak
 from netloft.speed.profile import ProfileRow
+from netloft.speed.roofline import BYTES_ALONE
 from netloft_diagrams.chart import chart, check_chart, write_chart
 from netloft_diagrams.markup import escape, number, tag
 from netloft_diagrams.shapes import text
@@ -47,7 +48,7 @@ def plot_roofline(rows: Sequence[ProfileRow], peak: Peak, path: Path) -> None:
         MissingError: PNG is asked for, and resvg-py is not installed.
     """
     check_roofline(path)
-    if not any(row.gflops for row in rows):
+    if not _computing(rows):
         raise UsageError(
             "no kernel does multiply-adds in float32, so there is nothing under the roof",
             remedy="measure a float32 file",
@@ -63,7 +64,8 @@ def render_roofline(rows: Sequence[ProfileRow], peak: Peak) -> tuple[str, float]
         rows: Of one machine; those of one file and batch stand together.
         peak: What the machine can do.
     """
-    panels = [list(found) for _, found in groupby(rows, key=lambda row: (row.target, row.batch))]
+    panels = [list(found) for _, found in groupby(rows, key=_panel)]
+    panels = [panel for panel in panels if _computing(panel)]
     height = TOP + len(panels) * (HIGH + GAP) + MARGIN
     drawn = [
         part
@@ -72,6 +74,10 @@ def render_roofline(rows: Sequence[ProfileRow], peak: Peak) -> tuple[str, float]
     ]
     heading = "Kernels under the roof of this machine"
     return chart("Roofline", _described(panels, peak), heading, drawn, height), height
+
+
+def _panel(row: ProfileRow) -> tuple[str, str, int]:
+    return row.target, row.provider, row.batch
 
 
 def _described(panels: Sequence[Sequence[ProfileRow]], peak: Peak) -> str:
@@ -89,9 +95,14 @@ def _roof(peak: Peak) -> str:
 
 
 def _computing(rows: Sequence[ProfileRow]) -> list[ProfileRow]:
-    """Return the kernels that do multiply-adds, those that take the longest first."""
-    found = [row for row in rows if row.gflops and row.macs and row.bytes]
+    """Return the kernels that do multiply-adds in float32, those that take the longest first."""
+    found = [row for row in rows if row.gflops and row.macs and row.bytes and _under(row)]
     return sorted(found, key=lambda row: -row.ms)
+
+
+def _under(row: ProfileRow) -> bool:
+    """Tell whether the roof is that of a kernel: int8 has another one, and so has a GPU."""
+    return row.limit_ms is not None and row.limit_by != BYTES_ALONE
 
 
 def _name(row: ProfileRow) -> str:

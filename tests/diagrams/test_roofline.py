@@ -30,6 +30,7 @@ def row(
         "target": "net", "provider": "cpu", "batch": 1, "threads": 2, "node": f"{name}/{kernel}",
         "value": name, "op": kernel, "module": name, "kernel": kernel, "ms": ms, "share": ms / 4,
         "macs": macs, "bytes": moved, "gflops": gflops, "gbs": moved / ms / 1e6, "limit_ms": ms / 2,
+        "ran_on": "cpu", "precision": "float32", "limit_by": "bytes",
     }  # fmt: skip
     return ProfileRow(**{**facts, **more})  # type: ignore[arg-type]
 
@@ -76,7 +77,12 @@ def test_it_says_what_it_shows() -> None:
 
 def test_a_panel_for_each_file_and_batch() -> None:
     other = [row("conv", "Conv", 2.0, 80_000_000, 1_600_000, batch=8)]
-    svg, height = render_roofline([*ROWS, *other], PEAK)
+    alien = [
+        row("conv", "QLinearConv", 1.0, 80_000_000, 1_600_000, target="int8", precision="int8",
+            limit_by="bytes alone"),
+        row("conv", "Conv", 1.0, 80_000_000, 1_600_000, provider="cuda", limit_ms=None),
+    ]  # fmt: skip
+    svg, height = render_roofline([*ROWS, *alien, *other], PEAK)
     assert len(re.findall("<polyline", svg)) == 2
     assert height > render_roofline(ROWS, PEAK)[1]
 

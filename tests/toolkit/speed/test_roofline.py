@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from netloft.errors import MissingError
+from netloft.speed.counting import NOTHING, FromFile
 from netloft.speed.peak import Peak, measure_peak
-from netloft.speed.roofline import Work, limit_ms, total, work_of
+from netloft.speed.roofline import BYTES_ALONE, Work, limit_of, total, work_of
 
 
 def facts(reads: list[Any], gives: list[Any], sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -63,11 +64,11 @@ QUANTISED = facts([{"uint8": [1, 3, 8, 8]}], [{"uint8": [1, 4, 8, 8]}], (192, 10
             facts([{"float": [2, 512]}, {"float": [1, 9]}], [{"float": [2, 9]}], (4096, 36, 72)),
             Work(None, 4204),
         ),  # a bias
-        ("MatMul", HALF, Work(None, 32 + 64 + 16)),  # its peak is another one
-        ("ConvTranspose", CONVOLUTION, Work(None, 1204224 + 37888 + 6422528)),
-        ("LSTM", WHOLE, Work(None, 64 + 128 + 32)),
+        ("MatMul", HALF, Work(2 * 4 * 8, 32 + 64 + 16, "float16")),
+        ("LSTM", WHOLE, Work(None, 64 + 128 + 32)),  # no sequence
         ("MaxPool", POOL, Work(0, 6422528 + 1605632)),
-        ("QLinearConv", QUANTISED, Work(None, 192 + 108 + 256)),
+        ("QLinearConv", QUANTISED, Work(None, 192 + 108 + 256)),  # its weight was packed
+        ("NonMaxSuppression", POOL, Work(None, 6422528 + 1605632)),
         ("Shape", {}, Work(0, 0)),
     ],
 )
@@ -75,11 +76,100 @@ def test_work_of_a_kernel(kernel: str, run: dict[str, Any], work: Work) -> None:
     assert work_of(kernel, run) == work
 
 
+SCALARS: list[Any] = [{"float": []}, {"uint8": []}, {"float": []}, {"int8": []}, {"float": []}]
+KNOWN = FromFile(weight=(4, 3, 3, 3))
+ENDS: list[Any] = [{"float": [5, 2, 2, 16]}, {"float": [2, 2, 16]}]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "run", "known", "work"),
+    [
+        ("QLinearConv", QUANTISED, KNOWN, Work(4 * 64 * 27, 192 + 108 + 256 + 108, "int8")),
+        (
+            "ConvInteger",
+            facts([{"uint8": [1, 3, 8, 8]}, {"int8": [4, 3, 3, 3]}], [{"int32": [1, 4, 6, 6]}],
+                  (192, 108, 576)),
+            NOTHING,
+            Work(4 * 36 * 27, 192 + 108 + 576, "int8"),
+        ),
+        (
+            "ConvTranspose",  # each element of the input meets 16 filters of 2 x 2
+            facts([{"float": [1, 8, 10, 10]}], [{"float": [1, 16, 20, 20]}], (3200, 0, 25600)),
+            FromFile(weight=(8, 16, 2, 2)),
+            Work(800 * 16 * 4, 3200 + 25600 + 8 * 16 * 4 * 4),
+        ),
+        (
+            "QGemm",
+            facts([{"uint8": [4, 32]}, *SCALARS], [{"uint8": [4, 16]}], (128, 15, 64)),
+            NOTHING,
+            Work(4 * 16 * 32, 128 + 15 + 64 + 32 * 16, "int8"),
+        ),
+        (
+            "DynamicQuantizeMatMul",  # gives float32, and multiplies bytes
+            facts([{"float": [4, 32]}, {"float": []}], [{"float": [4, 16]}], (512, 5, 256)),
+            NOTHING,
+            Work(4 * 16 * 32, 512 + 5 + 256 + 32 * 16, "int8"),
+        ),
+        (
+            "Einsum",
+            facts([{"float": [2, 8, 10]}, {"float": [4, 8]}], [{"float": [2, 4, 10]}], (8, 8, 8)),
+            FromFile(equation="b c h, oc -> boh"),
+            Work(2 * 8 * 10 * 4, 24),
+        ),
+        (
+            "Einsum",
+            facts([{"float": [2, 3, 5, 7]}, {"float": [1, 7, 4]}], [{"float": [2, 3, 5, 4]}],
+                  (8, 8, 8)),
+            FromFile(equation="...ij,...jk->...ik"),
+            Work(2 * 3 * 5 * 7 * 4, 24),
+        ),
+        ("Einsum", WHOLE, FromFile(equation="ab,bc,cd->ad"), Work(None, 64 + 128 + 32)),
+        (
+            "LSTM",  # five steps of two items, both ways, four gates of 8 + 16 inputs
+            facts([{"float": [5, 2, 8]}, {"float": [2, 128]}], ENDS, (320, 1024, 1536)),
+            NOTHING,
+            Work(5 * 2 * 2 * 64 * 24, 320 + 1024 + 1536 + 2 * 64 * 24 * 4),
+        ),
+        (
+            "RNN",  # its weights are not packed
+            facts([{"float": [5, 2, 8]}, {"float": [1, 16, 8]}, {"float": [1, 16, 16]}],
+                  [{"float": [1, 2, 16]}], (320, 1536, 128)),
+            NOTHING,
+            Work(5 * 2 * 16 * 24, 320 + 1536 + 128),
+        ),
+        (
+            "MultiHeadAttention",
+            facts([{"float": [2, 5, 32]}, *[{"float": [2, 7, 32]}] * 2], [{"float": [2, 5, 32]}],
+                  (4864, 0, 1280)),
+            NOTHING,
+            Work(2 * (2 * 5 * 7 * 32), 4864 + 1280),
+        ),
+        (
+            "Attention",  # of ONNX Runtime itself, with the projections
+            facts([{"float": [2, 5, 32]}, {"float": [96]}], [{"float": [2, 5, 32]}],
+                  (1280, 384, 1280)),
+            NOTHING,
+            Work(2 * 5 * 32 * 96 + 2 * (2 * 5 * 5 * 32), 1280 + 384 + 1280 + 32 * 96 * 4),
+        ),
+    ],
+)  # fmt: skip
+def test_work_whose_weights_were_packed(
+    kernel: str, run: dict[str, Any], known: FromFile, work: Work
+) -> None:
+    assert work_of(kernel, run, known) == work
+
+
 def test_the_limit_is_the_slower_of_both() -> None:
     peak = Peak(threads=1, gflops=100, gbs=10)
-    assert limit_ms(Work(50_000_000, 1000), peak) == pytest.approx(1.0)  # computes
-    assert limit_ms(Work(1, 10_000_000), peak) == pytest.approx(1.0)  # moves
-    assert limit_ms(Work(None, 5), peak) is None
+    assert limit_of(Work(50_000_000, 1000), peak) == (pytest.approx(1.0), "multiply-adds")
+    assert limit_of(Work(1, 10_000_000), peak) == (pytest.approx(1.0), "bytes")
+    assert limit_of(Work(None, 5), peak) is None
+
+
+def test_of_other_types_the_bytes_alone_are_a_limit() -> None:
+    peak = Peak(threads=1, gflops=100, gbs=10)
+    found = limit_of(Work(50_000_000_000, 10_000_000, "int8"), peak)
+    assert found == (pytest.approx(1.0), BYTES_ALONE)
 
 
 def test_the_sum_of_works() -> None:

@@ -18,7 +18,7 @@ __all__ = ["print_speed", "print_tuning"]
 
 _NODE_COLUMNS = (
     "target", "provider", "batch", "node", "operator", "module", "ms", "share", "GFLOP/s", "GB/s",
-    "limit ms", "of limit",
+    "limit ms", "of limit", "limit by",
 )  # fmt: skip
 
 
@@ -146,7 +146,9 @@ def _number(value: float | None, form: str) -> str:
 def _node_cells(row: ProfileRow) -> list[object]:
     name = row.node or "(added by ONNX Runtime)"
     op = row.op if row.op == row.kernel else f"{row.kernel} to {row.op}"  # fused
-    known = [row.target, row.provider, row.batch, name, op, row.module]
+    # the CPU takes what another provider lacks
+    where = row.provider if row.ran_on == row.provider else f"{row.ran_on}, not {row.provider}"
+    known = [row.target, where, row.batch, name, op, row.module]
     reached = row.limit_ms / row.ms if row.limit_ms is not None and row.ms else None
     return [
         *known,
@@ -156,4 +158,5 @@ def _node_cells(row: ProfileRow) -> list[object]:
         f"{row.gbs:.2f}",
         _number(row.limit_ms, ".3f"),
         _number(reached, ".0%"),
+        row.limit_by,
     ]

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from netloft.defaults import MODULE
 from netloft.errors import CheckError
-from netloft.runtime.header import header_of
 from netloft.speed.adding_up import SHARE, TRIES, adds_up, percent
 from netloft.speed.contestants import timed_session
+from netloft.speed.file_nodes import FileNodes
+from netloft.speed.kernels import Kernel, Kernels, kernels_of
 from netloft.speed.measure import Clock, Plan, measure
 from netloft.speed.peak import Peak
-from netloft.speed.roofline import Work, limit_ms, total, work_of
+from netloft.speed.roofline import limit_of
 from netloft.speed.setup import Setup
 from netloft.speed.stats import median
-
-if TYPE_CHECKING:
-    import onnx
 
 __all__ = ["ProfileRow", "profile"]
 
@@ -41,7 +37,8 @@ class ProfileRow:
 
     Attributes:
         target: The file.
-        provider: What ran it.
+        provider: That was asked for.
+        ran_on: Provider that ran it, as ONNX Runtime says: the CPU takes what another one lacks.
         batch: Items in the run.
         threads: For one operation.
         node: The file's node; the last one of several that were fused. Empty for what ONNX Runtime
@@ -52,16 +49,21 @@ class ProfileRow:
         kernel: What ran, such as `Conv` for a convolution with a fused activation.
         ms: Median milliseconds.
         share: Of the time of the whole.
-        macs: Multiply-adds of a run, in float32; None where they are not counted.
+        macs: Multiply-adds of a run; None where they are not counted.
+        precision: Element type of their factors, such as `float32` or `int8`; empty where there
+            are none.
         bytes: That it reads and writes in a run, weights and all.
         gflops: 10^9 operations per second that it reached; a multiply-add is two.
         gbs: 10^9 bytes per second that it reached.
         limit_ms: The least milliseconds that this machine can do it in, as `roofline.py` says; None
             where the peak or the work is not known.
+        limit_by: What takes that long: `multiply-adds`, `bytes`, or `bytes alone` where the peak of
+            its multiply-adds was not measured; empty where there is no limit.
     """
 
     target: str
     provider: str
+    ran_on: str
     batch: int
     threads: int
     node: str
@@ -72,20 +74,12 @@ class ProfileRow:
     ms: float
     share: float
     macs: int | None
+    precision: str
     bytes: int
     gflops: float | None
     gbs: float
     limit_ms: float | None
-
-
-@dataclass(frozen=True)
-class _Kernel:
-    ms: float
-    work: Work
-
-
-_Kernels = Mapping[tuple[str, str], _Kernel]
-"""By name and kind."""
+    limit_by: str
 
 
 def profile(
@@ -112,16 +106,17 @@ def profile(
     Raises:
         CheckError: The nodes do not add up to the whole within `SHARE`.
     """
-    nodes = _nodes(path)
-    found: _Kernels = {}
+    nodes = FileNodes(path)
+    found: Kernels = {}
     whole = 0.0
     for _ in range(TRIES):
-        found, whole = _measured(path, feeds, setup, plan)
+        events, whole = _measured(path, feeds, setup, plan)
+        found = kernels_of(events, nodes.known)
         if adds_up(_times(found), whole):
             return tuple(
                 ProfileRow(
-                    target, setup.provider, setup.batch, setup.threads,
-                    *_origin(name, kind, nodes), kind, **_speeds(kernel, whole, peak),
+                    target, setup.provider, kernel.ran_on, setup.batch, setup.threads,
+                    *nodes.origin(name, kind), kind, **_speeds(kernel, whole, peak),
                 )
                 for (name, kind), kernel in found.items()
             )  # fmt: skip
@@ -132,28 +127,32 @@ def profile(
     )
 
 
-def _times(kernels: _Kernels) -> list[float]:
+def _times(kernels: Kernels) -> list[float]:
     return [kernel.ms for kernel in kernels.values()]
 
 
-def _speeds(kernel: _Kernel, whole: float, peak: Peak | None) -> dict[str, Any]:
+def _speeds(kernel: Kernel, whole: float, peak: Peak | None) -> dict[str, Any]:
     """Return the fields of a row from `ms` on."""
     ms, work = kernel.ms, kernel.work
-    limit = limit_ms(work, peak) if peak else None
+    limit = limit_of(work, peak) if peak else None
     per_s = 1e3 / ms / 1e9 if ms else 0.0
     return {
         "ms": round(ms, 5),
         "share": round(ms / whole, 5),
         "macs": work.macs,
+        "precision": work.precision if work.macs else "",
         "bytes": work.bytes,
         "gflops": None if work.macs is None else round(2 * work.macs * per_s, 2),
         "gbs": round(work.bytes * per_s, 3),
-        "limit_ms": None if limit is None else round(limit, 5),
+        "limit_ms": None if limit is None else round(limit.ms, 5),
+        "limit_by": "" if limit is None else limit.by,
     }
 
 
-def _measured(path: Path, feeds: Arrays, setup: Setup, plan: Plan) -> tuple[_Kernels, float]:
-    """Return what ran, and the milliseconds of the whole."""
+def _measured(
+    path: Path, feeds: Arrays, setup: Setup, plan: Plan
+) -> tuple[list[dict[str, Any]], float]:
+    """Return what was noted, and the milliseconds of the whole."""
     provider, threads = setup.provider, setup.threads
     arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
@@ -164,61 +163,8 @@ def _measured(path: Path, feeds: Arrays, setup: Setup, plan: Plan) -> tuple[_Ker
         ]  # fmt: skip
         samples, _ = measure(runs, _bounded(plan), Clock())
         events = json.loads(Path(watched.end_profiling()).read_text(encoding="utf-8"))
-    return _by_kernel(events), median(samples.wall_ns) / 1e6
+    return events, median(samples.wall_ns) / 1e6
 
 
 def _bounded(plan: Plan) -> Plan:
     return Plan(plan.budget_s, min(plan.rounds, _ROUNDS), _ROUNDS, plan.patience, plan.warmup_s)
-
-
-_SUFFIX = "_kernel_time"
-
-
-def _by_kernel(events: list[dict[str, Any]]) -> _Kernels:
-    """Return each kernel with its median milliseconds, in the order in which they run."""
-    taken: dict[tuple[str, str], list[float]] = defaultdict(list)
-    works: dict[tuple[str, str], list[Work]] = defaultdict(list)
-    for event in events:
-        if event.get("cat") == "Node" and str(event["name"]).endswith(_SUFFIX):
-            kind = str(event["args"]["op_name"])
-            key = str(event["name"]).removesuffix(_SUFFIX), kind
-            taken[key].append(float(event["dur"]) / 1e3)
-            works[key].append(work_of(kind, event["args"]))
-    runs = min(map(len, taken.values()), default=0)
-    # a kernel without a name stands for all of its kind: their sum in each run counts
-    return {
-        key: _Kernel(
-            median(_per_run(values, len(values) // runs)), total(works[key][: len(values) // runs])
-        )
-        for key, values in taken.items()
-    }
-
-
-def _per_run(values: list[float], several: int) -> list[float]:
-    return [sum(values[i : i + several]) for i in range(0, len(values), several)]
-
-
-def _nodes(path: Path) -> dict[str, onnx.NodeProto]:
-    """Return a file's nodes by their names, and by those of their values."""
-    import onnx
-
-    header = onnx.load_from_string(header_of(path))
-    nodes = list(_all_nodes(header))
-    return {name: n for n in nodes for name in n.output} | {n.name: n for n in nodes if n.name}
-
-
-def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    yield from model.graph.node
-    for function in model.functions:
-        yield from function.node
-
-
-def _origin(
-    name: str, kernel: str, nodes: Mapping[str, onnx.NodeProto]
-) -> tuple[str, str, str, str]:
-    """Return node, value, operator and module of what ran; a fused one is named by its value."""
-    node = nodes.get(name) or nodes.get(name.removesuffix("_nchwc"))
-    if node is None:
-        return "", "", kernel, ""
-    facts = {entry.key: entry.value for entry in node.metadata_props}
-    return str(node.name), str(node.output[0]), str(node.op_type), facts.get(MODULE, "")
