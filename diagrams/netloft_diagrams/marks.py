@@ -73,6 +73,7 @@ def _tooltip(box: Box) -> str:
         copies if box.times > 1 and box.covered_params else "",
         f"{words.count(box.macs)} multiply-adds" if box.macs else "",
         *box.note,
+        *box.told,
         *box.detail,
         box.source,
     ]
@@ -203,7 +204,8 @@ def frame_svg(placed: Placed, x: float, y: float, depth: int, inside: str) -> st
     tint = TINTS[min(depth, len(TINTS) - 1)]
     full = f"{frame.path} … {frame.last_path}" if frame.last_path else frame.path
     name = " · ".join(part for part in (full, frame.class_name) if part)
-    tip = escape(f"{name}\n{words.count(frame.n_params)} parameters", keep_lines=True)
+    rows = [name, f"{words.count(frame.n_params)} parameters", *frame.note, *frame.told]
+    tip = escape("\n".join(rows), keep_lines=True)
     shift = width(path, SMALL, bold=True) + 6 if path else 0
     parts = [
         f"<title>{tip}</title>\n",

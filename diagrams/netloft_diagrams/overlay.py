@@ -64,12 +64,13 @@ def noted(scene: Scene, overlay: Overlay) -> Scene:
 
     def note(item: Item) -> Item:
         amount, lines = _amount(overlay, item), _lines(overlay, item)
+        told = overlay.tell(tuple(_names(item))) if overlay.tell else ()
         if isinstance(item, Frame):
             inside = tuple(note(child) for child in item.items)
-            return replace(item, items=inside, note=lines, amount=amount)
-        told = (overlay.details.get(name, "") for name in item.ops)
-        rows = tuple(row for text in told for row in text.splitlines())
-        return replace(item, note=lines, amount=amount, detail=(*item.detail, *rows))
+            return replace(item, items=inside, note=lines, told=told, amount=amount)
+        details = (overlay.details.get(name, "") for name in item.ops)
+        rows = tuple(row for text in details for row in text.splitlines())
+        return replace(item, note=lines, told=(*told, *rows), amount=amount)
 
     root = note(scene.root)
     assert isinstance(root, Frame)

@@ -75,6 +75,7 @@ class Box:
         strip: Families of the operations inside a summary, in order.
         detail: More rows for the tooltip.
         note: What an overlay says of it, with its unit, line by line.
+        told: What else it says, for the tooltip.
         amount: The number, or the word, behind that.
         paint: Colour of the ground where an overlay gives one.
         mark: What became of it between two graphs; None where one graph is drawn.
@@ -106,6 +107,7 @@ class Box:
     strip: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
     note: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     amount: float | str | None = None
     paint: str = ""
     mark: Mark | None = None
@@ -139,6 +141,7 @@ class Frame:
         depth: How many frames enclose it, the root's own 0.
         level: How many words its path is longer than the root's; of a run, that of its module.
         note: What an overlay says of all inside it.
+        told: What else it says, for the tooltip.
         amount: The number, or the word, behind that.
     """
 
@@ -153,6 +156,7 @@ class Frame:
     depth: int = 0
     level: int = 0
     note: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     amount: float | str | None = None
 
     @cached_property

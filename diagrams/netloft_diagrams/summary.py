@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from netloft.onnx_graph.scopes import UNKNOWN_CLASS
@@ -45,9 +45,7 @@ def summarise(
         lines += [*_joins(frame, skips), *filter(None, [", ".join(_steps(frame))])]
     given = frame.gives[-1] if frame.gives else ""
     shape = next((b.shape for b in boxes if given in b.gives), shapes.get(given, ""))
-    # a box that stands for several copies counts as often
-    marks = [b.mark for b in boxes if b.mark for _ in range(1 + len(b.covers) // len(b.ops))]
-    mark = Mark.within(marks) if marks else None
+    mark = _mark(boxes)
     return Box(
         key=frame.key,
         kind="summary",
@@ -71,10 +69,17 @@ def summarise(
         strip=tuple(b.kind for b in boxes),
         detail=tuple(f"{b.title}{f' ×{b.times}' if b.times > 1 else ''}" for b in boxes),
         note=frame.note,
+        told=frame.told,
         amount=frame.amount,
         mark=mark,
         thumbs=_thumbs(frame, given),
     )
+
+
+def _mark(boxes: Sequence[Box]) -> Mark | None:
+    """Return what became of all boxes; one that stands for several copies counts as often."""
+    marks = [b.mark for b in boxes if b.mark for _ in range(1 + len(b.covers) // len(b.ops))]
+    return Mark.within(marks) if marks else None
 
 
 def _thumbs(frame: Frame, given: str) -> Thumbs | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,6 +57,28 @@ def test_a_repeat_says_what_all_copies_have(graph_of: GraphOf) -> None:
     assert hidden.note == ("1.32G MAC in all · 94 %",)
 
 
+def counting(graph: Graph) -> Overlay:
+    """Tell how many convolutions stand in what is drawn."""
+    known = {node.name for node, record in graph if record.op == "conv2d"}
+
+    def tell(nodes: Sequence[str]) -> tuple[str, ...]:
+        return (f"{len(known.intersection(nodes))} in all",)
+
+    return replace(make_overlay("flops", graph), tell=tell)
+
+
+def test_what_is_told_of_a_repeat_or_a_module_is_told_of_all_in_it(graph_of: GraphOf) -> None:
+    graph = graph_of("alphago")
+    found = drawing(graph, counting(graph))
+    (hidden,) = [box for box in drawn(found.placed) if box.times == 11]
+    assert hidden.told == ("11 in all",)
+    assert found.scene.root.told == ("13 in all",)
+    assert "\n11 in all\n" in found.svg  # the tooltip
+    resnet = graph_of("resnet18")
+    boxes = drawn(drawing(resnet, counting(resnet), depth=0).placed)
+    assert {box.path: box.told for box in boxes}["layer4"] == ("5 in all",)
+
+
 def test_of_memory_the_most_counts(graph_of: GraphOf) -> None:
     graph = graph_of("resnet18")
     overlay = make_overlay("memory", graph)
@@ -93,7 +116,7 @@ def test_words_are_counted_where_a_box_has_several(graph_of: GraphOf) -> None:
     boxes = list(drawn(drawing(graph_of("resnet18"), overlay, depth=0).placed))
     (layer4,) = [box for box in boxes if box.path == "layer4"]
     assert "5× fold_batch_norm −batch_norm" in layer4.note
-    assert any(row == "fold_batch_norm: folded into %conv1" for b in boxes for row in b.detail)
+    assert any(row == "fold_batch_norm: folded into %conv1" for b in boxes for row in b.told)
 
 
 def test_the_numbers_stand_in_the_picture(graph_of: GraphOf) -> None:

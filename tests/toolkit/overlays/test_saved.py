@@ -15,8 +15,11 @@ from netloft.graph import Graph
 from netloft.models import load_model
 from netloft.onnx_graph import read_onnx
 from netloft.overlays import make_overlay, overlay_from
+from netloft.overlays.reached import reached
 from netloft.speed import profile
 from netloft.tracing import trace
+from netloft_diagrams.drawing import Drawing
+from netloft_diagrams.page import Options
 
 
 def run(*args: str | Path) -> Result:
@@ -72,6 +75,65 @@ def test_times_add_up_to_those_of_the_report(measured: Measured, *, read: bool) 
     assert found.total == pytest.approx(sum(row["ms"] for row in measured.nodes) / 1e3)
     assert max(found.values, key=lambda name: float(found.values[name])).startswith("conv2") or read
     assert found.title.endswith("on cpu, batch 64, 1 thread, median")
+
+
+def kernel(ms: float, macs: int | None, limit: float | None, by: str, **more: Any) -> Any:
+    facts = {"kernel": "Conv", "provider": "cpu", "ran_on": "cpu", "precision": "float32"}
+    work = {"ms": ms, "macs": macs, "bytes": 1_000_000, "limit_ms": limit, "limit_by": by}
+    return {**facts, **work, **more}
+
+
+def test_kernels_are_added_up_and_the_gap_is_that_of_all() -> None:
+    both = [
+        kernel(1.0, 20_000_000, 0.5, "multiply-adds"), kernel(3.0, 20_000_000, 0.5, "multiply-adds")
+    ]  # fmt: skip
+    assert reached(both) == (
+        "in ONNX Runtime: Conv",
+        "20 GFLOP/s in float32, 0.5 GB/s",
+        "4 times the limit of 1 ms by its multiply-adds",
+    )
+    other = kernel(1.0, None, None, "", kernel="If", precision="")
+    assert reached([*both, other])[1:] == (
+        "20 GFLOP/s in float32, 0.6 GB/s",
+        "4 times the limit of 1 ms by its multiply-adds",
+        "no limit is known for 20% of its time",
+    )
+    assert reached([]) == ()
+
+
+def test_what_a_limit_is_not_and_where_a_kernel_fell_back() -> None:
+    rows = [
+        kernel(1.0, 20_000_000, 0.1, "bytes alone", precision="int8", kernel="QLinearConv"),
+        kernel(1.0, 0, 0.9, "bytes", precision="", provider="cuda"),
+    ]
+    assert reached(rows)[1:] == (
+        "40 Gop/s in int8, 1 GB/s",
+        "2 times the limit of 1 ms by bytes alone, as no peak of int8 is known",
+        "50% of its time on cpu, not cuda",
+    )
+
+
+def test_a_report_of_an_older_version_is_told_as_far_as_it_goes() -> None:
+    old = kernel(2.0, 20_000_000, 1.0, "")
+    for key in ("ran_on", "precision", "limit_by"):
+        del old[key]
+    assert reached([old])[2] == "2 times the limit of 1 ms"
+
+
+def test_the_gap_stands_in_tooltip_and_panel(measured: Measured) -> None:
+    found = overlay_from(measured.bench, "time", measured.graph)
+    assert found.tell is not None
+    assert any(" times the limit of " in line for line in found.tell(("conv2",)))
+    everything = found.tell(tuple(found.values))
+    known = [row for row in measured.nodes if row["node"] and row["limit_ms"] is not None]
+    whole = sum(row["ms"] for row in known) / sum(row["limit_ms"] for row in known)
+    assert f"{whole:.2g} times" in everything[2]
+    assert found.notes[1].startswith("the whole: ")
+    drawing = Drawing(measured.graph, Options(overlay=found))
+    assert drawing.scene.root.told == everything
+    line = found.tell(("conv2",))[2]
+    assert line in drawing.svg
+    assert f'"{line}"' in drawing.html()
 
 
 def test_the_command_draws_a_report(measured: Measured, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from netloft.errors import MissingError
 from netloft.speed.counting import NOTHING, FromFile
 from netloft.speed.peak import Peak, measure_peak
-from netloft.speed.roofline import BYTES_ALONE, Work, limit_of, total, work_of
+from netloft.speed.roofline import BYTES_ALONE, Limit, Work, limit_of, total, work_of
 
 
 def facts(reads: list[Any], gives: list[Any], sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -161,15 +161,15 @@ def test_work_whose_weights_were_packed(
 
 def test_the_limit_is_the_slower_of_both() -> None:
     peak = Peak(threads=1, gflops=100, gbs=10)
-    assert limit_of(Work(50_000_000, 1000), peak) == (pytest.approx(1.0), "multiply-adds")
-    assert limit_of(Work(1, 10_000_000), peak) == (pytest.approx(1.0), "bytes")
+    assert limit_of(Work(50_000_000, 1000), peak) == Limit(1.0, "multiply-adds")
+    assert limit_of(Work(1, 10_000_000), peak) == Limit(1.0, "bytes")
     assert limit_of(Work(None, 5), peak) is None
 
 
 def test_of_other_types_the_bytes_alone_are_a_limit() -> None:
     peak = Peak(threads=1, gflops=100, gbs=10)
-    found = limit_of(Work(50_000_000_000, 10_000_000, "int8"), peak)
-    assert found == (pytest.approx(1.0), BYTES_ALONE)
+    work = Work(50_000_000_000, 10_000_000, "int8")
+    assert limit_of(work, peak) == Limit(1.0, BYTES_ALONE)
 
 
 def test_the_sum_of_works() -> None:

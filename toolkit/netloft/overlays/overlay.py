@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +30,8 @@ class Overlay:
         full: The value that gets the darkest colour; 0 for the largest that is drawn.
         notes: What a reader must know to trust the numbers.
         details: More words by name of the node, for its tooltip.
+        tell: Names of nodes to what else is known of them together, line by line, for a tooltip;
+            None for nothing.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Overlay:
     full: float = 0.0
     notes: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    tell: Callable[[Sequence[str]], tuple[str, ...]] | None = None
 
 
 Maker = Callable[[Graph, Inputs | None], Overlay]

@@ -16,6 +16,7 @@ from netloft.onnx_graph.operators import NAMES
 from netloft.overlays.changes import changes_overlay
 from netloft.overlays.error import error_overlay
 from netloft.overlays.overlay import Overlay, threads_told
+from netloft.overlays.reached import reached, teller
 from netloft.speed.adding_up import SHARE
 from netloft.speed.saved import UNREADABLE, bounded_bytes
 
@@ -92,16 +93,17 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
     rows = [row for row in rows if all(row[key] == first[key] for key in same)]
     _check_once(rows)
     find = _Finder(graph)
-    values: dict[str, float] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
     added = strange = 0.0
     for row in rows:
         seconds, node = float(row["ms"]) / 1e3, find(row)
         if node is not None:
-            values[node] = values.get(node, 0.0) + seconds
+            found.setdefault(node, []).append(row)
         elif row["node"]:
             strange += seconds
         else:
             added += seconds
+    values = {node: sum(float(row["ms"]) for row in own) / 1e3 for node, own in found.items()}
     total = sum(values.values()) + added + strange
     if strange > SHARE * total or not values:
         raise UsageError(
@@ -120,7 +122,9 @@ def _times(graph: Graph, rows: list[Any], facts: Mapping[str, Any]) -> Overlay:
         notes=(
             f"{total * 1e3:.3g} ms for the whole, {added / total:.1%} of it in operations that "
             "ONNX Runtime added; fused operations count where the last of them is",
+            *(f"the whole: {text}" for text in (", ".join(reached(rows)[1:]),) if text),
         ),
+        tell=teller(found),
     )
 
 

@@ -30,7 +30,7 @@ function boxMark(one) {
     class: `box k-${item.f} ${item.P || ""}`, transform: `translate(${short(one.x)} ${short(one.y)})`,
     "data-key": item.k, "data-kind": item.f,
   });
-  svg("title", {}, [pathOf(item), item.c, titleOf(item), ...item.l, ...item.o || []].filter(Boolean).join("\n"), mark);
+  svg("title", {}, [pathOf(item), item.c, titleOf(item), ...item.l, ...item.d.ov || []].filter(Boolean).join("\n"), mark);
   if (item.s) signMark(mark, item);
   else if (item.f === "input" || item.f === "output") endMark(mark, item);
   else cardMark(mark, item);

@@ -28,6 +28,7 @@ class Panel {
     row("parameters", d.n ? `${count(d.n)}${d.wb ? ` (${bytes(d.wb)})` : ""}${one}` : "");
     row("all copies", d.xn ? `${count(d.xn)} parameters` : "");
     row("multiply-adds", d.m ? `${count(d.m)} for one item of the batch${one}` : "");
+    row("overlay", (d.ov || []).join("\n"));
     row("operations", d.c ? count(d.c) : "");
     row("source", d.s);
     this.repeats(item);
