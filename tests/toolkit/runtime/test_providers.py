@@ -9,7 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from netloft.errors import ProviderError, UsageError
 from netloft.runtime import providers
-from netloft.runtime.providers import TINY_MODEL, NotRun, available, probe, start_session
+from netloft.runtime.providers import (
+    TINY_MODEL,
+    NotRun,
+    available,
+    default_options,
+    probe,
+    start_session,
+)
 
 CUDA = probe("cuda")
 needs_cuda = pytest.mark.skipif(not CUDA.starts, reason=f"not run: {CUDA.reason}")
@@ -88,6 +95,29 @@ def test_a_fall_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "_preload", lambda: None)
     with pytest.raises(ProviderError, match="provider 'cuda' does not start"):
         start_session(TINY_MODEL, "cuda")
+
+
+def test_openvino_takes_as_many_threads_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has threads of its own, and does not look at those of the session."""
+    given: list[dict[str, str]] = []
+
+    def kept(
+        _: object, __: object, providers: list[tuple[str, dict[str, str]]], **___: int
+    ) -> None:
+        given.append(providers[0][1])
+        raise RuntimeError
+
+    runtime = providers._runtime()
+    monkeypatch.setattr(runtime, "InferenceSession", kept)
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: ["OpenVINOExecutionProvider"])
+    monkeypatch.setattr(providers, "probe", lambda name: providers.ProbeResult(name, False))
+    with pytest.raises(ProviderError):
+        start_session(TINY_MODEL, "openvino", threads=3)
+    assert given[0] == {"device_type": "CPU", "precision": "FP32", "num_of_threads": "3"}
+    monkeypatch.setattr(providers, "usual_threads", lambda: None)
+    monkeypatch.setattr(providers, "cores", lambda: 5)
+    assert default_options("openvino")["num_of_threads"] == "5"
+    assert default_options("cuda", threads=3) == {"use_tf32": "0"}
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from netloft.errors import InputError, IntegrityError, ProviderError
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import AGAIN, read_manifest, steady
+from netloft.runtime.placed import check_taken
 from netloft.runtime.providers import PROVIDERS, start_session
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
@@ -169,7 +170,7 @@ def load(
 
     Raises:
         IntegrityError: A file is missing, was changed, was added or is a link.
-        ProviderError: The provider does not start here.
+        ProviderError: The provider does not start here, or runs none of the file's operations.
     """
     folder = Path(path)
     return steady(folder, lambda: _loaded(folder, provider, threads, batch, verify=verify))
@@ -183,6 +184,7 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     file, options = started_with(tuned)
     options |= {"threads": threads} if threads is not None else {}
     session = start_session(folder / file, provider, **options)
+    check_taken(session, provider, folder / file)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
     return Net(manifest, session, name, tuned, file)

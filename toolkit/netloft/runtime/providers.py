@@ -32,6 +32,7 @@ __all__ = [
     "NotRun",
     "ProbeResult",
     "available",
+    "default_options",
     "probe",
     "process_cpus",
     "start_session",
@@ -63,6 +64,7 @@ TINY_MODEL = bytes.fromhex(
 
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 _BESIDE = "session.optimized_model_external_initializers_"
+_RECORD = "session.record_ep_graph_assignment_info"
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +168,10 @@ def start_session(
         options.enable_profiling, options.profile_file_prefix = True, str(profile_to)
     if save_to is not None:
         _save(options, save_to, weights_beside=weights_beside)
-    own = {**_default_options(provider, use_tf32=use_tf32), **(provider_options or {})}
+    if provider != "cpu":  # for `check_taken`
+        options.add_session_config_entry(_RECORD, "1")
+    usual = default_options(provider, use_tf32=use_tf32, threads=threads)
+    own = {**usual, **(provider_options or {})}
     attempt = _attempt(source, options, provider, own)
     if attempt.session is not None:
         return attempt.session
@@ -194,7 +199,7 @@ def probe(provider: str) -> ProbeResult:
         found = without_gpu()
         return ProbeResult(provider, False, found.reason, found.remedy)
     options = _session_options(1, True, "all")
-    attempt = _attempt(TINY_MODEL, options, provider, _default_options(provider, use_tf32=False))
+    attempt = _attempt(TINY_MODEL, options, provider, default_options(provider, threads=1))
     if attempt.session is not None:
         attempt = _run_tiny(attempt.session)
     if attempt.session is not None:
@@ -282,11 +287,23 @@ def _save(options: ort.SessionOptions, path: Path, *, weights_beside: bool) -> N
         options.add_session_config_entry(least, "1024")
 
 
-def _default_options(provider: str, *, use_tf32: bool) -> dict[str, str]:
+def default_options(
+    provider: str, *, use_tf32: bool = False, threads: int | None = None
+) -> dict[str, str]:
+    """Return the options that a provider is started with, in its own words.
+
+    Args:
+        provider: Its name.
+        use_tf32: Let CUDA round factors to TensorFloat-32. TensorRT has no such option, and rounds.
+        threads: For one operation; None for `usual_threads`.
+    """
     if provider == "cuda":
         return {"use_tf32": str(int(use_tf32))}
-    if provider == "openvino":  # on CPUs that have bfloat16 its default rounds to it, unasked
-        return {"device_type": "CPU", "precision": "FP32"}
+    if provider == "openvino":
+        # on CPUs that have bfloat16 its default rounds to it, unasked; and it has threads of its
+        # own, eight where nobody says
+        number = str(threads or usual_threads() or cores())
+        return {"device_type": "CPU", "precision": "FP32", "num_of_threads": number}
     return {}
 
 
@@ -318,7 +335,7 @@ def _chain(provider: str, own: Mapping[str, str]) -> list[tuple[str, dict[str, s
     """Return the provider, and behind TensorRT CUDA, which takes the operations it lacks."""
     chain = [(PROVIDERS[provider], dict(own))]
     if provider == "tensorrt":
-        chain.append((PROVIDERS["cuda"], _default_options("cuda", use_tf32=False)))
+        chain.append((PROVIDERS["cuda"], default_options("cuda")))
     return chain
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from netloft.errors import InputError
 from netloft.runtime.capture import captured_output
+from netloft.runtime.placed import check_taken
 from netloft.runtime.providers import NotRun, start_session
 from netloft.runtime.reasons import first_line
 
@@ -184,15 +185,17 @@ def timed_session(
         profile_to: The same.
 
     Raises:
-        ProviderError: The provider does not start.
+        ProviderError: The provider does not start, or runs none of the file's operations.
     """
-    return start_session(
+    session = start_session(
         model,
         provider,
         **timed_options(threads),
         optimisation=optimisation,
         profile_to=profile_to,
     )
+    check_taken(session, provider, model)
+    return session
 
 
 def onnxruntime_contestant(

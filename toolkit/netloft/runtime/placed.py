@@ -1,0 +1,41 @@
+"""Whether a provider that started runs anything of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netloft.errors import ProviderError
+from netloft.runtime.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = ["check_taken"]
+
+
+def check_taken(session: ort.InferenceSession, provider: str, model: Path | bytes) -> None:
+    """See that a provider took one operation of a file at least.
+
+    ONNX Runtime starts a provider that has none of a file's operators, and the CPU runs them all.
+    Its versions before 1.24 do not say so; there nothing is checked.
+
+    Args:
+        session: From `start_session`, which asks for the record.
+        provider: Its provider.
+        model: The file, for the message.
+
+    Raises:
+        ProviderError: It took none.
+    """
+    if provider == "cpu" or not hasattr(session, "get_provider_graph_assignment_info"):
+        return
+    taken = session.get_provider_graph_assignment_info()
+    others = {part.ep_name for part in taken}
+    if taken and PROVIDERS[provider] not in others:
+        what = model.name if isinstance(model, Path) else "the model"
+        raise ProviderError(
+            f"provider '{provider}' starts, and runs no operation of {what}: all run on "
+            f"{', '.join(sorted(others))}",
+            remedy="name the provider that does run it with --provider",
+        )
