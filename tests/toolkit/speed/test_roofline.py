@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from netloft.errors import MissingError
+from netloft.speed.caches import cache_bytes, free_bytes
 from netloft.speed.counting import NOTHING, FromFile
-from netloft.speed.peak import Peak, measure_peak
+from netloft.speed.peak import Peak, array_bytes, measure_peak
 from netloft.speed.roofline import BYTES_ALONE, Limit, Work, limit_of, total, work_of
 
 
@@ -175,6 +177,53 @@ def test_of_other_types_the_bytes_alone_are_a_limit() -> None:
 def test_the_sum_of_works() -> None:
     assert total([Work(1, 2), Work(3, 4)]) == Work(4, 6)
     assert total([Work(1, 2), Work(None, 4)]) == Work(None, 6)
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("threads", "cached", "free", "together"),
+    [
+        (1, 8 * MIB, None, 192 * MIB),
+        (2, 32 * MIB, None, 384 * MIB),
+        (64, 32 * MIB, None, 1024 * MIB),
+        (64, 768 * MIB, None, 3072 * MIB),  # two sockets of an EPYC
+        (1, 480 * MIB, None, 1920 * MIB),
+        (1, 480 * MIB, 1000 * MIB, 500 * MIB),
+        (8, 1 << 40, None, 8192 * MIB),
+        (4, 0, None, 768 * MIB),
+    ],
+)
+def test_arrays_do_not_stay_in_the_caches(
+    threads: int, cached: int, free: int | None, together: int
+) -> None:
+    found = array_bytes(threads, cached, free)
+    assert found * 3 * threads == pytest.approx(together, rel=1e-3)
+
+
+def test_caches_and_memory_are_those_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cpu, shared in enumerate(("0-1", "0-1", "2-3", "2-3")):
+        for level, size in (("1", "48K"), ("3", "32M")):
+            place = tmp_path / f"cpu{cpu}" / "cache" / f"index{level}"
+            place.mkdir(parents=True)
+            for name, text in (("level", level), ("size", size), ("shared_cpu_list", shared)):
+                (place / name).write_text(f"{text}\n")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert cache_bytes(tmp_path) == 64 * MIB
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1}, raising=False)
+    assert cache_bytes(tmp_path) == 32 * MIB
+    assert cache_bytes(tmp_path / "none") == 0
+    (tmp_path / "meminfo").write_text("MemTotal:  4096 kB\nMemAvailable:   2048 kB\n")
+    assert free_bytes(tmp_path / "meminfo", tmp_path) == 2 * MIB
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(tmp_path / "meminfo", tmp_path) == 2 * MIB
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert free_bytes(tmp_path / "meminfo", tmp_path) == 4000
+    assert free_bytes(tmp_path / "none", tmp_path / "none") is None
 
 
 def test_the_peak_is_one_of_a_processor() -> None:

@@ -22,8 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from netloft.errors import MissingError
+from netloft.speed.caches import cache_bytes, free_bytes
 
-__all__ = ["Peak", "check_peak", "measure_peak"]
+__all__ = ["Peak", "array_bytes", "check_peak", "measure_peak"]
 
 # Independent sums, so that no multiply-add waits for the one before: latency 4 and two units need
 # eight. The factor keeps them finite, and the compiler cannot know it.
@@ -51,12 +52,14 @@ int lanes_in_a_register(void) { return WIDTH / sizeof(float); }
 """
 _SUMS = 12
 
-_TRIAD_BYTES = 1 << 30
-"""Of all arrays together, three for each thread."""
-
 _ARRAY_BYTES = 1 << 26
-"""Of one at most. Three are more than the caches of most processors hold, though not of all: where
-one has more, its limits by memory are those by its cache."""
+"""Of an array, three for each thread, where the caches are small and the threads few."""
+
+_LEAST_BYTES, _MOST_BYTES = 1 << 30, 1 << 33
+"""Of all arrays together: with many threads, and with large caches."""
+
+_CACHES = 4
+"""How many times what the last caches hold all arrays have together."""
 
 _BURSTS = 8
 _BURST_S = 0.03
@@ -150,7 +153,7 @@ def _flops(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> floa
 
 
 def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> float:
-    n = min(_TRIAD_BYTES // threads // 3, _ARRAY_BYTES) // 4
+    n = array_bytes(threads, cache_bytes(), free_bytes()) // 4
     arrays = [[(ctypes.c_float * n)() for _ in range(3)] for _ in range(threads)]
     left = iter(arrays * (_BURSTS + 1))
 
@@ -161,6 +164,22 @@ def _bytes(library: ctypes.CDLL, pool: ThreadPoolExecutor, threads: int) -> floa
     _seconds(pool, threads, once)  # the first one brings the pages
     best = min(_seconds(pool, threads, once) for _ in range(_BURSTS))
     return 3.0 * 4 * n * threads / best
+
+
+def array_bytes(threads: int, cached: int, free: int | None) -> int:
+    """Return the bytes of each array that is read or written to measure the memory.
+
+    All of them together are four times what the caches hold, so that nothing is read from these,
+    and no more than half of the memory that is free: there the rate may be that of the caches.
+
+    Args:
+        threads: That have three arrays each.
+        cached: Bytes that the last caches hold together; 0 where that is not known.
+        free: Bytes of memory; None where that is not known.
+    """
+    wanted = max(min(3 * threads * _ARRAY_BYTES, _LEAST_BYTES), _CACHES * cached)
+    allowed = min(_MOST_BYTES, _MOST_BYTES if free is None else free // 2)
+    return max(min(wanted, allowed) // (3 * threads), 1 << 12)
 
 
 def _seconds(pool: ThreadPoolExecutor, threads: int, work: Callable[[], object]) -> float:
