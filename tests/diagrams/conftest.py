@@ -168,7 +168,7 @@ def explore(
     names = (f"{i}.html" for i in itertools.count())
 
     def make(what: str | Graph, fragment: str = "", **options: Any) -> Any:
-        known = ("depth", "expand", "direction", "only")
+        known = ("depth", "expand", "direction", "only", "color")
         drawing = {k: options.pop(k) for k in known if k in options}
         graph = graph_of(what) if isinstance(what, str) else what
         file = folder / next(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from netloft.graph import Graph
+from netloft.overlays import Overlay
 from netloft.tracing import trace
 from netloft_diagrams import render
 
@@ -59,6 +60,19 @@ def test_search_finds_by_class_operation_and_title(asked: str, n: int, explore: 
         explorer.page.fill("#find", asked)
         assert explorer.page.locator("#hits li").count() == n
         assert explorer.page.inner_text("#found") == f"{n} found"
+
+
+def test_the_details_tell_what_an_overlay_says(explore: Open, graph_of: Open) -> None:
+    known = {node.name for node, record in graph_of("tiny") if record.op == "conv2d"}
+
+    def tell(nodes: Sequence[str]) -> tuple[str, ...]:
+        return ("twice the limit", "of <b>none</b>") if known.intersection(nodes) else ()
+
+    own = Overlay("watts", "energy", "times", "sum", dict.fromkeys(known, 2.5), tell=tell)
+    with explore("tiny", color=own) as explorer:
+        explorer.page.fill("#find", "conv2d")
+        explorer.page.press("#find", "Enter")
+        assert explorer.details()["overlay"] == "2.5×\ntwice the limit\nof <b>none</b>"
 
 
 def test_the_path_of_a_folded_copy_is_found(explore: Open) -> None:
