@@ -33,6 +33,7 @@ from netloft.speed import measure as measure_module
 from netloft.speed import optimised as optimised_module
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
+from netloft.speed import variants as variants_module
 from netloft.speed.measure import Plan, Samples
 from netloft.speed.optimised import optimised, why_not
 from netloft.speed.settings import OWN
@@ -61,7 +62,7 @@ def bundle(exported: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(b""))
+    monkeypatch.setattr(variants_module, "variant_of", lambda *_, **__: Variant(b""))
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     monkeypatch.setattr(tuning, "process_cpus", lambda: 2)
 
@@ -311,7 +312,7 @@ def test_of_a_rewritten_file(
     model = onnx.load(bundle / "model.onnx")
     model.doc_string = "rewritten"
     content = model.SerializeToString()
-    monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(content))
+    monkeypatch.setattr(variants_module, "variant_of", lambda *_, **__: Variant(content))
     monkeypatch.setattr(tune_module, "try_all", only_rewritten(settings_module.try_all))
     (row,) = saving(batches=[1]).kept
     assert row.saved is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from netloft.runtime.providers import probe, process_cpus
 from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for, started_with
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
+from netloft.speed import variants as variants_module
 from netloft.speed.engines import ENGINES
 from netloft.speed.measure import Plan, Samples
 from netloft.speed.settings import OWN, Setting, alternatives, settings_here
@@ -46,7 +49,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_module, "variant_of", lambda *_, **__: Variant(b""))
+    monkeypatch.setattr(variants_module, "variant_of", lambda *_, **__: Variant(b""))
 
 
 def times(*factors: float, later: float = 1.3) -> Callable[[Sequence[Any], Plan], list[Samples]]:
@@ -404,3 +407,25 @@ def test_on_the_command_line(bundle: Path, tmp_path: Path, monkeypatch: pytest.M
         assert CliRunner().invoke(main, [*args, *option]).exit_code == 2
     for targets in (["mnist"], [str(bundle), str(bundle)], [str(bundle / "model.onnx")]):
         assert CliRunner().invoke(main, ["bench", *targets, "--tune"]).exit_code == 2
+
+
+def test_options_are_tuned_without_the_packages_that_write_files(bundle: Path) -> None:
+    """As in netloft-runtime, on the host that a bundle is tuned for."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'onnx_ir', 'netloft_exporters'): sys.modules[name] = None\n"
+        "from netloft.cli import main\n"
+        "main(sys.argv[1:])"
+    )
+    how = ["--tune", "--quick", "--batches", "1", "--provider", "cpu", "--json"]
+    command = [sys.executable, "-c", code, "bench", str(bundle), *how]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert [row for row in found["refused"] if row["what"] == "rewritten files"] == [
+        {"what": "rewritten files",
+         "reason": "not tried, for they take what is not installed: onnx and onnx_ir"},
+    ]  # fmt: skip
+    assert [row["setting"]["threads"] for row in found["tried"]].count(1) >= 1
+    assert not any(row["setting"]["rewritten"] for row in found["tried"])
+    assert netloft.verify(bundle, providers=["cpu"]).status == "pass"

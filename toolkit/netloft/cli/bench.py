@@ -214,9 +214,7 @@ def _tune(
     from netloft.speed.tune import tune
 
     if find_spec("torch") is not None:  # where there is none, the test vectors are all there is
-        from netloft.against_file import why_unlike
-
-        how = {**how, "prove": why_unlike}
+        how = {**how, "prove": _why_unlike}
     if len(targets) != 1 or not os.path.isdir(targets[0]):
         raise UsageError("--tune takes one bundle", remedy="name the folder of one")
     found = tune(
@@ -231,6 +229,13 @@ def _tune(
         from netloft.report.speed import print_tuning
 
         print_tuning(found)
+
+
+def _why_unlike(file: Path, model: Path) -> str:
+    """Hold a rewritten file against the model in float64; torch is imported where there is one."""
+    from netloft.against_file import why_unlike
+
+    return why_unlike(file, model)
 
 
 def _is_file(target: str, request: ModelRequest) -> bool:

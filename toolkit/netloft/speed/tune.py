@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,11 @@ from netloft.speed.settings import (
 )
 from netloft.speed.sources import example_shapes, random_feeds
 from netloft.speed.targets import plan_of
-from netloft.speed.variants import KindRow, variant_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+    from netloft.speed.variants import KindRow
 
 __all__ = ["Prove", "TuneResult", "tune"]
 
@@ -55,8 +57,8 @@ class TuneResult:
         kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
             best there is none, unless a file is saved for it.
         kinds: What each kind of convolution takes when it is rewritten.
-        refused: Variants that are outside of what the bundle's certificate allows, and saved files
-            that do not pay, with the reason.
+        refused: Variants that are outside of what the bundle's certificate allows or were not
+            tried, and saved files that do not pay, with the reason.
     """
 
     rows: tuple[TriedRow, ...]
@@ -147,6 +149,7 @@ class _Tuning:
         self._prove, self._proven = prove, dict[bytes, str]()
         self._saving, self._optimised = saving, dict[tuple[str, str, str], Optimised | str]()
         self._bundle, self._manifest, self._quick = bundle, manifest, quick
+        self._unwritable = _why_unwritable()
         self._plan, self._tell = plan_of(quick), progress
         self.rows: list[TriedRow] = []
         self.kept: list[TunedRow] = []
@@ -157,6 +160,8 @@ class _Tuning:
 
     def run(self, provider: str, batches: Sequence[int]) -> None:
         """Try everything on one provider."""
+        if provider == "cpu" and self._unwritable:
+            self.refused.append(NotRun("rewritten files", self._unwritable))
         settings = settings_here(process_cpus()) if provider == "cpu" else [OWN]
         model = self._bundle / MODEL
         sessions = {setting: session_of(model, provider, setting) for setting in settings}
@@ -212,8 +217,10 @@ class _Tuning:
 
     def _variant(self, provider: str, batch: int) -> bytes:
         """Return a file that is faster in parts and gives the same; empty where there is none."""
-        if provider != "cpu":
+        if provider != "cpu" or self._unwritable:
             return b""
+        from netloft.speed.variants import variant_of
+
         variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
         self.kinds += variant.rows
         refused = variant.refused or (variant.model and self._problem_with(variant.model, provider))
@@ -293,6 +300,16 @@ class _Tuning:
                 made = held if isinstance(held, str) else made
             self._optimised[what] = made
         return self._optimised[what]
+
+
+def _why_unwritable() -> str:
+    """Return why no file can be rewritten here; empty where one can be.
+
+    The smaller distribution comes without the packages for it.
+    """
+    missing = [name for name in ("onnx", "onnx_ir") if find_spec(name) is None]
+    which = " and ".join(missing)
+    return f"not tried, for they take what is not installed: {which}" if missing else ""
 
 
 def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:
