@@ -34,7 +34,7 @@ from netloft.speed import optimised as optimised_module
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed import variants as variants_module
-from netloft.speed.measure import Plan, Samples
+from netloft.speed.measure import Plan, RunError, Samples
 from netloft.speed.optimised import optimised, why_not
 from netloft.speed.settings import OWN
 from netloft.speed.stats import Interval
@@ -275,6 +275,22 @@ def test_one_that_does_not_pay_is_not_kept(
     ]
     assert all(told.startswith(reason) for _, told in found.refused)
     assert [row.saved for row in found.kept] == [None, None]
+    assert variants(bundle) == []
+
+
+def test_one_whose_run_fails_while_it_is_measured_loses_no_options(
+    bundle: Path, saving: Callable[..., TuneResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Interval:
+        raise RunError(1, RuntimeError("bad allocation"))
+
+    monkeypatch.setattr(optimised_module.Optimised, "run_ratio", fails)
+    found = saving(batches=[1])
+    assert [row.saved for row in found.kept] == [None]
+    assert found.refused[-1] == (
+        "a saved file of model.onnx at batch 1 on cpu",
+        "it failed while it was measured: RuntimeError: bad allocation",
+    )
     assert variants(bundle) == []
 
 

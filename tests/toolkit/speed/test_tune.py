@@ -20,7 +20,7 @@ from torch import nn
 
 import netloft
 from netloft.cli import main
-from netloft.errors import InputError, IntegrityError
+from netloft.errors import CheckError, InputError, IntegrityError, UsageError
 from netloft.parity import vectors
 from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
@@ -31,7 +31,7 @@ from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed import variants as variants_module
 from netloft.speed.engines import ENGINES
-from netloft.speed.measure import Plan, Samples
+from netloft.speed.measure import Plan, RunError, Samples
 from netloft.speed.settings import OWN, Setting, alternatives, settings_here
 from netloft.speed.setup import Setup
 from netloft.speed.sources import source_of
@@ -208,7 +208,7 @@ def test_a_gpu_is_a_part_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None
 def test_one_that_runs_out_of_memory_at_the_batch_is_told(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusals = iter(["", "no memory", ""])
+    refusals = iter(["", "", "no memory", ""])
     monkeypatch.setattr(tune_module, "_refusal", lambda *_: next(refusals))
     monkeypatch.setattr(settings_module, "measure", times(0.9))
     found = tune(bundle, batches=[1], providers=["cpu"])
@@ -322,6 +322,98 @@ def test_a_batch_that_does_not_run_is_told(bundle: Path) -> None:
     with pytest.raises(InputError, match="does not run at batch 1000000000000 on cpu"):
         tune(bundle, batches=[10**12], providers=["cpu"])
     assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_every_batch_is_run_before_the_first_is_tuned(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: Any) -> list[Samples]:
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr(settings_module, "measure", measured)
+    with pytest.raises(InputError, match="does not run at batch 1000000000000 on cpu"):
+        tune(bundle, batches=[1, 10**12], providers=["cpu"])
+
+
+def failing(
+    measured: Callable[[Sequence[Any], Plan], list[Samples]], fails: Callable[[Any], bool]
+) -> Callable[[Sequence[Any], Plan], list[Samples]]:
+    """Stand in for measuring, where some runs fail."""
+
+    def with_failures(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+        for index, run in enumerate(runs):
+            if fails(run):
+                raise RunError(index, RuntimeError("bad allocation"))
+        return measured(runs, plan)
+
+    return with_failures
+
+
+def batch_of(run: Any) -> int:
+    *_, feeds = run.args
+    return len(next(iter(feeds.values())))
+
+
+def test_a_setting_that_fails_while_it_is_measured_is_told_and_the_others_go_on(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
+    fails = failing(
+        times(0.8),
+        lambda run: run.func.__self__.get_session_options().intra_op_num_threads == 2,
+    )
+    monkeypatch.setattr(settings_module, "measure", fails)
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert [row.threads for row in found.kept] == [1]
+    assert list(found.refused) == [
+        (f"2 threads, {waiting} at batch 1 on cpu",
+         "it failed while it was measured: RuntimeError: bad allocation")
+        for waiting in ("waiting in a loop", "sleeping")
+    ]  # fmt: skip
+    assert {row.setting.threads for row in found.rows} == {None, 1}
+
+
+def test_a_batch_that_fails_while_it_is_measured_loses_no_other(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
+    tune(bundle, batches=[4], providers=["cpu"])
+    fails = failing(times(0.5), lambda run: batch_of(run) == 4)
+    monkeypatch.setattr(settings_module, "measure", fails)
+    found = tune(bundle, batches=[1, 4, 2], providers=["cpu"])
+    assert [row.batch for row in found.kept] == [1, 2]
+    ((what, reason),) = found.refused
+    assert what == "batch 4 on cpu"
+    assert reason.startswith("ONNX Runtime's own choice: it failed while it was measured: ")
+    rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+    assert sorted(row["batch"] for row in rows) == [1, 2, 4]  # what is known of 4 stays
+
+
+def test_nothing_that_could_be_measured_is_no_success(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "measure", failing(times(0.5), lambda _: True))
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(CheckError, match="nothing could be tuned: batch 1 on cpu: ONNX Runtime's"):
+        tune(bundle, batches=[1], providers=["cpu"])
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_setting_that_does_not_start_is_told(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(model: Any, provider: str, setting: Setting, optimisation: str = "") -> Any:
+        if setting.threads == 1 and setting.usual:
+            raise UsageError("ONNX Runtime cannot load model.onnx on cpu: no memory")
+        return settings_module.session_of(model, provider, setting, optimisation)
+
+    monkeypatch.setattr(tune_module, "session_of", started)
+    monkeypatch.setattr(settings_module, "measure", times(0.9))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert found.refused[0] == (
+        "1 thread, sleeping on cpu", "ONNX Runtime cannot load model.onnx on cpu: no memory",
+    )  # fmt: skip
+    assert all(row.setting.threads != 1 for row in found.rows)
 
 
 def test_a_manifest_with_what_is_no_number_is_refused(bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from netloft.runtime.manifest import sealed
 from netloft.speed import measure as measure_module
 from netloft.speed import settings as settings_module
 from netloft.speed import variants as variants_module
-from netloft.speed.measure import Plan, Samples
+from netloft.speed.measure import Plan, RunError, Samples
+from netloft.speed.stats import Interval
 from netloft.speed.tune import tune
 from netloft.speed.variants import variant_of
 
@@ -221,6 +223,59 @@ def test_one_that_does_not_run_is_told_and_the_options_are_kept(
     found = tune(bundle, batches=[1], providers=["cpu"])
     assert [what for what, _ in found.refused] == ["a rewritten file at batch 1"]
     assert [row["file"] for row in rows(bundle)] == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError("Unable to allocate 1.6 GiB"), "Unable to allocate 1.6 GiB"),
+        (RunError(1, RuntimeError("no")), "it failed while it was measured: RuntimeError: no"),
+    ],
+)
+def test_a_convolution_that_fails_is_told_and_the_others_are_rewritten(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    ratios: list[Exception | Interval] = [error, Interval(0.5, 0.4, 0.6)]
+
+    def measured(*_: Any) -> Interval:
+        ratio = ratios.pop(0)
+        if isinstance(ratio, Exception):
+            raise ratio
+        return ratio
+
+    monkeypatch.setattr(variants_module, "ratio_of", measured)
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert [str(row.kind) for row in found.kinds] == ["5x5, 4 to 5 at 4x4"]
+    assert list(found.refused) == [
+        ("3x3, 3 to 4 at 9x9 at batch 1, plain and rewritten", reason),
+    ]
+    assert [row.file == "model.onnx" for row in found.kept] == [False]
+
+
+def test_no_memory_to_write_one_loses_no_options(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(variants_module, "winograd", full)
+    monkeypatch.setattr(variants_module, "_ratio", lambda *_: Interval(0.5, 0.4, 0.6))
+    monkeypatch.setattr(settings_module, "measure", taking(0.5))
+    found = tune(bundle, batches=[1], providers=["cpu"])
+    assert list(found.refused) == [("a rewritten file at batch 1", "MemoryError")]
+    assert [row.file for row in found.kept] == ["model.onnx"]
+
+
+def test_inputs_are_made_in_float32(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants_module, "ratio_of", lambda *_: Interval(1.0, 0.9, 1.1))
+    batch = 20_000
+    tracemalloc.start()
+    variant_of(bundle / "model.onnx", batch, lambda _: None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    largest = batch * 3 * 9 * 9 * np.dtype(np.float32).itemsize
+    assert largest <= most < 1.5 * largest
 
 
 def broken(write: Callable[[ir.Model], bytes]) -> Callable[[ir.Model], bytes]:

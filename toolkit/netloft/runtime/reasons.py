@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from netloft.errors import NetloftError
 from netloft.runtime.devices import driver_cuda_version, no_gpu_reason
 
-__all__ = ["NVIDIA", "Diagnosis", "diagnose", "first_line", "with_extra", "without_gpu"]
+__all__ = [
+    "NVIDIA",
+    "Diagnosis",
+    "diagnose",
+    "first_line",
+    "reason_of",
+    "with_extra",
+    "without_gpu",
+]
 
 NVIDIA = ("cuda", "tensorrt")
 """Providers that need an NVIDIA GPU and its driver."""
@@ -45,6 +54,11 @@ def first_line(error: Exception) -> str:
     """Return the first line of an error that says something, without this machine's folders."""
     lines = [line for line in str(error).splitlines() if not line.rstrip().endswith(":")]
     return _clean("\n".join(lines)) or type(error).__name__
+
+
+def reason_of(error: NetloftError | MemoryError) -> str:
+    """Return what a failure says of itself, for a list of what did not run."""
+    return error.problem if isinstance(error, NetloftError) else first_line(error)
 
 
 def diagnose(

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netloft.bundle.rewrite import copied, seal
-from netloft.defaults import BATCHES, JSON_FORMAT
-from netloft.errors import InputError, IntegrityError, NetloftError, UsageError
+from netloft.defaults import BATCHES
+from netloft.errors import CheckError, InputError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_in
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
-from netloft.runtime.reasons import first_line
-from netloft.runtime.tuning import MODEL, SavedFile, TunedRow, files_of, machine, rows_of
+from netloft.runtime.reasons import first_line, reason_of
+from netloft.runtime.tuning import MODEL, SavedFile, TunedRow, machine
+from netloft.speed.keeping import TuneResult, kept_row, put
+from netloft.speed.measure import RunError
 from netloft.speed.optimised import LEVEL, Optimised, optimised, why_not
 from netloft.speed.settings import (
     OWN,
@@ -46,35 +45,6 @@ __all__ = ["Prove", "TuneResult", "tune"]
 
 Prove = Callable[[Path, Path], str]
 """Takes a file and what it should compute, and returns why it does not; empty where it does."""
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """What was tried.
-
-    Attributes:
-        rows: Every setting, by provider and batch.
-        kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
-            best there is none, unless a file is saved for it.
-        kinds: What each kind of convolution takes when it is rewritten.
-        refused: Variants that are outside of what the bundle's certificate allows or were not
-            tried, and saved files that do not pay, with the reason.
-    """
-
-    rows: tuple[TriedRow, ...]
-    kept: tuple[TunedRow, ...]
-    kinds: tuple[KindRow, ...] = ()
-    refused: tuple[NotRun, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return everything, ready for JSON."""
-        return {
-            "format": JSON_FORMAT,
-            "tried": [dataclasses.asdict(row) for row in self.rows],
-            "kept": [row.to_dict() for row in self.kept],
-            "convolutions": [dataclasses.asdict(row) for row in self.kinds],
-            "refused": [row._asdict() for row in self.refused],
-        }
 
 
 def tune(
@@ -105,6 +75,8 @@ def tune(
 
     Raises:
         IntegrityError: The bundle was changed.
+        InputError: It does not run at one of the batches; that is seen before any is tuned.
+        CheckError: Nothing of it could be measured.
         OutputError: It cannot be written.
         ProviderError: A provider that was asked for does not start.
     """
@@ -119,9 +91,12 @@ def tune(
     with tempfile.TemporaryDirectory(prefix="netloft-", ignore_cleanup_errors=True) as folder:
         saving = Path(folder) if save_optimised else None
         work = _Tuning(bundle, manifest, quick, progress, saving, prove)
+        for provider in running:  # or the last batch would fail when the first has been tuned
+            work.require_runs(provider, sizes)
         for provider in running:
             work.run(provider, sizes)
-        _write(bundle, work)
+        work.require_any()
+        put(bundle, manifest, work.places, work.kept, work.files)
     return TuneResult(tuple(work.rows), tuple(work.kept), tuple(work.kinds), tuple(work.refused))
 
 
@@ -132,7 +107,7 @@ class _Tuning:
         rows: What was tried.
         kept: Rows for the manifest.
         kinds: Convolutions that were measured.
-        refused: Variants that were not certified.
+        refused: What is not kept, and what failed.
         places: Where something was tried; what the bundle had for those goes.
         files: Where the variants that are kept are, or their bytes, by name in the bundle.
     """
@@ -158,47 +133,92 @@ class _Tuning:
         self.places: set[tuple[object, ...]] = set()
         self.files: dict[str, bytes | Path] = {}
 
+    def require_runs(self, provider: str, batches: Sequence[int]) -> None:
+        """Run the model once at each batch.
+
+        Raises:
+            InputError: It does not run at one.
+        """
+        session = session_of(self._bundle / MODEL, provider, OWN)
+        for batch in batches:
+            _feeds(self._bundle, session, provider, batch)
+
+    def require_any(self) -> None:
+        """Refuse to write down nothing.
+
+        Raises:
+            CheckError: No batch could be measured.
+        """
+        if not self.places:
+            what, reason = self.refused[-1]
+            raise CheckError(f"nothing could be tuned: {what}: {reason}", remedy="tune it again")
+
     def run(self, provider: str, batches: Sequence[int]) -> None:
-        """Try everything on one provider."""
+        """Try everything on one provider; what fails is told, and the rest goes on."""
         if provider == "cpu" and self._unwritable:
             self.refused.append(NotRun("rewritten files", self._unwritable))
         settings = settings_here(process_cpus()) if provider == "cpu" else [OWN]
-        model = self._bundle / MODEL
-        sessions = {setting: session_of(model, provider, setting) for setting in settings}
-        for batch in batches:
-            self._at(batch, provider, sessions)
+        sessions = self._started(self._bundle / MODEL, provider, settings, f"on {provider}")
+        for batch in batches if OWN in sessions else ():
+            with self._told(f"batch {batch} on {provider}"):
+                self._at(batch, provider, sessions)
 
-    def require_the_same(self, manifest: Mapping[str, Any]) -> None:
-        """Refuse a bundle that another one was put in the place of meanwhile.
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """List what fails, and go on without it."""
+        try:
+            yield
+        except (NetloftError, MemoryError) as error:
+            self.refused.append(NotRun(what, reason_of(error)))
+
+    def _started(
+        self, model: Path | bytes, provider: str, settings: Iterable[Setting], where: str
+    ) -> dict[Setting, ort.InferenceSession]:
+        started = dict[Setting, "ort.InferenceSession"]()
+        for setting in settings:
+            with self._told(f"{setting} {where}"):
+                started[setting] = session_of(model, provider, setting)
+        return started
+
+    def _together(
+        self, measured: Callable[[Sessions], list[TriedRow]], sessions: Sessions, where: str
+    ) -> list[TriedRow]:
+        """Measure sessions side by side; the rounds begin anew without one that fails.
 
         Raises:
-            IntegrityError: What was measured is not there any more.
+            CheckError: The first failed, which the others are compared with.
         """
-        if _apart_from_tuning(manifest) != _apart_from_tuning(self._manifest):
-            raise IntegrityError(
-                f"{self._bundle} was replaced while it was measured", remedy="tune it again"
-            )
+        left = dict(sessions)
+        while True:
+            try:
+                return measured(left)
+            except RunError as error:
+                failed = list(left)[error.index]
+                if error.index == 0:
+                    raise CheckError(f"{failed}: {error.problem}") from error
+                self.refused.append(NotRun(f"{failed} at {where}", error.problem))
+                del left[failed]
 
     def _at(self, batch: int, provider: str, sessions: Sessions) -> None:
         feeds = _feeds(self._bundle, sessions[OWN], provider, batch)
+        how, where = (feeds, provider, batch), f"batch {batch} on {provider}"
         variant = self._variant(provider, batch)
-        self._tell(f"{len(sessions)} settings at batch {batch} on {provider}")
-        looked = screened(sessions, feeds, provider, batch)
+        self._tell(f"{len(sessions)} settings at {where}")
+        looked = self._together(lambda each: screened(each, *how), sessions, where)
         more = self._more(looked, provider, feeds, batch)
         if more:
             self._tell(f"the best of them with one more thing changed at batch {batch}")
-            looked += screened({OWN: sessions[OWN], **more}, feeds, provider, batch)[1:]
+            beside = {OWN: sessions[OWN], **more}
+            looked += self._together(lambda each: screened(each, *how), beside, where)[1:]
         known = {**sessions, **more}
         left = {row.setting: known[row.setting] for row in looked if row.chosen}
-        rewritten = (
-            {s: session_of(variant, provider, s) for s in _rewritten(left)} if variant else {}
-        )
-        self._tell(f"the best of them at batch {batch} on {provider}")
-        tried = try_all({**left, **rewritten}, feeds, provider, batch, self._plan)
-        out = [row for row in looked if not row.chosen]
-        self.rows += [*tried, *out]
-        self.places.add((*machine(provider), provider, batch))
+        if variant:
+            left |= self._started(variant, provider, _rewritten(left), f"at {where}")
+        self._tell(f"the best of them at {where}")
+        tried = self._together(lambda each: try_all(each, *how, self._plan), left, where)
         self._keep(next(row for row in tried if row.chosen), variant, feeds)
+        self.rows += [*tried, *(row for row in looked if not row.chosen)]
+        self.places.add((*machine(provider), provider, batch))
 
     def _more(
         self, looked: Sequence[TriedRow], provider: str, feeds: Mapping[str, Any], batch: int
@@ -221,12 +241,15 @@ class _Tuning:
             return b""
         from netloft.speed.variants import variant_of
 
-        variant = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
-        self.kinds += variant.rows
-        refused = variant.refused or (variant.model and self._problem_with(variant.model, provider))
-        if refused:
-            self.refused.append(NotRun(f"a rewritten file at batch {batch}", str(refused)))
-        return b"" if refused else variant.model
+        with self._told(f"a rewritten file at batch {batch}"):
+            made = variant_of(self._bundle / MODEL, batch, self._tell, quick=self._quick)
+            self.kinds += made.rows
+            self.refused += made.not_run
+            reason = made.refused or (made.model and self._problem_with(made.model, provider))
+            if reason:
+                raise CheckError(str(reason))
+            return made.model
+        return b""
 
     def _problem_with(self, model: bytes, provider: str) -> str:
         """Return why a rewritten file is not the same function; empty where it is."""
@@ -251,8 +274,8 @@ class _Tuning:
         try:
             session = session_of(model, provider, setting, optimisation)
             rows = replay(self._bundle, self._manifest, {"tuned": runs_in(session)})
-        except NetloftError as error:
-            return error.problem
+        except (NetloftError, MemoryError) as error:
+            return reason_of(error)
         failed = [row["output"] for row in rows if row["status"] != "pass"]
         if not rows:
             return "the test vectors tell nothing of it"
@@ -266,21 +289,22 @@ class _Tuning:
             self.files[name] = variant
         saved = self._saved(row, name, feeds) if self._saving else None
         if row.setting != OWN or saved is not None:
-            self.kept.append(_kept(row, name, saved))
+            self.kept.append(kept_row(row, name, saved))
 
     def _saved(self, row: TriedRow, name: str, feeds: Mapping[str, Any]) -> SavedFile | None:
         """Return what ONNX Runtime makes of a file, where it is worth its bytes."""
         where = f"batch {row.batch} on {row.provider}"
-        made = self._optimised_of(row, name)
-        if isinstance(made, Optimised):
+        with self._told(f"a saved file of {name} at {where}"):
+            made = self._optimised_of(row, name)
+            if isinstance(made, str):
+                raise CheckError(made)
             self._tell(f"runs of what ONNX Runtime made of {name} at {where}")
             run = made.run_ratio(feeds, row.provider, row.setting, self._plan)
             reason = why_not(made.load, run)
-            if not reason:
-                self.files |= made.files
-                return made.kept()
-            made = reason
-        self.refused.append(NotRun(f"a saved file of {name} at {where}", made))
+            if reason:
+                raise CheckError(reason)
+            self.files |= made.files
+            return made.kept()
         return None
 
     def _optimised_of(self, row: TriedRow, name: str) -> Optimised | str:
@@ -310,13 +334,6 @@ def _why_unwritable() -> str:
     missing = [name for name in ("onnx", "onnx_ir") if find_spec(name) is None]
     which = " and ".join(missing)
     return f"not tried, for they take what is not installed: {which}" if missing else ""
-
-
-def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    tuned = files_of(rows_of(manifest), manifest["files"])
-    files = {name: facts for name, facts in manifest["files"].items() if name not in tuned}
-    rest = {key: value for key, value in manifest.items() if key != "tuning"}
-    return {**rest, "files": files}
 
 
 def _rewritten(settings: Iterable[Setting]) -> list[Setting]:
@@ -359,44 +376,3 @@ def _feeds(
             remedy="name a smaller batch with --batches",
         )
     return feeds
-
-
-def _kept(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
-    cpu, cpus, onnxruntime = machine(row.provider)
-    return TunedRow(
-        cpu=cpu,
-        cpus=cpus,
-        onnxruntime=onnxruntime,
-        provider=row.provider,
-        batch=row.batch,
-        threads=row.setting.threads,
-        spinning=row.setting.spinning,
-        file=file,
-        p50_ms=row.p50_ms,
-        ratio=row.ratio,
-        ratio_low=row.low,
-        ratio_high=row.high,
-        saved=saved,
-        optimisation=row.setting.optimisation,
-        arena=row.setting.arena,
-        options=dict(row.setting.options),
-    )
-
-
-def _write(bundle: Path, found: _Tuning) -> None:
-    """Put the bundle in its own place again, with what was found and without what it replaces."""
-    with copied(bundle) as (staging, manifest):
-        found.require_the_same(manifest)
-        rows = [row for row in rows_of(manifest) if row.place not in found.places] + found.kept
-        listed = {*manifest["files"], *found.files}
-        for name in files_of(rows_of(manifest), listed) - files_of(rows, listed):
-            (staging / name).unlink()  # no row names it any more
-            with contextlib.suppress(OSError):  # others are in there
-                (staging / name).parent.rmdir()
-        for name, content in found.files.items():
-            (staging / name).parent.mkdir(exist_ok=True)
-            if isinstance(content, Path):
-                shutil.copyfile(content, staging / name)
-            else:
-                (staging / name).write_bytes(content)
-        seal(staging, manifest | {"tuning": [row.to_dict() for row in rows]})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import onnx
 import onnx.inliner
 import onnx_ir as ir
 
+from netloft.errors import NetloftError
 from netloft.rewrites import Kind, Site, alone, sites_of, winograd
-from netloft.runtime.providers import process_cpus
-from netloft.runtime.reasons import first_line
+from netloft.runtime.providers import NotRun, process_cpus
+from netloft.runtime.reasons import first_line, reason_of
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Plan, ratio_of
 from netloft.speed.stats import Interval
@@ -63,11 +65,13 @@ class Variant:
         model: Its bytes; empty where no convolution is surely faster in another way.
         rows: What was measured.
         refused: Why there is none although there might be; empty for no reason.
+        not_run: Kinds that could not be measured, and stay as they are.
     """
 
     model: bytes
     rows: tuple[KindRow, ...] = ()
     refused: str = ""
+    not_run: tuple[NotRun, ...] = ()
 
 
 def variant_of(
@@ -98,16 +102,34 @@ def variant_of(
     by_kind: dict[Kind, list[Site]] = {}
     for site in sites_of(shaped):
         by_kind.setdefault(site.kind, []).append(site)
-    rows = list[KindRow]()
-    for kind, sites in sorted(by_kind.items()):
-        progress(f"{kind} at batch {batch}, plain and rewritten")
-        ratio = _ratio(sites[0], batch, _QUICK if quick else _PLAN)
-        rows.append(KindRow(batch, kind, len(sites), ratio.value, ratio.low, ratio.high))
+    rows, not_run = _measured(by_kind, batch, progress, _QUICK if quick else _PLAN)
+    found = Variant(b"", tuple(rows), not_run=tuple(not_run))
     chosen = {row.kind for row in rows if row.pays}
     more = sum(3 * site.weights.nbytes for kind in chosen for site in by_kind[kind])
     if proto.ByteSize() + more > _LARGEST:
-        return Variant(b"", tuple(rows), "the file would be larger than 1.9 GB")
-    return Variant(_bytes(shaped) if winograd(shaped, chosen) else b"", tuple(rows))
+        return dataclasses.replace(found, refused="the file would be larger than 1.9 GB")
+    made = _bytes(shaped) if winograd(shaped, chosen) else b""
+    return dataclasses.replace(found, model=made)
+
+
+def _measured(
+    by_kind: Mapping[Kind, Sequence[Site]],
+    batch: int,
+    progress: Callable[[str], None],
+    plan: Plan,
+) -> tuple[list[KindRow], list[NotRun]]:
+    """Return a row for each kind, and those that fail."""
+    rows, not_run = list[KindRow](), list[NotRun]()
+    for kind, sites in sorted(by_kind.items()):
+        what = f"{kind} at batch {batch}, plain and rewritten"
+        progress(what)
+        try:
+            ratio = _ratio(sites[0], batch, plan)
+        except (NetloftError, MemoryError) as error:
+            not_run.append(NotRun(what, reason_of(error)))
+        else:
+            rows.append(KindRow(batch, kind, len(sites), ratio.value, ratio.low, ratio.high))
+    return rows, not_run
 
 
 def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
@@ -117,7 +139,7 @@ def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     sessions = [timed_session(_bytes(m), "cpu", process_cpus()) for m in (plain, rewritten)]
     kind = site.kind
     shape = batch, kind.channels, kind.height, kind.width
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
     of_plain, of_rewritten = (functools.partial(s.run, None, {"x": x}) for s in sessions)
     return ratio_of(of_rewritten, of_plain, plan)
 
