@@ -324,6 +324,24 @@ def test_a_batch_that_does_not_run_is_told(bundle: Path) -> None:
     assert (bundle / "manifest.json").read_bytes() == before
 
 
+def test_another_batch_than_the_fixed_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, out = nn.Sequential(nn.Flatten(), nn.Linear(12, 5)).eval(), tmp_path / "net"
+    netloft.export(net, (torch.randn(2, 3, 4),), out=out, quick=True, batch=2)
+    before = (out / "manifest.json").read_bytes()
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
+    for batches in ("8", "2,8"):
+        args = ["bench", str(out), "--tune", "--provider", "cpu", "--batches", batches]
+        result = CliRunner().invoke(main, args)
+        assert result.exit_code == 2
+        assert f"{out} has a fixed batch of 2, and does not run at 8" in result.stderr
+    assert (out / "manifest.json").read_bytes() == before
+    for asked in (None, [2, 2]):
+        found = tune(out, batches=asked, providers=["cpu"])
+        assert {row.batch for row in found.rows} == {2}
+
+
 def test_every_batch_is_run_before_the_first_is_tuned(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,7 +164,7 @@ def bench(
         others = engines, commands, rounds, profiled, threads, counts, history
         _check_tuning(tuned, limits != Limits() or any(others))
         how = {"providers": providers, "quick": quick, "save_optimised": saving}
-        _tune(targets, asked or BATCHES, how, tell, as_json, quiet)
+        _tune(targets, asked or None, how, tell, as_json, quiet)
         return
     limits.check((*targets, *commands), quick=quick)
     _check_threads(threads, counts)
@@ -205,7 +205,7 @@ def _check_tuning(tuned: bool, others: bool) -> None:
 
 def _tune(
     targets: Sequence[str],
-    batches: Sequence[int],
+    batches: Sequence[int] | None,
     how: Mapping[str, Any],
     tell: Callable[[str], None] | None,
     as_json: bool,
@@ -219,7 +219,7 @@ def _tune(
         raise UsageError("--tune takes one bundle", remedy="name the folder of one")
     found = tune(
         Path(targets[0]),
-        batches=tuple(dict.fromkeys(batches)),
+        batches=batches,
         progress=tell or (lambda _: None),
         **how,
     )

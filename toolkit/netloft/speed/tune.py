@@ -50,7 +50,7 @@ Prove = Callable[[Path, Path], str]
 def tune(
     bundle: Path,
     *,
-    batches: Sequence[int] = BATCHES,
+    batches: Sequence[int] | None = None,
     providers: Sequence[str] = (),
     quick: bool = False,
     save_optimised: bool = False,
@@ -64,7 +64,7 @@ def tune(
 
     Args:
         bundle: A bundle's folder; its files are checked first.
-        batches: Batch sizes.
+        batches: Batch sizes; by default 1 and 8, or the one that a bundle has.
         providers: To run on; by default the CPU, and CUDA where it starts.
         quick: Take about a second for each batch and provider in place of four and more.
         save_optimised: Keep what ONNX Runtime makes of the best file too, on the CPU, where that
@@ -74,6 +74,7 @@ def tune(
         progress: Told what is measured next.
 
     Raises:
+        UsageError: There is no batch, or one that a bundle of a fixed batch does not have.
         IntegrityError: The bundle was changed.
         InputError: It does not run at one of the batches; that is seen before any is tuned.
         CheckError: Nothing of it could be measured.
@@ -82,10 +83,7 @@ def tune(
     """
     manifest = read_manifest(bundle)
     check_files(bundle, manifest["files"])
-    fixed = manifest.get("batch")
-    sizes = [fixed] if isinstance(fixed, int) else list(dict.fromkeys(batches))
-    if not sizes or min(sizes) < 1:
-        raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
+    sizes = _sizes(bundle, manifest.get("batch"), batches)
     running, _ = available(providers)
     # where a file cannot be removed while it is mapped into memory, it stays there
     with tempfile.TemporaryDirectory(prefix="netloft-", ignore_cleanup_errors=True) as folder:
@@ -324,6 +322,23 @@ class _Tuning:
                 made = held if isinstance(held, str) else made
             self._optimised[what] = made
         return self._optimised[what]
+
+
+def _sizes(bundle: Path, fixed: object, batches: Sequence[int] | None) -> list[int]:
+    """Return the batches to tune for."""
+    if isinstance(fixed, int):
+        others = [batch for batch in batches or () if batch != fixed]
+        if others:
+            raise UsageError(
+                f"{bundle} has a fixed batch of {fixed}, and does not run at "
+                f"{', '.join(map(str, others))}",
+                remedy=f"name batch {fixed} or none, or export it with --batch dynamic",
+            )
+        batches = [fixed] if batches is None else batches
+    sizes = list(dict.fromkeys(BATCHES if batches is None else batches))
+    if not sizes or min(sizes) < 1:
+        raise UsageError("there is no batch to tune for", remedy="give batches of 1 or more")
+    return sizes
 
 
 def _why_unwritable() -> str:
