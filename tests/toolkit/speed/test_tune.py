@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.toolkit.speed.stand_ins import taking
 from torch import nn
 
 import netloft
@@ -30,9 +32,10 @@ from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for, start
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed import variants as variants_module
+from netloft.speed.contestants import onnxruntime_contestant
 from netloft.speed.engines import ENGINES
 from netloft.speed.measure import Plan, RunError, Samples
-from netloft.speed.settings import OWN, Setting, alternatives, settings_here
+from netloft.speed.settings import OWN, Setting, alternatives, screened, settings_here
 from netloft.speed.setup import Setup
 from netloft.speed.sources import source_of
 from netloft.speed.tune import tune
@@ -264,6 +267,54 @@ def test_what_is_worth_a_second_look() -> None:
         "ONNX Runtime's own choice, use_tf32=1",
     ]
     assert alternatives(OWN, "openvino") == []
+
+
+class OnGpu:
+    """Stand in for a session on a GPU, which tells how it was run."""
+
+    def __init__(self) -> None:
+        self.calls = list[str]()
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="y")]
+
+    def io_binding(self) -> OnGpu:
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: self.calls.append(name)
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_on_a_gpu_copies_are_not_in_the_times(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = list[tuple[Any, ...]]()
+    values = SimpleNamespace(ortvalue_from_numpy=lambda *value: put.append(value))
+    monkeypatch.setattr(onnxruntime, "OrtValue", values)
+    monkeypatch.setattr(settings_module, "measure", taking(0.9))
+    known, x = [OnGpu(), OnGpu(), OnGpu()], np.zeros((1, 3), np.float32)
+    first, second, contestant = known
+    sessions: Any = {OWN: first, alternatives(OWN, "cuda")[0]: second}
+    screened(sessions, {"x": x}, provider, 1)
+    as_bench: Any = contestant
+    onnxruntime_contestant(as_bench, {"x": x}, provider=provider, batch=1, threads=1).run()
+    made = ["bind_ortvalue_input", "bind_output", "run_with_iobinding", "synchronize_outputs"]
+    assert [session.calls for session in known] == [made] * 3
+    assert [where for _, *where in put] == [["cuda", 0]] * 3
+
+
+def test_what_does_not_go_onto_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    taken = iter([lambda *_: None, full])
+    values = SimpleNamespace(ortvalue_from_numpy=lambda *value: next(taken)(*value))
+    monkeypatch.setattr(onnxruntime, "OrtValue", values)
+    sessions: Any = {OWN: OnGpu(), alternatives(OWN, "cuda")[0]: OnGpu()}
+    with pytest.raises(RunError, match="out of memory") as raised:
+        screened(sessions, {"x": np.zeros((1, 3), np.float32)}, "cuda", 1)
+    assert raised.value.index == 1
 
 
 @pytest.mark.cuda

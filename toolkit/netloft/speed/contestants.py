@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import sys
@@ -37,6 +38,7 @@ __all__ = [
     "on_gpu",
     "onnxruntime_contestant",
     "read_back",
+    "run_of",
     "start",
     "timed_options",
     "timed_session",
@@ -219,14 +221,23 @@ def onnxruntime_contestant(
         target: What the file is, where several are measured.
         engine: Its name with what is unlike its usual self.
     """
-    arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
-    run = bound(session, arrays) if on_gpu(provider) else _plain(session, arrays)
+    run = run_of(session, feeds, provider)
     return Contestant(engine, provider, batch, threads, run, target)
 
 
-def _plain(session: ort.InferenceSession, feeds: Arrays) -> Callable[[], object]:
+def run_of(session: ort.InferenceSession, feeds: Arrays, provider: str) -> Callable[[], object]:
+    """Return a run as it is measured: on a GPU its inputs and outputs stay there.
+
+    Args:
+        session: What runs.
+        feeds: Inputs by the file's names.
+        provider: The session's.
+    """
+    arrays = {name: np.asarray(array, order="C") for name, array in feeds.items()}
+    if on_gpu(provider):
+        return bound(session, arrays)
     names = [output.name for output in session.get_outputs()]
-    return lambda: session.run(names, feeds)
+    return functools.partial(session.run, names, arrays)
 
 
 def bound(

@@ -15,7 +15,7 @@ from netloft.errors import CheckError
 from netloft.runtime.reasons import first_line
 from netloft.speed.stats import NORMAL, Interval, paired_ratio
 
-__all__ = ["Clock", "Plan", "RunError", "Samples", "measure", "ratio_of"]
+__all__ = ["Clock", "Plan", "RunError", "Samples", "measure", "named", "ratio_of"]
 
 Run = Callable[[], object]
 
@@ -120,13 +120,13 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
         return []
     with _quiet(), _no_collection():
         for index, run in enumerate(runs):
-            with _named(index):
+            with named(index):
                 _warm_up(run, plan, clock)
         generator = np.random.default_rng(plan.seed)
         start = clock.wall()
         while not _enough(taken, (clock.wall() - start) / 1e9, plan):
             for index in generator.permutation(len(runs)):
-                with _named(index):
+                with named(index):
                     taken[index].append(_sample(runs[index], clock))
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
 
@@ -194,8 +194,15 @@ def _sample(run: Run, clock: Clock) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _named(index: int) -> Iterator[None]:
-    """Say whose failure it is."""
+def named(index: int) -> Iterator[None]:
+    """Say whose failure it is.
+
+    Args:
+        index: Of the contestant.
+
+    Raises:
+        RunError: Anything was raised.
+    """
     try:
         yield
     except Exception as error:  # engines raise anything

@@ -19,6 +19,7 @@ from netloft.runtime.integrity import sha256_of
 from netloft.runtime.providers import start_session
 from netloft.runtime.scan import scan
 from netloft.runtime.tuning import SavedFile, machine, weights_of
+from netloft.speed.contestants import run_of
 from netloft.speed.measure import Plan, ratio_of
 from netloft.speed.settings import Setting, session_of
 from netloft.speed.stats import Interval
@@ -64,9 +65,7 @@ class Optimised:
         """Return the time of a run over that of a run of what it was made of."""
         plain = session_of(self.source, provider, setting)
         saved = session_of(self.path, provider, setting, LEVEL)
-        of_plain, of_saved = (
-            functools.partial(session.run, None, dict(feeds)) for session in (plain, saved)
-        )
+        of_plain, of_saved = (run_of(session, feeds, provider) for session in (plain, saved))
         return ratio_of(of_saved, of_plain, plan)
 
     def kept(self) -> SavedFile:

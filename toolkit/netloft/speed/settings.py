@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.runtime.providers import start_session
 from netloft.runtime.tuning import ALLOWED
-from netloft.speed.measure import Plan, measure
+from netloft.speed.contestants import run_of
+from netloft.speed.measure import Plan, measure, named
 from netloft.speed.stats import Interval, median, paired_ratio
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def screened(
         provider: Where they run.
         batch: Items in a run.
     """
-    samples, ratios = _measured(sessions, feeds, _SCREEN)
+    samples, ratios = _measured(sessions, feeds, provider, _SCREEN)
     first, *_ = samples
     bound = min(ratio.high for ratio in ratios.values())
     return [
@@ -179,7 +179,7 @@ def try_all(
         first, or else the first; one with something unusual, and a rewritten file, only where it is
         surely faster than the best without it too.
     """
-    samples, ratios = _measured(sessions, feeds, plan)
+    samples, ratios = _measured(sessions, feeds, provider, plan)
     first, *_ = samples
 
     def better(new: Setting | None, old: Setting | None) -> Setting | None:
@@ -203,10 +203,13 @@ def try_all(
 
 
 def _measured(
-    sessions: Sessions, feeds: Mapping[str, Any], plan: Plan
+    sessions: Sessions, feeds: Mapping[str, Any], provider: str, plan: Plan
 ) -> tuple[dict[Setting, Sequence[int]], dict[Setting, Interval]]:
     """Return the times of each, and its ratio to the first."""
-    runs = [functools.partial(session.run, None, dict(feeds)) for session in sessions.values()]
+    runs = list[Callable[[], object]]()
+    for index, session in enumerate(sessions.values()):
+        with named(index):  # a GPU's memory may not hold the inputs once more
+            runs.append(run_of(session, feeds, provider))
     taken = [samples.wall_ns for samples in measure(runs, plan)]
     ratios = [paired_ratio(times, taken[0]) for times in taken]
     return dict(zip(sessions, taken, strict=True)), dict(zip(sessions, ratios, strict=True))
