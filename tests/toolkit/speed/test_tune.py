@@ -27,13 +27,14 @@ from netloft.parity import vectors
 from netloft.runtime import load, tuning
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.manifest import sealed
-from netloft.runtime.providers import probe, process_cpus
+from netloft.runtime.providers import probe, process_cpus, start_session
 from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for, started_with
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed import variants as variants_module
 from netloft.speed.contestants import onnxruntime_contestant
 from netloft.speed.engines import ENGINES
+from netloft.speed.engines import tuned as engine_module
 from netloft.speed.measure import Plan, RunError, Samples
 from netloft.speed.settings import OWN, Setting, alternatives, screened, settings_here
 from netloft.speed.setup import Setup
@@ -178,6 +179,23 @@ def test_the_bench_lets_threads_sleep_between_runs(
     assert made.loads is not None
     assert made.loads.options["resting"]
     assert not started_with(kept)[1]["resting"]
+
+
+@pytest.mark.parametrize(("options", "told"), [({}, "f32"), ({"use_tf32": "1"}, "tf32")])
+def test_a_row_tells_of_tf32(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], told: str
+) -> None:
+    """On the CPU, in place of the GPU that has such options."""
+
+    def started(model: Path, provider: str, *, provider_options: Any = None, **how: Any) -> Any:
+        assert (provider_options or {}) == options
+        return start_session(model, provider, **how)
+
+    row = dataclasses.replace(ROW, provider="cuda", threads=None, options=options)
+    monkeypatch.setattr(engine_module, "row_for", lambda *_: row)
+    monkeypatch.setattr(engine_module, "start_session", started)
+    source, setup = source_of(bundle, ["cpu"], process_cpus()), Setup("cpu", 1, process_cpus())
+    assert ENGINES["onnxruntime-tuned"].make(source, setup).read_precision() == told
 
 
 def test_what_is_unusual_for_another_machine_is_told(

@@ -37,7 +37,8 @@ class Environment:
             such as `OMP_WAIT_POLICY`; nothing where they have their own way.
         spinning: Whether ONNX Runtime's idle threads wait in a loop within a run; between runs they
             sleep. What was tuned runs as it was tuned.
-        tf32: Whether a GPU may round factors to TensorFloat-32.
+        tf32: Whether a GPU may round factors to TensorFloat-32, as is netloft's habit. What was
+            tuned runs as it was tuned, and its row says `tf32`.
         load_average: Of the last minute, before the first sample; None where the system has none.
         os: Name and release.
         python: Version.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from netloft.errors import CheckError
@@ -61,7 +64,7 @@ def _started(
     feeds = source.feeds(setup.provider, setup.batch)
     own = row.threads if row else None
     model, level = (row.file, row.optimisation) if row else (MODEL, "all")
-    return in_onnxruntime(
+    made = in_onnxruntime(
         session,
         feeds,
         dataclasses.replace(setup, threads=own or setup.threads),
@@ -71,6 +74,14 @@ def _started(
         level,
         Loads(folder / file, options),
     )
+    rounds = row is not None and row.options.get("use_tf32") == "1"
+    read = functools.partial(_rounded, made.read_precision) if rounds else made.read_precision
+    return dataclasses.replace(made, read_precision=read)
+
+
+def _rounded(read: Callable[[], str]) -> str:
+    """Return what a session computes in that may round float32 factors to TensorFloat-32."""
+    return re.sub(r"\bf32\b", "tf32", read())
 
 
 ENGINES = {
