@@ -319,7 +319,8 @@ def test_it_goes_where_it_does_not_pay_any_more(
     assert len(variants(bundle)) == 2  # batch 4 has it still
     saving(batches=[4], loads=1.2, options=1.2)
     assert not (bundle / "variants").exists()
-    assert [row["batch"] for row in read_manifest(bundle)["tuning"]] == [1]
+    rows = [(row["batch"], row["threads"] is None) for row in read_manifest(bundle)["tuning"]]
+    assert rows == [(1, False), (4, True)]
 
 
 def test_of_a_rewritten_file(
@@ -381,7 +382,7 @@ def test_rows_that_are_none(change: dict[str, object]) -> None:
     assert problem_of([ROW.to_dict()], files) == ""
     assert problem_of([{**ROW.to_dict(), **change}], files) != ""
     unsaved = {key: value for key, value in ROW.to_dict().items() if key != "saved"}
-    assert problem_of([unsaved], files) != ""  # it says nothing
+    assert problem_of([unsaved], files) == ""  # it keeps a neighbour's from being taken
     assert tuning.rows_of({"tuning": [ROW.to_dict()]}) == [ROW]
 
 

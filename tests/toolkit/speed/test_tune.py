@@ -375,15 +375,34 @@ def test_tuning_again_keeps_what_others_found(
     assert netloft.verify(bundle).status == "pass"
 
 
-def test_what_turns_out_no_better_is_forgotten(
+def test_what_turns_out_no_better_is_forgotten_and_does_not_take_its_neighbours(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows() -> list[tuple[int, int | None]]:
+        kept = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
+        return [(row["batch"], row["threads"]) for row in kept]
+
+    monkeypatch.setattr(settings_module, "measure", times(0.5))
+    tune(bundle, batches=[1, 8], providers=["cpu"])
+    monkeypatch.setattr(settings_module, "measure", times(1.5))
+    assert tune(bundle, batches=[8], providers=["cpu"]).kept == ()
+    assert rows() == [(1, 1), (8, None)]
+    tuned = [load(bundle, batch=batch).tuned for batch in (1, 4, 5, 8)]
+    assert [row and row.batch for row in tuned] == [1, 1, None, None]
+    assert netloft.verify(bundle).status == "pass"
+    tune(bundle, batches=[1], providers=["cpu"])
+    assert rows() == []
+
+
+def test_a_saved_file_of_the_own_choice_tells_something(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings_module, "measure", times(0.5))
-    tune(bundle, batches=[1, 2], providers=["cpu"])
-    monkeypatch.setattr(settings_module, "measure", times(1.5))
-    tune(bundle, batches=[2], providers=["cpu"])
-    rows = json.loads((bundle / "manifest.json").read_bytes())["tuning"]
-    assert [row["batch"] for row in rows] == [1]
+    row = tune(bundle, batches=[1], providers=["cpu"]).kept[0]
+    own = dataclasses.replace(row, threads=None, spinning=True)
+    assert own.is_own_choice
+    saved = tuning.SavedFile("variants/0123456789ab.onnx", "of another processor", 0.5, 0.4, 0.6)
+    assert not dataclasses.replace(own, saved=saved).is_own_choice
 
 
 def test_a_batch_that_does_not_run_is_told(bundle: Path) -> None:

@@ -78,7 +78,7 @@ class TunedRow:
         provider: Such as `cpu`.
         batch: Items in a run.
         threads: For one operation; None for ONNX Runtime's own choice, where something else is
-            better than its habit.
+            better than its habit, or nothing is and another batch has a row.
         spinning: Whether idle threads wait in a loop within a run; between runs they sleep, but
             for ONNX Runtime's own choice.
         file: What runs: the bundle's model, or another file of it that gives the same.
@@ -137,6 +137,11 @@ class TunedRow:
         return found
 
     @property
+    def is_own_choice(self) -> bool:
+        """Whether it starts as a bundle does without it: nothing was better at its batch."""
+        return self.saved is None and started_with(self) == started_with(None)
+
+    @property
     def starts(self) -> SavedFile | None:
         """What to start in place of its file on this machine, of which the row is.
 
@@ -180,8 +185,8 @@ def _is_row(row: object) -> bool:
     if not isinstance(row, dict):
         return False
     known = {key: value for key, value in {**_USUAL, **row}.items() if key != "saved"}
-    if row.keys() & _USUAL.keys() and known.get("threads", 1) is None:
-        known["threads"] = 1  # only then there is a row for ONNX Runtime's own choice
+    if known.get("threads", 1) is None:
+        known["threads"] = 1  # ONNX Runtime's own choice
     if "saved" in row and not _has(row["saved"], _SAVED_KINDS):
         return False
     return (
@@ -270,9 +275,14 @@ def started_with(row: TunedRow | None) -> tuple[str, dict[str, Any]]:
 
 
 def row_for(rows: Sequence[TunedRow], provider: str, batch: int) -> TunedRow | None:
-    """Return the row that fits this machine; of several the one of the nearest batch."""
+    """Return the row that fits this machine, of several the one of the nearest batch.
+
+    Returns:
+        None where there is none, or that one is of ONNX Runtime's own choice.
+    """
     if not rows:
         return None
     here = *machine(provider), provider
     fitting = [row for row in rows if row.place[:-1] == here]
-    return min(fitting, key=lambda row: (abs(row.batch - batch), row.batch), default=None)
+    nearest = min(fitting, key=lambda row: (abs(row.batch - batch), row.batch), default=None)
+    return None if nearest is None or nearest.is_own_choice else nearest

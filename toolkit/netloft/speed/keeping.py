@@ -94,7 +94,7 @@ def put(
         bundle: Its folder.
         measured: Its manifest as it was when it was measured.
         places: Where something was tried; the rows that the bundle had for those go.
-        kept: Rows in their place.
+        kept: Rows in their place; of ONNX Runtime's own choice only those beside others count.
         files: Files that these name, or their bytes, by name in the bundle.
 
     Raises:
@@ -106,7 +106,7 @@ def put(
             raise IntegrityError(
                 f"{bundle} was replaced while it was measured", remedy="tune it again"
             )
-        rows = [*(row for row in rows_of(manifest) if row.place not in places), *kept]
+        rows = _telling([row for row in rows_of(manifest) if row.place not in places] + [*kept])
         listed = {*manifest["files"], *files}
         for name in files_of(rows_of(manifest), listed) - files_of(rows, listed):
             (staging / name).unlink()  # no row names it any more
@@ -119,6 +119,15 @@ def put(
             else:
                 (staging / name).write_bytes(content)
         seal(staging, manifest | {"tuning": [row.to_dict() for row in rows]})
+
+
+def _telling(rows: Sequence[TunedRow]) -> list[TunedRow]:
+    """Return the rows without ONNX Runtime's own choice where nothing else is known of a machine.
+
+    Beside others it keeps the row of a neighbouring batch from being taken.
+    """
+    better = {(*row.machine, row.provider) for row in rows if not row.is_own_choice}
+    return [row for row in rows if (*row.machine, row.provider) in better]
 
 
 def _apart_from_tuning(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def tune(
             work.run(provider, sizes)
         work.require_any()
         put(bundle, manifest, work.places, work.kept, work.files)
-    return TuneResult(tuple(work.rows), tuple(work.kept), tuple(work.kinds), tuple(work.refused))
+    better = tuple(row for row in work.kept if not row.is_own_choice)
+    return TuneResult(tuple(work.rows), better, tuple(work.kinds), tuple(work.refused))
 
 
 class _Tuning:
@@ -103,7 +104,7 @@ class _Tuning:
 
     Attributes:
         rows: What was tried.
-        kept: Rows for the manifest.
+        kept: Rows for the manifest, one for each batch.
         kinds: Convolutions that were measured.
         refused: What is not kept, and what failed.
         places: Where something was tried; what the bundle had for those goes.
@@ -286,8 +287,7 @@ class _Tuning:
             name = f"variants/{digest}.onnx"  # one for all batches that take the same
             self.files[name] = variant
         saved = self._saved(row, name, feeds) if self._saving else None
-        if row.setting != OWN or saved is not None:
-            self.kept.append(kept_row(row, name, saved))
+        self.kept.append(kept_row(row, name, saved))
 
     def _saved(self, row: TriedRow, name: str, feeds: Mapping[str, Any]) -> SavedFile | None:
         """Return what ONNX Runtime makes of a file, where it is worth its bytes."""
