@@ -26,6 +26,7 @@ from typing import Any
 import onnx
 from benchmarks.timing import Row, add_rows, rows_of, timed
 
+from netloft.against_file import why_unlike
 from netloft.errors import CheckError, NetloftError, first_line
 from netloft.exporting import ExportOptions, export_model
 from netloft.models import load_model
@@ -75,17 +76,19 @@ def run(file: Path, names: list[str]) -> None:
         if not cells:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            _step(file, "prepare", name, folder)
+            if not _step(file, "prepare", name, folder):
+                continue
             for threads, left in itertools.groupby(cells, key=lambda cell: cell[0]):
-                _step(file, "tune", name, folder, threads)
-                for _, batch in left:
-                    _step(file, "measure", name, folder, threads, batch)
+                if _step(file, "tune", name, folder, threads):
+                    for _, batch in left:
+                        _step(file, "measure", name, folder, threads, batch)
 
 
-def _step(file: Path, what: str, name: str, folder: str, *numbers: int) -> None:
+def _step(file: Path, what: str, name: str, folder: str, *numbers: int) -> bool:
+    """Run one step; tell whether it came to its end, for the next ones need what it makes."""
     told = [str(number) for number in numbers]
     arguments = [what, name, folder, *told]
-    add_rows(file, "benchmarks.performance", arguments, " ".join([what, name, *told]))
+    return add_rows(file, "benchmarks.performance", arguments, " ".join([what, name, *told]))
 
 
 def prepare(name: str, folder: Path) -> Iterator[Row]:
@@ -114,14 +117,13 @@ def tuned(name: str, folder: Path, threads: int) -> Iterator[Row]:
     """Copy a network's bundles and tune the copies for some threads; yield what failed."""
     _restrict(threads)
     cpu = describe_environment(threads).cpu
-    with torch_settings(threads):
-        for precision, bundle in _bundles(folder).items():
-            try:
-                copy = shutil.copytree(bundle, folder / str(threads) / precision)
-                tune(copy, batches=BATCHES, providers=["cpu"])
-            except NetloftError as error:
-                row = NotRun(f"netloft, {precision}, tuned", error.problem)
-                yield _missing(name, threads, cpu, row)
+    for precision, bundle in _bundles(folder).items():
+        copy = shutil.copytree(bundle, folder / str(threads) / precision)
+        try:
+            tune(copy, batches=BATCHES, providers=["cpu"], prove=why_unlike)
+        except NetloftError as error:
+            row = NotRun(f"netloft, {precision}, tuned", error.problem)
+            yield _missing(name, threads, cpu, row)
 
 
 def measure(name: str, folder: Path, threads: int, batch: int) -> Iterator[Row]:
@@ -134,7 +136,7 @@ def measure(name: str, folder: Path, threads: int, batch: int) -> Iterator[Row]:
     known = {"net": name, "threads": threads, "batch": batch, "cpu": cpu, "peak": peak}
     quantized = folder / QUANTIZED_FILE
     with torch_settings(threads):
-        noise = _noise(model, bundles, quantized)
+        noise = _noise(model, bundles, quantized, batch)
         for row in _measured(model, bundles, quantized, Setup("cpu", batch, threads)):
             known_as = row.get("contestant", "") if row["precision"] == "int8" else ""
             yield {**known, "macs": macs, **row, "sqnr_db": noise.get(known_as)}
@@ -220,43 +222,48 @@ def _quantize(model: LoadedModel, bundle: Path, made: Path) -> list[NotRun]:
     """Quantise with ONNX Runtime's own quantiser and its habits, on what netloft calibrates on."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    left = [_arrays(model, bundle, seed=0)]
+    feeds = _arrays(model, bundle, seed=0)
+    left = [feeds]
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:
             return left.pop() if left else None
 
     try:
-        quantize_static(bundle / "model.onnx", made, Reader())
+        quantize_static(bundle / MODEL, made, Reader())
+        timed_session(made, "cpu", 1).run(None, feeds)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
+        made.unlink(missing_ok=True)
         return [NotRun(QUANTIZED, first_line(error))]
     return []
 
 
 def _arrays(model: LoadedModel, bundle: Path, seed: int) -> dict[str, Any]:
     """Return inputs as the network is for, under the one name that the file has for them."""
-    name = onnx.load(bundle / "model.onnx", load_external_data=False).graph.input[0].name
+    name = onnx.load(bundle / MODEL, load_external_data=False).graph.input[0].name
     given = domain_inputs(model, 8, seed)
     (array,) = (value.numpy() for value in (given[0] if given else model.example(8)).values())
     return {name: array}
 
 
-def _noise(model: LoadedModel, bundles: Mapping[str, Path], quantized: Path) -> dict[str, float]:
-    """Return the signal to noise of int8 files, in dB, on inputs that neither was made with."""
+def _noise(
+    model: LoadedModel, bundles: Mapping[str, Path], quantized: Path, batch: int
+) -> dict[str, float]:
+    """Return the signal to noise of what runs at a batch, in dB, on inputs of no calibration."""
     if "int8" not in bundles:
         return {}
     feeds = _arrays(model, bundles["fp32"], seed=1)
 
-    def result(path: Path) -> Any:
-        return timed_session(path, "cpu", 1).run(None, feeds)[0]
+    def result(path: Path, optimisation: str = "all") -> Any:
+        return timed_session(path, "cpu", 1, optimisation=optimisation).run(None, feeds)[0]
 
-    reference = result(bundles["fp32"] / "model.onnx")
-    row = row_for(
-        tuned_rows(read_manifest(bundles["int8"])), "cpu", len(next(iter(feeds.values())))
-    )
-    files = {TUNED: bundles["int8"] / (row.file if row else MODEL), QUANTIZED: quantized}
-    there = {name: path for name, path in files.items() if path.exists()}
-    return {n: round(sqnr_db(rms_error(result(path), reference)), 1) for n, path in there.items()}
+    reference = result(bundles["fp32"] / MODEL)
+    row = row_for(tuned_rows(read_manifest(bundles["int8"])), "cpu", batch)
+    own = (row.file, row.optimisation) if row else (MODEL, "all")
+    given = {TUNED: result(bundles["int8"] / own[0], own[1])}
+    if quantized.exists():
+        given[QUANTIZED] = result(quantized)
+    return {name: round(sqnr_db(rms_error(y, reference)), 1) for name, y in given.items()}
 
 
 def _quantized(file: Path, bundle: Path, setup: Setup) -> Contestant:

@@ -22,7 +22,7 @@ def rows_of(file: Path) -> list[Row]:
     return [json.loads(line) for line in lines]
 
 
-def add_rows(file: Path, module: str, arguments: Sequence[str], what: str) -> None:
+def add_rows(file: Path, module: str, arguments: Sequence[str], what: str) -> bool:
     """Measure in a process of its own, and add what it prints if it comes to its end.
 
     Args:
@@ -30,6 +30,9 @@ def add_rows(file: Path, module: str, arguments: Sequence[str], what: str) -> No
         module: What to run, such as `benchmarks.maps`.
         arguments: For it.
         what: That is, in words.
+
+    Returns:
+        Whether it did.
     """
     command = [sys.executable, "-m", module, *arguments]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -38,6 +41,7 @@ def add_rows(file: Path, module: str, arguments: Sequence[str], what: str) -> No
     if ended.returncode == 0:
         with file.open("a", encoding="utf-8") as log:
             log.writelines(f"{row}\n" for row in rows)
+    return ended.returncode == 0
 
 
 def timed(taken: Sequence[int], first: Sequence[int]) -> Row:

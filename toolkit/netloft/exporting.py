@@ -40,6 +40,7 @@ from netloft.passes import choose_passes
 from netloft.report.html import to_html
 from netloft.report.plain import public
 from netloft.report.report import Report, describe_model
+from netloft.runtime.placed import taking
 from netloft.runtime.providers import NotRun, available
 from netloft.tracing import trace
 from netloft.tracing.axes import Axes
@@ -178,6 +179,12 @@ def export_model(
         job = _Job(graph, model, inputs, given, folder, running, options, report, progress)
         _draw(job)
         _lower(job)
+        if not options.providers:  # nobody asked for what runs nothing of the file
+            running, left = taking(job.file, running)
+            report.not_run, job = (
+                [*report.not_run, *left],
+                dataclasses.replace(job, running=running),
+            )
         tolerances = _convert(job, _prove(job))
         _measure(job)
         _write_vectors(job)

@@ -173,8 +173,15 @@ def test_the_level_of_optimisation_and_the_arena_are_handed_on(
         [tuned_row(file="variants/0123456789ab.onnx")],
         [tuned_row(provider="cuda")],
         [tuned_row(provider="cuda", threads=None, options={"use_tf32": "1"})],
+        [tuned_row(threads=None, spinning=True), tuned_row(batch=8)],
     ],
-    ids=["two machines", "another file", "another provider", "CUDA's options"],
+    ids=[
+        "two machines",
+        "another file",
+        "another provider",
+        "CUDA's options",
+        "a larger batch",
+    ],
 )
 def test_options_of_something_else_are_left_out(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     folder = tmp_path / "b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,9 @@ def test_what_does_not_run_is_told(tmp_path: Path) -> None:
     file = product(tmp_path / "s.onnx", 8)
     with pytest.raises(CheckError, match=r"process of its own: .*Got invalid"):
         footprint(loads(file, 9), "cpu")
+
+
+def test_bytes_are_loaded_from_a_file(tmp_path: Path) -> None:
+    file = product(tmp_path / "s.onnx", 8)
+    given = dataclasses.replace(loads(file, 8), file=file.read_bytes())
+    assert footprint(given, "cpu").load_ms > 0

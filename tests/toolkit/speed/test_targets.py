@@ -20,7 +20,7 @@ from netloft.speed import bench, targets
 from netloft.speed.contestants import cpp_compiler
 from netloft.speed.engines import engine
 from netloft.speed.measure import Plan
-from netloft.speed.sources import source_of
+from netloft.speed.sources import FileSource, source_of
 
 
 def relu_file(path: Path, *shape: int | str, kind: int = TensorProto.FLOAT) -> Path:
@@ -220,3 +220,16 @@ def test_files_are_measured_without_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_measured_is_not_lost_for_the_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(FileSource, "profile", no_room)
+    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    found = bench(file, batches=[1], providers=["cpu"], threads=1, quick=True, profiled=True)
+    assert len(found.rows) == 1
+    assert (f"nodes of {file} at batch 1", "MemoryError") in found.not_run

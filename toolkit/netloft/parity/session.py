@@ -11,6 +11,7 @@ import onnx
 
 from netloft.errors import ParityError
 from netloft.parity.taps import Tap, tapped_onnx
+from netloft.runtime.placed import check_taken
 from netloft.runtime.providers import start_session
 from netloft.runtime.reasons import first_line
 
@@ -47,12 +48,17 @@ class FileRunner:
             threads: For one operation.
             changed: The header is no longer that of the file, and runs in its place.
             session: More for `start_session`.
+
+        Raises:
+            ProviderError: The provider does not start, or runs nothing of the file.
         """
         self._provider, self._taps = provider, taps
         folder = path.absolute().parent
 
         def start(model: bytes | Path) -> Any:
-            return start_session(model, provider, threads=threads, weights_in=folder, **session)
+            made = start_session(model, provider, threads=threads, weights_in=folder, **session)
+            check_taken(made, provider, path)
+            return made
 
         self._session = start(header.SerializeToString() if changed else path)
         self._tapped = start(tapped_onnx(header, taps)) if taps else None

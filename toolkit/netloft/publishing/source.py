@@ -77,14 +77,14 @@ class Source:
         Options of CUDA are for one kind of GPU, and stay in the bundle.
         """
         rows = [
-            row for row in rows_of(self.manifest)
-            if row.provider == provider and (row.threads or row.unusual) and not row.options
-        ]  # fmt: skip
+            row for row in rows_of(self.manifest) if row.provider == provider and not row.options
+        ]
         machines = {(row.cpu, row.cpus, row.onnxruntime) for row in rows}
         best = min(rows, key=lambda row: row.batch, default=None)
         if best is None or len(machines) > 1 or best.file != MODEL:
             return None
-        return dataclasses.replace(best, saved=None)  # the model itself is published
+        best = dataclasses.replace(best, saved=None)  # the model itself is published
+        return None if best.is_own_choice else best
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return what the outputs are judged by: the parity row of each that is, by name."""

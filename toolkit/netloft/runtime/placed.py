@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netloft.errors import ProviderError
-from netloft.runtime.providers import PROVIDERS
+from netloft.runtime.providers import PROVIDERS, NotRun, start_session
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["check_taken"]
+__all__ = ["check_taken", "taking"]
 
 
 def check_taken(session: ort.InferenceSession, provider: str, model: Path | bytes) -> None:
@@ -39,3 +40,15 @@ def check_taken(session: ort.InferenceSession, provider: str, model: Path | byte
             f"{', '.join(sorted(others))}",
             remedy="name the provider that does run it with --provider",
         )
+
+
+def taking(model: Path, providers: Sequence[str]) -> tuple[tuple[str, ...], tuple[NotRun, ...]]:
+    """Return the providers that run something of a file, and the others with the reason."""
+    left = dict[str, str]()
+    for provider in (name for name in providers if name != "cpu"):
+        try:
+            check_taken(start_session(model, provider), provider, model)
+        except ProviderError as error:
+            left[provider] = error.problem
+    running = tuple(name for name in providers if name not in left)
+    return running, tuple(NotRun(f"provider {name}", reason) for name, reason in left.items())

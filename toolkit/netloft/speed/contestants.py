@@ -53,14 +53,14 @@ class Loads:
     """What a contestant was started with, so that another process can do the same.
 
     Attributes:
-        file: That stays where it is.
+        file: That stays where it is, or its bytes.
         options: Of `start_session`, or of OpenVINO's `compile_model`, ready for JSON.
         feeds: Inputs by the file's names.
         engine: `onnxruntime` or `openvino`.
         kept: What has the file there, where that is a folder that goes with it.
     """
 
-    file: Path
+    file: Path | bytes
     options: Mapping[str, Any]
     feeds: Arrays = field(default_factory=dict)
     engine: str = "onnxruntime"
@@ -77,12 +77,6 @@ class ScratchFolder:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="netloft-"))
         self._end = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-    def with_file(self, content: bytes) -> Path:
-        """Write an `.onnx` file into it."""
-        path = self.path / "model.onnx"
-        path.write_bytes(content)
-        return path
 
 
 @dataclass(frozen=True)

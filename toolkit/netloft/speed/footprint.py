@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,17 +66,31 @@ def footprint(loads: Loads, provider: str, processes: int = 1) -> Footprint:
         processes: How many of them, one after the other.
 
     Raises:
-        CheckError: A process came to an end without an answer.
+        CheckError: A process came to an end without an answer, or there is no room for the file.
     """
     asked = {
-        "path": str(loads.file),
         "engine": loads.engine,
         "provider": provider,
         "options": dict(loads.options),
         "inputs": {name: (list(a.shape), a.dtype.name) for name, a in loads.feeds.items()},
     }
-    each = [_answered(asked) for _ in range(processes)]
+    with _on_disk(loads.file) as path:
+        each = [_answered({**asked, "path": str(path)}) for _ in range(processes)]
     return each[0] if processes == 1 else _of_several(each)
+
+
+@contextlib.contextmanager
+def _on_disk(file: Path | bytes) -> Iterator[Path]:
+    if isinstance(file, Path):
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
+        path = Path(folder, "model.onnx")
+        try:
+            path.write_bytes(file)
+        except OSError as error:
+            raise CheckError(f"the file cannot be written: {error}") from error
+        yield path
 
 
 def _of_several(each: Sequence[Footprint]) -> Footprint:

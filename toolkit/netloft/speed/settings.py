@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netloft.runtime.placed import check_taken
 from netloft.runtime.providers import start_session
 from netloft.runtime.tuning import ALLOWED
 from netloft.speed.contestants import run_of
@@ -129,8 +130,12 @@ def alternatives(setting: Setting, provider: str) -> list[Setting]:
 def session_of(
     model: Path | bytes, provider: str, setting: Setting, optimisation: str = ""
 ) -> ort.InferenceSession:
-    """Start a session with these options, or of an optimised file as far as that is told."""
-    return start_session(
+    """Start a session with these options, or of an optimised file as far as that is told.
+
+    Raises:
+        ProviderError: The provider does not start, or runs nothing of the file.
+    """
+    session = start_session(
         model,
         provider,
         threads=setting.threads,
@@ -140,6 +145,8 @@ def session_of(
         arena=setting.arena,
         provider_options=dict(setting.options),
     )
+    check_taken(session, provider, model)
+    return session
 
 
 def screened(

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from netloft.defaults import BATCHES
-from netloft.errors import CheckError, MissingError, UsageError
+from netloft.errors import CheckError, MissingError, NetloftError, ProviderError, UsageError
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
@@ -111,7 +111,13 @@ def bench(
         )
     environment = describe_environment(max(counts))
     for count in counts:
-        sources = [source_of(target, running, count, shapes) for target in targets]
+        try:
+            sources = [source_of(target, running, count, shapes) for target in targets]
+        except ProviderError as error:
+            if providers or running == ("cpu",):
+                raise
+            running, missing = ("cpu",), (NotRun("provider cuda", error.problem),)
+            sources = [source_of(target, running, count, shapes) for target in targets]
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]
@@ -198,8 +204,9 @@ def _with_nodes(
             setup = Setup(provider, batch, threads)
             try:
                 nodes += source.profile(setup, plan, peak if provider == "cpu" else None)
-            except CheckError as error:
-                not_run.append(NotRun(f"nodes of {source.name} at batch {batch}", str(error)))
+            except (NetloftError, MemoryError) as error:  # what was measured is not lost for it
+                what = f"nodes of {source.name} at batch {batch}"
+                not_run.append(NotRun(what, str(error) or type(error).__name__))
     facts = {**result.environment, "peak": peak.to_dict() if peak else None}
     return dataclasses.replace(
         result, nodes=tuple(nodes), not_run=tuple(not_run), environment=facts
@@ -269,6 +276,8 @@ def _footprints(entries: Sequence[Contestant | NotRun], processes: int) -> _Foot
     found: _Footprints = {}
     for entry in entries:
         if isinstance(entry, Contestant) and entry.loads is not None:
+            if (entry.target, entry.engine) in found:  # a file named twice
+                continue
             try:
                 result: Footprint | NotRun = footprint(entry.loads, entry.provider, processes)
             except CheckError as reason:

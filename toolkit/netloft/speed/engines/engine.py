@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 from netloft.speed.contestants import (
     Contestant,
     Loads,
-    ScratchFolder,
     onnxruntime_contestant,
-    timed_options,
 )
 from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["Engine", "in_onnxruntime", "loads_of"]
+__all__ = ["Engine", "in_onnxruntime"]
 
 
 def _takes(_: str) -> str:
@@ -85,12 +83,6 @@ def in_onnxruntime(
     read = functools.partial(_precision, model, setup.provider, optimisation)
     fed = dataclasses.replace(loads, feeds=feeds) if loads else None
     return dataclasses.replace(made, read_precision=read, loads=fed)
-
-
-def loads_of(model: bytes, setup: Setup) -> Loads:
-    """Return how a session of `timed_session` is started from a file, which is written."""
-    folder = ScratchFolder()
-    return Loads(folder.with_file(model), timed_options(setup.threads), kept=folder)
 
 
 def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:

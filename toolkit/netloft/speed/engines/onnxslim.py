@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
-from netloft.speed.engines.engine import Engine, in_onnxruntime, loads_of
+from netloft.speed.contestants import (
+    ONNXRUNTIME,
+    Contestant,
+    Loads,
+    timed_options,
+    timed_session,
+)
+from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
 
@@ -19,7 +25,7 @@ def _slimmed(source: FileSource, setup: Setup) -> Contestant:
     model = onnxslim.slim(onnx.load(source.path)).SerializeToString()
     session = timed_session(model, setup.provider, setup.threads)
     feeds = source.feeds(setup.provider, setup.batch)
-    loads = loads_of(model, setup)
+    loads = Loads(model, timed_options(setup.threads))
     return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model, loads=loads)
 
 

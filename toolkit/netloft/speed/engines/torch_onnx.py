@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, timed_session
-from netloft.speed.engines.engine import Engine, in_onnxruntime, loads_of
+from netloft.speed.contestants import (
+    ONNXRUNTIME,
+    Contestant,
+    Loads,
+    timed_options,
+    timed_session,
+)
+from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ def _exported(source: ModuleSource, setup: Setup) -> Contestant:
     names = [value.name for value in session.get_inputs()]
     tensors = (tensor.detach().cpu().numpy() for tensor in inputs.values())
     feeds = dict(zip(names, tensors, strict=True))
-    loads = loads_of(model, setup)
+    loads = Loads(model, timed_options(setup.threads))
     return in_onnxruntime(session, feeds, setup, source.name, _LABEL, model, loads=loads)
 
 

@@ -28,7 +28,8 @@ def _tuned(source: FileSource, setup: Setup) -> Contestant:
     if row is None or row.batch != setup.batch:
         raise CheckError(
             "nothing is known to be better here than ONNX Runtime's own choice",
-            remedy=f"netloft bench {source.name} --tune --batches {setup.batch}",
+            remedy=f"netloft bench {source.name} --tune --batches {setup.batch} looks for it, and "
+            "--engine deployed runs what there is",
         )
     if setup.threads != process_cpus():
         raise CheckError(
