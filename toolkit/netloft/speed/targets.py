@@ -111,13 +111,8 @@ def bench(
         )
     environment = describe_environment(max(counts))
     for count in counts:
-        try:
-            sources = [source_of(target, running, count, shapes) for target in targets]
-        except ProviderError as error:
-            if providers or running == ("cpu",):
-                raise
-            running, missing = ("cpu",), (NotRun("provider cuda", error.problem),)
-            sources = [source_of(target, running, count, shapes) for target in targets]
+        sources, running, left = _sources(targets, running, count, shapes, asked=bool(providers))
+        missing = (*missing, *left)
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]
@@ -125,6 +120,24 @@ def bench(
     not_run = (*missing, *work.not_run)
     result = TargetResult(tuple(work.rows), not_run, facts, missing=tuple(work.absent))
     return _with_nodes(result, sources, counts[0], work.plan, work.tell) if profiled else result
+
+
+def _sources(
+    targets: Sequence[Target],
+    running: tuple[str, ...],
+    threads: int,
+    shapes: Mapping[str, Sequence[int]] | None,
+    *,
+    asked: bool,
+) -> tuple[list[Source], tuple[str, ...], tuple[NotRun, ...]]:
+    """Return the targets, what they run on, and what nobody asked for and runs nothing of one."""
+    try:
+        return [source_of(target, running, threads, shapes) for target in targets], running, ()
+    except ProviderError as error:
+        if asked or running == ("cpu",):
+            raise
+        left = tuple(NotRun(f"provider {name}", error.problem) for name in running if name != "cpu")
+        return [source_of(target, ("cpu",), threads, shapes) for target in targets], ("cpu",), left
 
 
 @dataclasses.dataclass
