@@ -181,10 +181,8 @@ def export_model(
         _lower(job)
         if not options.providers:  # nobody asked for what runs nothing of the file
             running, left = taking(job.file, running)
-            report.not_run, job = (
-                [*report.not_run, *left],
-                dataclasses.replace(job, running=running),
-            )
+            job = dataclasses.replace(job, running=running)
+            report.not_run += left
         tolerances = _convert(job, _prove(job))
         _measure(job)
         _write_vectors(job)

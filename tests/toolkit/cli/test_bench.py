@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from onnx import TensorProto, helper
+from tests.toolkit.speed.stand_ins import one_operation
 
 from netloft.cli import main
 from netloft.runtime.providers import probe, process_cpus
@@ -20,13 +20,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3]) for n in "xy"]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
-    opsets = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
-    path = tmp_path / "relu.onnx"
-    path.write_bytes(model.SerializeToString())
-    return str(path)
+    return str(one_operation(tmp_path / "relu.onnx", "b", 3, operation="Relu"))
 
 
 def test_json_on_stdout_and_progress_on_stderr(file: str) -> None:

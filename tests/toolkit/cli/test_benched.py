@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
+from tests.toolkit.speed.stand_ins import one_operation
 
 from netloft.cli import main
 from netloft.errors import InputError
@@ -30,13 +31,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3]) for n in "xy"]
-    graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", values[:1], values[1:])
-    opsets = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
-    path = tmp_path / "abs.onnx"
-    path.write_bytes(model.SerializeToString())
-    return str(path)
+    return str(one_operation(tmp_path / "abs.onnx", "b", 3))
 
 
 def bench(*arguments: str | Path) -> Result:

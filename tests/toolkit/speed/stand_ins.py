@@ -1,15 +1,17 @@
-"""Times that are said and not measured."""
+"""Times that are said and not measured, and files of one operation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from netloft.speed.measure import Plan, Samples
 
-__all__ = ["Measure", "taking"]
+__all__ = ["Measure", "one_operation", "taking"]
 
 Measure = Callable[[Sequence[Any], Plan], list[Samples]]
 
@@ -26,3 +28,16 @@ def taking(*factors: float) -> Measure:
         return [Samples(tuple(int(1e6 * t) for t in row), (1,) * 40) for row in rows]
 
     return measured
+
+
+def one_operation(
+    path: Path, *shape: int | str, kind: int = TensorProto.FLOAT, operation: str = "Abs"
+) -> Path:
+    """Write a file of one operation, from `x` to `y` of the same shape."""
+    values = [helper.make_tensor_value_info(name, kind, shape) for name in "xy"]
+    node = helper.make_node(operation, ["x"], ["y"])
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.toolkit.speed.stand_ins import one_operation
 
 from netloft.errors import CheckError, UsageError
 from netloft.speed import bench, command, targets
@@ -51,17 +52,13 @@ def test_a_command_is_timed_and_ended(tmp_path: Path) -> None:
 
 
 def test_a_command_without_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.toolkit.speed.test_targets import relu_file
-
     monkeypatch.setattr(targets, "available", lambda _: (("cuda",), ()))
     with pytest.raises(UsageError, match="beside what the CPU does"):
-        bench(relu_file(tmp_path / "relu.onnx", "batch", 3), commands=["cat"], quick=True)
+        bench(one_operation(tmp_path / "relu.onnx", "batch", 3), commands=["cat"], quick=True)
 
 
 def test_beside_a_file(tmp_path: Path) -> None:
-    from tests.toolkit.speed.test_targets import relu_file
-
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     echo = python(ECHO, str(tmp_path / "ended"))
     result = bench(file, batches=[2], threads=1, commands=[echo, "false"], quick=True)
     first, second = result.rows
@@ -148,9 +145,7 @@ def test_a_command_that_never_answers_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_command_that_ends_while_it_is_measured_leaves_the_others(tmp_path: Path) -> None:
-    from tests.toolkit.speed.test_targets import relu_file
-
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     code = "for _ in range(8): print(input(), flush=True)"
     result = bench(file, batches=[2], threads=1, commands=[python(code)], quick=True)
     assert [row.engine for row in result.rows] == ["ONNX Runtime"]

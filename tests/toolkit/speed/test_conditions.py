@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.toolkit.speed.stand_ins import one_operation
 
 from netloft.runtime.quota import Throttled
 from netloft.speed import bench, conditions
@@ -187,12 +188,10 @@ def test_a_processor_that_slows_down_a_little_in_each(
 def test_the_bench_watches_what_it_measures_and_not_all_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Callable[..., None]
 ) -> None:
-    from tests.toolkit.speed.test_targets import relu_file
-
     monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
     quiet, loud = Conditions(0.0, 0.0, 1.0), Conditions(0.5, 0.0, 1.0)
     each(quiet, quiet, loud, quiet)
-    file = relu_file(tmp_path / "abs.onnx", "batch", 3)
+    file = one_operation(tmp_path / "abs.onnx", "batch", 3)
     found = bench(file, batches=[1, 2], providers=["cpu"], threads=[1, 2], quick=True)
     machine = found.environment["conditions"]
     assert isinstance(machine, dict)

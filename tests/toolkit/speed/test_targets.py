@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from onnx import TensorProto, helper
+from tests.toolkit.speed.stand_ins import one_operation
 from torch import nn
 
 from netloft.errors import InputError, IntegrityError, MissingError, UsageError
@@ -23,22 +24,13 @@ from netloft.speed.measure import Plan
 from netloft.speed.sources import FileSource, source_of
 
 
-def relu_file(path: Path, *shape: int | str, kind: int = TensorProto.FLOAT) -> Path:
-    values = [helper.make_tensor_value_info(name, kind, shape) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", values[:1], values[1:])
-    opsets = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=7)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plan, "quick", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
 
 
 def test_files_and_modules_side_by_side(tmp_path: Path) -> None:
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     module = (nn.ReLU().eval(), (torch.randn(2, 3),))
     result = bench(file, module, batches=[1, 2], providers=["cpu"], threads=1, quick=True)
     assert [(r.target, r.engine, r.batch) for r in result.rows] == [
@@ -54,8 +46,8 @@ def test_files_and_modules_side_by_side(tmp_path: Path) -> None:
 
 
 def test_every_batch_with_every_number_of_threads(tmp_path: Path) -> None:
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
-    other = relu_file(tmp_path / "other.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
+    other = one_operation(tmp_path / "other.onnx", "batch", 3)
     result = bench(file, other, batches=[1, 4], providers=["cpu"], threads=[1, 2, 1], quick=True)
     found = [(r.target, r.threads, r.batch) for r in result.rows]
     assert found == [
@@ -66,8 +58,8 @@ def test_every_batch_with_every_number_of_threads(tmp_path: Path) -> None:
 
 
 def test_a_fixed_batch_has_its_own_row(tmp_path: Path) -> None:
-    fixed = relu_file(tmp_path / "fixed.onnx", 4, 3)
-    free = relu_file(tmp_path / "free.onnx", "batch", 3)
+    fixed = one_operation(tmp_path / "fixed.onnx", 4, 3)
+    free = one_operation(tmp_path / "free.onnx", "batch", 3)
     result = bench(free, fixed, batches=[1], providers=["cpu"], threads=1, quick=True)
     assert [(Path(r.target).stem, r.batch) for r in result.rows] == [
         ("free", 1), ("free", 4), ("fixed", 4)
@@ -95,7 +87,7 @@ def test_what_each_session_of_a_file_takes_to_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     engines = ["onnxruntime", "onnxruntime-none", "onnxruntime-saved", "eager", "torch-onnx"]
     engines += [name for name in ("openvino", "onnxslim") if importlib.util.find_spec(name)]
     module = (nn.ReLU().eval(), (torch.randn(2, 3),))
@@ -134,7 +126,7 @@ def test_a_precision_that_cannot_be_read_loses_no_row(
 
     monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
     monkeypatch.setattr(engine, "_precision", fails)
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     result = bench(file, batches=[1], providers=["cpu"], threads=1)
     assert [(row.engine, row.precision) for row in result.rows] == [("ONNX Runtime", "")]
     what = f"what {file} on cpu at batch 1 computes in"
@@ -144,7 +136,7 @@ def test_a_precision_that_cannot_be_read_loses_no_row(
 def test_nodes_are_told_with_onnx_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "find_spec", lambda _: None)
     with pytest.raises(MissingError, match="the package onnx, which is not here"):
-        bench(relu_file(tmp_path / "relu.onnx", "batch", 3), profiled=True)
+        bench(one_operation(tmp_path / "relu.onnx", "batch", 3), profiled=True)
 
 
 def test_a_model_and_a_file_of_pictures_get_pictures(
@@ -159,7 +151,7 @@ def test_a_model_and_a_file_of_pictures_get_pictures(
 
     inputs = (InputSpec("images", (1, 32, 32, 3), "uint8"),)
     model = LoadedModel(Net().eval(), "net", "net", inputs)
-    file = relu_file(tmp_path / "abs.onnx", "n", 32, 32, 3, kind=TensorProto.UINT8)
+    file = one_operation(tmp_path / "abs.onnx", "n", 32, 32, 3, kind=TensorProto.UINT8)
     fed: list[float] = []
     real: Any = vars(engine)["onnxruntime_contestant"]
 
@@ -174,10 +166,10 @@ def test_a_model_and_a_file_of_pictures_get_pictures(
 
 
 def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:
-    numbers = relu_file(tmp_path / "int.onnx", "n", "n", kind=TensorProto.INT64)
+    numbers = one_operation(tmp_path / "int.onnx", "n", "n", kind=TensorProto.INT64)
     result = bench(numbers, batches=[2], providers=["cpu"], threads=1, quick=True)
     assert result.rows[0].batch == 2
-    unknown = relu_file(tmp_path / "unknown.onnx", "batch", "height")
+    unknown = one_operation(tmp_path / "unknown.onnx", "batch", "height")
     with pytest.raises(InputError, match="the length of 'height' is not known"):
         bench(unknown, batches=[2], providers=["cpu"], threads=1, quick=True)
     with pytest.raises(InputError, match="the length of 'height' is not known"):
@@ -191,7 +183,7 @@ def test_whole_numbers_and_an_unknown_length(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to measure"):
         bench()
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     for threads, profiled in ([-1], False), ([0, 1], False), ([1, 2], True):
         with pytest.raises(UsageError, match="threads are one or more"):
             bench(file, providers=["cpu"], threads=threads, profiled=profiled)
@@ -205,12 +197,12 @@ def test_the_front_door_stays_callable(tmp_path: Path) -> None:
     import netloft
     import netloft.speed.stats
 
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     assert len(netloft.bench(file, batches=[1], providers=["cpu"], quick=True).rows) == 1
 
 
 def test_files_are_measured_without_torch(tmp_path: Path) -> None:
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     code = (
         "import sys\n"
         "from netloft.speed import bench\n"
@@ -229,7 +221,7 @@ def test_what_was_measured_is_not_lost_for_the_nodes(
         raise MemoryError
 
     monkeypatch.setattr(FileSource, "profile", no_room)
-    file = relu_file(tmp_path / "relu.onnx", "batch", 3)
+    file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     found = bench(file, batches=[1], providers=["cpu"], threads=1, quick=True, profiled=True)
     assert len(found.rows) == 1
     assert (f"nodes of {file} at batch 1", "MemoryError") in found.not_run

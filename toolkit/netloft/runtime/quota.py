@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["Throttled", "cores", "cpu_quota", "throttled", "throttled_since"]
+__all__ = ["Throttled", "cores", "cpu_quota", "kernel_text", "throttled", "throttled_since"]
 
 _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
@@ -37,7 +37,7 @@ def cores(cpus: Path = _CPUS) -> int:
     Args:
         cpus: What the kernel says of each CPU.
     """
-    siblings = {_text(path) for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")}
+    siblings = {kernel_text(path) for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")}
     return len(siblings - {""}) or os.cpu_count() or 1
 
 
@@ -92,7 +92,7 @@ def throttled_since(
 
 
 def _throttled(folder: Path) -> Throttled | None:
-    words = [line.split() for line in _text(folder / "cpu.stat").splitlines()]
+    words = [line.split() for line in kernel_text(folder / "cpu.stat").splitlines()]
     known = {pair[0]: int(pair[1]) for pair in words if len(pair) == 2 and pair[1].isdecimal()}
     if "nr_throttled" not in known:  # the outermost group of version 2 has no quota
         return None
@@ -102,7 +102,7 @@ def _throttled(folder: Path) -> Throttled | None:
 
 def _folders(groups: Path, mount: Path) -> Iterator[Path]:
     """Yield the folders of the groups that this process is in, each with those around it."""
-    for line in _text(groups).splitlines():
+    for line in kernel_text(groups).splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -113,18 +113,23 @@ def _folders(groups: Path, mount: Path) -> Iterator[Path]:
 
 
 def _limit(folder: Path) -> float | None:
-    quota, *rest = _text(folder / "cpu.max").split() or ["max"]
+    quota, *rest = kernel_text(folder / "cpu.max").split() or ["max"]
     period = rest[0] if rest else ""
     if not period:
-        quota = _text(folder / "cpu.cfs_quota_us").strip()
-        period = _text(folder / "cpu.cfs_period_us").strip()
+        quota = kernel_text(folder / "cpu.cfs_quota_us")
+        period = kernel_text(folder / "cpu.cfs_period_us")
     if not (quota.isdecimal() and period.isdecimal()) or not int(period):
         return None
     return int(quota) / int(period)
 
 
-def _text(path: Path) -> str:
+def kernel_text(path: Path) -> str:
+    """Return what the kernel says in a file; empty where it does not.
+
+    Args:
+        path: Such as one of a control group.
+    """
     try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:  # not Linux, or another version of the groups
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:  # not Linux, another version of the groups, or hidden in a container
         return ""

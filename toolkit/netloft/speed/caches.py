@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from netloft.runtime.quota import kernel_text
+
 __all__ = ["cache_bytes", "free_bytes"]
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -24,10 +26,10 @@ def cache_bytes(cpus: Path = _CPUS) -> int:
     own = os.sched_getaffinity(0) if known else range(os.cpu_count() or 1)
     found: dict[tuple[str, str], int] = {}
     for cpu in own:
-        levels = {_text(p / "level"): p for p in cpus.glob(f"cpu{cpu}/cache/index*")}
+        levels = {kernel_text(p / "level"): p for p in cpus.glob(f"cpu{cpu}/cache/index*")}
         if last := max(filter(str.isdigit, levels), key=int, default=""):
             place = levels[last]
-            found[last, _text(place / "shared_cpu_list")] = _size(_text(place / "size"))
+            found[last, kernel_text(place / "shared_cpu_list")] = _size(kernel_text(place / "size"))
     return sum(found.values())
 
 
@@ -38,20 +40,13 @@ def free_bytes(memory: Path = _MEMORY, group: Path = _GROUP) -> int | None:
         memory: What the kernel says of all memory.
         group: The control group of a container, which may allow less.
     """
-    rows = dict(row.partition(":")[::2] for row in _text(memory).splitlines())
+    rows = dict(row.partition(":")[::2] for row in kernel_text(memory).splitlines())
     number = rows.get("MemAvailable", "").split()
     left = [int(number[0]) << 10] if number and number[0].isdigit() else []
-    most, used = (_text(group / f"memory.{name}") for name in ("max", "current"))
+    most, used = (kernel_text(group / f"memory.{name}") for name in ("max", "current"))
     if most.isdigit() and used.isdigit():
         left.append(max(int(most) - int(used), 0))
     return min(left, default=None)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:  # not on this system, or not in this container: then nothing is known
-        return ""
 
 
 def _size(text: str) -> int:
