@@ -206,11 +206,12 @@ def _entries(
 
 
 def _kept(bundle: Path, batch: int) -> str:
-    """Return what of the tuning runs at a batch: a rewritten file, options, or nothing."""
+    """Return what of the tuning runs at a batch, in words; empty for nothing."""
     row = row_for(tuned_rows(read_manifest(bundle)), "cpu", batch)
     if row is None:
         return ""
-    return "rewritten" if row.file != MODEL else "options"
+    told = ["rewritten" if row.file != MODEL else "options"]
+    return ", ".join([*told, *["huge pages"] * (row.huge_pages is not None)])
 
 
 def _started(name: str, label: str, source: Source, setup: Setup) -> Contestant | NotRun:

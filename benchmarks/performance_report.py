@@ -44,8 +44,9 @@ _INTRODUCTION = """\
 Ratios are times over netloft's, round by round, all in turns in one run: above 1 is slower than
 netloft. Intervals are of 99 %. `netloft` is the bundle after `netloft bench --tune` as
 `netloft.runtime.load` starts it: with the file and the options that were kept for the batch or else
-the nearest one (`rewritten`: with convolutions that take fewer multiplications), or where nothing
-was better the file as it is; `as exported` is the same bundle untuned. Idle threads of ONNX Runtime
+the nearest one (`rewritten`: with convolutions that take fewer multiplications; `huge pages`: with
+its memory on those), or where nothing was better the file as it is; `as exported` is the same
+bundle untuned. All others have their memory where the system puts it. Idle threads of ONNX Runtime
 wait in a loop within a run, as is its habit, and sleep between two. OpenVINO and the others of ONNX
 Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak` is what netloft
 reaches of the multiply-adds that the processors can do in float32, counted as the plain network has
@@ -120,7 +121,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
         cells = [_cell(found.get(name)) for name in others]
         where = " | ".join(map(str, place))
         yield (
-            f"| {where} | {own['p50_ms']:.2f}{_decibels(own)}{_rewritten(own)} | {share:.0%} | "
+            f"| {where} | {own['p50_ms']:.2f}{_decibels(own)}{_kept(own)} | {share:.0%} | "
             + " | ".join(cells)
             + " |"
         )
@@ -184,8 +185,9 @@ def _cell(row: Row | None) -> str:
     return f"**{text}**" if row["verdict"] == "faster" else text
 
 
-def _rewritten(row: Row) -> str:
-    return ", rewritten" if row.get("kept") == "rewritten" else ""
+def _kept(row: Row) -> str:
+    told = row.get("kept", "").split(", ")
+    return "".join(f", {word}" for word in told if word in ("rewritten", "huge pages"))
 
 
 def _decibels(row: Row) -> str:

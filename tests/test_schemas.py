@@ -39,7 +39,7 @@ from netloft.report.report import Report
 from netloft.rewrites.site import Kind
 from netloft.runtime.manifest import KEYS
 from netloft.runtime.providers import NotRun
-from netloft.runtime.tuning import SavedFile, TunedRow
+from netloft.runtime.tuning import PagesRatio, SavedFile, TunedRow
 from netloft.serving.check import Served
 from netloft.serving.load import LoadRow
 from netloft.speed.budgets import Judgement
@@ -317,6 +317,7 @@ def names(kind: type) -> set[str]:
         (("manifest-1",), names(Manifest) - {"class_name"} | {"class", "tuning", "digest"}),
         (("manifest-1", "$defs", "tuned"), names(TunedRow)),
         (("manifest-1", "$defs", "saved"), names(SavedFile)),
+        (("manifest-1", "$defs", "huge_pages"), names(PagesRatio)),
         (("report-1",), names(Report) | {"format"}),
         (("report-1", "$defs", "speed"), names(SpeedRow)),
         (("report-1", "$defs", "parity"), names(TaskComparison) | names(Comparison)),

@@ -13,13 +13,13 @@ from netloft.speed.measure import Plan, Samples
 
 __all__ = ["Measure", "one_operation", "taking"]
 
-Measure = Callable[[Sequence[Any], Plan], list[Samples]]
+Measure = Callable[..., list[Samples]]
 
 
 def taking(*factors: float) -> Measure:
     """Stand in for measuring: the time of each, over the first; the last one is for all others."""
 
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def measured(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         for run in runs:
             run()
         jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))

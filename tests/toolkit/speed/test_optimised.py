@@ -41,9 +41,10 @@ from netloft.speed.stats import Interval
 from netloft.speed.tune import TuneResult, tune
 from netloft.speed.variants import Variant
 
-pytestmark = pytest.mark.skipif(
-    not cpu_instructions(), reason="nothing is saved where it is unknown"
-)
+pytestmark = [
+    pytest.mark.skipif(not cpu_instructions(), reason="nothing is saved where it is unknown"),
+    pytest.mark.usefixtures("usual_pages"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
 def loading_and_running(load_takes: float, run_takes: float) -> Measure:
     """Stand in for measuring a saved file: loads are told from runs by what they call."""
 
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def measured(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         is_run = isinstance(runs[0], functools.partial)
         return taking(run_takes if is_run else load_takes)(runs, plan)
 

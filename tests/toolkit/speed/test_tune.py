@@ -42,6 +42,8 @@ from netloft.speed.sources import source_of
 from netloft.speed.tune import tune
 from netloft.speed.variants import Variant
 
+pytestmark = pytest.mark.usefixtures("usual_pages")
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
@@ -65,7 +67,7 @@ def times(*factors: float, later: float = 1.3) -> Callable[[Sequence[Any], Plan]
     known: dict[int, float] = {}
     held = []  # or another session could come to have the identity of one that has gone
 
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def measured(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         sessions = [run.func.__self__ for run in runs]
         held.extend(sessions)
         given = (1.0, *factors) if id(sessions[0]) not in known else ()
@@ -141,7 +143,7 @@ def test_what_is_better_with_one_more_thing_changed(
     monkeypatch.setattr(tune_module, "process_cpus", lambda: 2)
     usual = times(0.9)
 
-    def measured(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def measured(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         taken = usual(runs, plan)
         if len(runs) == 3 and not held:  # the best, and one more thing changed
             held.add(id(runs[place].func.__self__))
@@ -229,8 +231,8 @@ def test_a_gpu_is_a_part_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None
 def test_one_that_runs_out_of_memory_at_the_batch_is_told(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusals = iter(["", "", "no memory", ""])
-    monkeypatch.setattr(tune_module, "_refusal", lambda *_: next(refusals))
+    refusals = iter(["no memory", ""])
+    monkeypatch.setattr(tune_module, "refusal", lambda *_: next(refusals))
     monkeypatch.setattr(settings_module, "measure", times(0.9))
     found = tune(bundle, batches=[1], providers=["cpu"])
     ((what, reason),) = found.refused
@@ -446,7 +448,7 @@ def failing(
 ) -> Callable[[Sequence[Any], Plan], list[Samples]]:
     """Stand in for measuring, where some runs fail."""
 
-    def with_failures(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def with_failures(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         for index, run in enumerate(runs):
             if fails(run):
                 raise RunError(index, RuntimeError("bad allocation"))

@@ -34,6 +34,8 @@ from netloft.speed.stats import Interval
 from netloft.speed.tune import tune
 from netloft.speed.variants import variant_of
 
+pytestmark = pytest.mark.usefixtures("usual_pages")
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
@@ -46,7 +48,7 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "net"
 
 
-def the_last_is_best(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+def the_last_is_best(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
     """Stand in for measuring files: the last of the rewritten ones is twice as fast."""
     return taking(*[1.0] * (len(runs) - 2), 0.5)(runs, plan)
 
@@ -201,7 +203,7 @@ def test_a_bundle_that_was_replaced_meanwhile_keeps_nothing(
     torch.manual_seed(1)
     other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
 
-    def replaced(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def replaced(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         netloft.export(other, (torch.randn(2, 3, 9, 9),), out=bundle, quick=True)
         return the_last_is_best(runs, plan)
 
@@ -237,7 +239,7 @@ def test_a_convolution_that_fails_is_told_and_the_others_are_rewritten(
 ) -> None:
     ratios: list[Exception | Interval] = [error, Interval(0.5, 0.4, 0.6)]
 
-    def measured(*_: Any) -> Interval:
+    def measured(*_: Any, **__: Any) -> Interval:
         ratio = ratios.pop(0)
         if isinstance(ratio, Exception):
             raise ratio
@@ -268,7 +270,7 @@ def test_no_memory_to_write_one_loses_no_options(
 
 
 def test_inputs_are_made_in_float32(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants_module, "ratio_of", lambda *_: Interval(1.0, 0.9, 1.1))
+    monkeypatch.setattr(variants_module, "ratio_of", lambda *_, **__: Interval(1.0, 0.9, 1.1))
     batch = 20_000
     tracemalloc.start()
     variant_of(bundle / "model.onnx", batch, lambda _: None)
@@ -286,7 +288,7 @@ def broken(write: Callable[[ir.Model], bytes]) -> Callable[[ir.Model], bytes]:
 def test_a_file_that_is_no_better_than_the_model_is_not_kept(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def alike(runs: Sequence[Any], plan: Plan) -> list[Samples]:
+    def alike(runs: Sequence[Any], plan: Plan, **_: Any) -> list[Samples]:
         return taking(*[0.5] * (len(runs) - 2), 0.499)(runs, plan)
 
     monkeypatch.setattr(measure_module, "measure", taking(0.6))

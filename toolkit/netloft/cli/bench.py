@@ -96,6 +96,9 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--save-optimised", "saving", is_flag=True,
               help="With --tune: keep what ONNX Runtime makes of the file too, where that loads "
                    "faster. It has all weights once more.")  # fmt: skip
+@click.option("--huge-pages", is_flag=True,
+              help="Put what all have in memory on huge pages first: steadier ratios, of times "
+                   "that few programs have.")  # fmt: skip
 @click.option("--profile", "profiled", is_flag=True,
               help="Tell where the time of each file goes, node by node.")  # fmt: skip
 @click.option("--roofline", type=click.Path(path_type=Path), metavar="FILE",
@@ -120,6 +123,7 @@ def bench(
     plot: Path | None,
     tuned: bool,
     saving: bool,
+    huge_pages: bool,
     profiled: bool,
     roofline: Path | None,
     providers: tuple[str, ...],
@@ -161,13 +165,14 @@ def bench(
     asked = (*one, *sizes, *batches)
     tell = None if quiet else lambda what: click.echo(f"measuring {what}", err=True)
     if tuned or saving:
-        others = engines, commands, rounds, profiled, threads, counts, history
+        others = engines, commands, rounds, profiled, threads, counts, history, huge_pages
         _check_tuning(tuned, limits != Limits() or any(others))
         how = {"providers": providers, "quick": quick, "save_optimised": saving}
         _tune(targets, asked or None, how, tell, as_json, quiet)
         return
     limits.check((*targets, *commands), quick=quick)
     _check_threads(threads, counts)
+    _check_pages(huge_pages, limits.budgets or limits.before or history)
     result = run(
         *(_loaded(target, request) for target in targets),
         batches=tuple(dict.fromkeys((*asked, *limits.batches))) or BATCHES,
@@ -178,6 +183,7 @@ def bench(
         quick=quick,
         rounds=max(rounds, limits.rounds),
         loads=limits.loads,
+        huge_pages=huge_pages,
         profiled=profiled,
         progress=tell,
     )
@@ -189,6 +195,14 @@ def _check_threads(threads: int | None, counts: tuple[int, ...]) -> None:
         raise UsageError(
             "--threads and --thread-counts say the same thing",
             remedy="give every number to --thread-counts",
+        )
+
+
+def _check_pages(huge_pages: bool, others: object) -> None:
+    if huge_pages and others:
+        raise UsageError(
+            "--huge-pages is for ratios: its times are not those of other runs and programs",
+            remedy="leave it out, or leave out --budget, --baseline and --history",
         )
 
 

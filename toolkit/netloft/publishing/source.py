@@ -83,7 +83,8 @@ class Source:
         best = min(rows, key=lambda row: row.batch, default=None)
         if best is None or len(machines) > 1 or best.file != MODEL:
             return None
-        best = dataclasses.replace(best, saved=None)  # the model itself is published
+        # the model itself is published, for a server that does not lay its memory out
+        best = dataclasses.replace(best, saved=None, huge_pages=None)
         return None if best.is_own_choice else best
 
     def rows(self) -> dict[str, dict[str, Any]]:

@@ -53,6 +53,7 @@ def _settings(facts: Mapping[str, Any]) -> str:
         "wait in a loop within a run, and sleep" if facts["spinning"] else "sleep within a run and"
     )
     told = [f"idle threads of ONNX Runtime {waiting} between two", f"TF32 {_ON[facts['tf32']]}"]
+    told += ["memory on huge pages"] * bool(facts.get("huge_pages"))
     openmp = [f"{name}={value}" for name, value in facts["openmp"].items()]
     return "; ".join([*told, *(openmp or ["no variable of OpenMP is set"])])
 
@@ -82,6 +83,7 @@ def print_tuning(found: TuneResult) -> None:
     title = "ratio = time over ONNX Runtime's own choice; kept only where it is surely below 1"
     print_table(title, columns, rows)
     _print_saved(found)
+    _print_pages(found)
     for what, reason in found.refused:
         click.echo(f"not kept: {what}: {reason}")
 
@@ -99,6 +101,19 @@ def _print_saved(found: TuneResult) -> None:
             "kept as ONNX Runtime optimised it; ratio = time to check and load it over the file's"
         )
         print_table(title, ("provider", "batch", "file", "saved", "ratio", "99 % interval"), rows)
+
+
+def _print_pages(found: TuneResult) -> None:
+    """Print what is to be had by putting a session's memory on huge pages."""
+    rows = [
+        (row.provider, row.batch, row.file, f"{pages.run_ratio:.3f}",
+         f"{pages.run_low:.3f} to {pages.run_high:.3f}")
+        for row in found.kept if (pages := row.huge_pages) is not None
+    ]  # fmt: skip
+    if rows:
+        click.echo()
+        title = "kept with its memory on huge pages; ratio = time over that on usual pages"
+        print_table(title, ("provider", "batch", "file", "ratio", "99 % interval"), rows)
 
 
 def _print_rows(rows: Sequence[TargetRow]) -> None:

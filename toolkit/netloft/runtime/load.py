@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netloft.errors import InputError, IntegrityError, ProviderError
+from netloft.runtime.huge_pages import HugePages
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import AGAIN, read_manifest, steady
 from netloft.runtime.placed import check_taken
@@ -70,13 +71,14 @@ class Net:
         provider: str,
         tuned: TunedRow | None = None,
         file: str = MODEL,
+        pages: HugePages | None = None,
     ) -> None:
         self.manifest, self.provider, self.tuned, self.file = manifest, provider, tuned, file
         self.name = str(manifest["name"])
         self.inputs = tensors_of(manifest["inputs"])
         self.outputs = tensors_of(manifest["outputs"])
         self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
-        self._session = session
+        self._session, self._pages = session, pages
         self._check_session()
 
     def __repr__(self) -> str:
@@ -110,6 +112,8 @@ class Net:
                 f"{self.name} fails on {self.provider}: {first_line(error)}",
                 remedy="try a smaller batch, or provider='cpu'",
             ) from error
+        if self._pages is not None:
+            self._pages.after(feeds)
         return dict(zip(names, values, strict=True))
 
     def _check_session(self) -> None:
@@ -181,13 +185,14 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     if verify:
         check_files(folder, manifest["files"])
     tuned = row_for(rows_of(manifest), provider, batch) if threads is None else None
+    pages = HugePages() if tuned is not None and tuned.huge_pages else None
     file, options = started_with(tuned)
     options |= {"threads": threads} if threads is not None else {}
     session = start_session(folder / file, provider, **options)
     check_taken(session, provider, folder / file)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
-    return Net(manifest, session, name, tuned, file)
+    return Net(manifest, session, name, tuned, file, pages)
 
 
 def tensors_of(values: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from netloft.runtime.reasons import NVIDIA
 __all__ = [
     "ALLOWED",
     "MODEL",
+    "PagesRatio",
     "SavedFile",
     "TunedRow",
     "files_of",
@@ -68,6 +69,21 @@ class SavedFile:
 
 
 @dataclass(frozen=True)
+class PagesRatio:
+    """What memory on huge pages gives a row, over processes that were started for it.
+
+    Attributes:
+        run_ratio: Time of a run over that of the same session on usual pages.
+        run_low: Lower end of its interval.
+        run_high: Upper end.
+    """
+
+    run_ratio: float
+    run_low: float
+    run_high: float
+
+
+@dataclass(frozen=True)
 class TunedRow:
     """What is best on one kind of machine for one batch.
 
@@ -91,6 +107,8 @@ class TunedRow:
             another layout of the values in memory.
         arena: Whether memory is kept between runs.
         options: Of the provider, in its own words.
+        huge_pages: What it gives to put the session's memory on huge pages; None where that stays
+            as it is.
     """
 
     cpu: str
@@ -109,6 +127,7 @@ class TunedRow:
     optimisation: str = "all"
     arena: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
+    huge_pages: PagesRatio | None = None
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -139,7 +158,8 @@ class TunedRow:
     @property
     def is_own_choice(self) -> bool:
         """Whether it starts as a bundle does without it: nothing was better at its batch."""
-        return self.saved is None and started_with(self) == started_with(None)
+        extra = self.saved or self.huge_pages
+        return extra is None and started_with(self) == started_with(None)
 
     @property
     def starts(self) -> SavedFile | None:
@@ -152,7 +172,9 @@ class TunedRow:
         return self.saved if self.saved.instructions == cpu_instructions() else None
 
 
-_USUAL: dict[str, object] = {"saved": None, "optimisation": "all", "arena": True, "options": {}}
+_USUAL: dict[str, object] = {
+    "saved": None, "optimisation": "all", "arena": True, "options": {}, "huge_pages": None,
+}  # fmt: skip
 """What a row has where nothing else is said."""
 
 _KINDS: dict[str, type] = {
@@ -160,9 +182,14 @@ _KINDS: dict[str, type] = {
     "spinning": bool, "file": str, "p50_ms": float, "ratio": float, "ratio_low": float,
     "ratio_high": float, "optimisation": str, "arena": bool, "options": dict,
 }  # fmt: skip
-_SAVED_KINDS: dict[str, type] = {
-    "file": str, "instructions": str, "load_ratio": float, "load_low": float, "load_high": float,
+_PARTS: dict[str, tuple[type, dict[str, type]]] = {
+    "saved": (SavedFile, {
+        "file": str, "instructions": str, "load_ratio": float, "load_low": float,
+        "load_high": float,
+    }),
+    "huge_pages": (PagesRatio, {"run_ratio": float, "run_low": float, "run_high": float}),
 }  # fmt: skip
+"""What a row may have, that is several things itself."""
 
 
 def problem_of(tuning: object, files: Collection[str]) -> str:
@@ -184,10 +211,10 @@ def problem_of(tuning: object, files: Collection[str]) -> str:
 def _is_row(row: object) -> bool:
     if not isinstance(row, dict):
         return False
-    known = {key: value for key, value in {**_USUAL, **row}.items() if key != "saved"}
+    known = {key: value for key, value in {**_USUAL, **row}.items() if key not in _PARTS}
     if known.get("threads", 1) is None:
         known["threads"] = 1  # ONNX Runtime's own choice
-    if "saved" in row and not _has(row["saved"], _SAVED_KINDS):
+    if any(part in row and not _has(row[part], kinds) for part, (_, kinds) in _PARTS.items()):
         return False
     return (
         _has(known, _KINDS)
@@ -214,10 +241,9 @@ def _is(value: object, kind: type) -> bool:
 
 def rows_of(manifest: Mapping[str, Any]) -> list[TunedRow]:
     """Return the rows of a manifest that was checked."""
-    rows = manifest.get("tuning", ())
     return [
-        TunedRow(**row | {"saved": SavedFile(**row["saved"]) if "saved" in row else None})
-        for row in rows
+        TunedRow(**row | {part: of(**row[part]) for part, (of, _) in _PARTS.items() if part in row})
+        for row in manifest.get("tuning", ())
     ]
 
 

@@ -39,6 +39,8 @@ class Environment:
             sleep. What was tuned runs as it was tuned.
         tf32: Whether a GPU may round factors to TensorFloat-32, as is netloft's habit. What was
             tuned runs as it was tuned, and its row says `tf32`.
+        huge_pages: Whether what all contestants have in memory was put on huge pages before the
+            first sample. Of what was tuned so, that is so in any case.
         load_average: Of the last minute, before the first sample; None where the system has none.
         os: Name and release.
         python: Version.
@@ -55,6 +57,7 @@ class Environment:
     openmp: Mapping[str, str]
     spinning: bool
     tf32: bool
+    huge_pages: bool
     load_average: float | None
     os: str
     python: str
@@ -69,8 +72,13 @@ class Environment:
         return {**asdict(self), "gpu": list(self.gpu)}
 
 
-def describe_environment(threads: int) -> Environment:
-    """Return this machine as it is now."""
+def describe_environment(threads: int, *, huge_pages: bool = False) -> Environment:
+    """Return this machine as it is now.
+
+    Args:
+        threads: That each contestant is given for one operation.
+        huge_pages: Whether memory is put on huge pages.
+    """
     return Environment(
         cpu=cpu_model(),
         cpus=process_cpus(),
@@ -78,6 +86,7 @@ def describe_environment(threads: int) -> Environment:
         openmp={name: os.environ[name] for name in _OPENMP if name in os.environ},
         spinning=True,
         tf32=False,
+        huge_pages=huge_pages,
         load_average=_load_average(),
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
-import json
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from netloft.errors import CheckError
-from netloft.runtime.reasons import first_line
+from netloft.speed import fresh
 from netloft.speed.contestants import Arrays, Loads
+from netloft.speed.fresh import ask, on_disk, shapes_of
 from netloft.speed.stats import median
 
 __all__ = ["Footprint", "footprint"]
 
 LOADS = 3
 """Sessions of which the median counts; the first one brings the file from the disk."""
-
-LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -72,25 +66,11 @@ def footprint(loads: Loads, provider: str, processes: int = 1) -> Footprint:
         "engine": loads.engine,
         "provider": provider,
         "options": dict(loads.options),
-        "inputs": {name: (list(a.shape), a.dtype.name) for name, a in loads.feeds.items()},
+        "inputs": shapes_of(loads.feeds),
     }
-    with _on_disk(loads.file) as path:
+    with on_disk(loads.file) as path:
         each = [_answered({**asked, "path": str(path)}) for _ in range(processes)]
     return each[0] if processes == 1 else _of_several(each)
-
-
-@contextlib.contextmanager
-def _on_disk(file: Path | bytes) -> Iterator[Path]:
-    if isinstance(file, Path):
-        yield file
-        return
-    with tempfile.TemporaryDirectory(prefix="netloft-") as folder:
-        path = Path(folder, "model.onnx")
-        try:
-            path.write_bytes(file)
-        except OSError as error:
-            raise CheckError(f"the file cannot be written: {error}") from error
-        yield path
 
 
 def _of_several(each: Sequence[Footprint]) -> Footprint:
@@ -104,30 +84,10 @@ def _of_several(each: Sequence[Footprint]) -> Footprint:
 
 def _answered(asked: Mapping[str, Any]) -> Footprint:
     """Return what a fresh process found."""
-    # -P: what lies in the working folder is not imported
-    code = "from netloft.speed.footprint import answer; answer()"
-    command = [sys.executable, "-P", "-c", code]
-    try:
-        ended = subprocess.run(
-            command, input=json.dumps(asked), capture_output=True, text=True, timeout=LIMIT_S,
-            check=False, errors="replace",
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise CheckError(f"loading took more than {LIMIT_S} s in a process of its own") from error
-    if ended.returncode:
-        raise CheckError(
-            f"the file does not run in a process of its own: it ended with code {ended.returncode}"
-        )
-    try:
-        found = json.loads(ended.stdout.splitlines()[-1])
-        if "error" not in found:
-            return Footprint(**found)
-    except (LookupError, ValueError, TypeError) as error:
-        raise CheckError("the process that loads the file gave no answer") from error
-    raise CheckError(f"the file does not run in a process of its own: {found['error']}")
+    return Footprint(**ask(__name__, asked))
 
 
-def _measured(asked: Mapping[str, Any]) -> Footprint:
+def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Do it, in the process that was started for it."""
     importlib.import_module(asked["engine"])  # what it takes by itself is not the file's
     feeds = {name: np.ones(shape, kind) for name, (shape, kind) in asked["inputs"].items()}
@@ -144,7 +104,8 @@ def _measured(asked: Mapping[str, Any]) -> Footprint:
         del run
     low, *middle, high = (round(load * 1e3, 3) for load in sorted(loads))
     load = middle[len(middle) // 2]
-    return Footprint(load, low, high, round(first * 1e3, 3), round(memory / 1e6, 1))
+    found = Footprint(load, low, high, round(first * 1e3, 3), round(memory / 1e6, 1))
+    return asdict(found)
 
 
 def _starter(asked: Mapping[str, Any], feeds: Arrays) -> Callable[[], Callable[[Arrays], object]]:
@@ -176,9 +137,5 @@ def _memory(key: str) -> int:
 
 
 def answer() -> None:
-    """Read what is asked from standard input and write what was found."""
-    try:
-        found: dict[str, object] = asdict(_measured(json.load(sys.stdin)))
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
-        found = {"error": first_line(error)}
-    sys.stdout.write(json.dumps(found) + "\n")
+    """Answer one request, in a process that was started for it."""
+    fresh.answer(_measured)

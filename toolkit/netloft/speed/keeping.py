@@ -14,7 +14,7 @@ from netloft.bundle.rewrite import copied, seal
 from netloft.defaults import JSON_FORMAT
 from netloft.errors import IntegrityError
 from netloft.runtime.providers import NotRun
-from netloft.runtime.tuning import SavedFile, TunedRow, files_of, machine, rows_of
+from netloft.runtime.tuning import TunedRow, files_of, machine, rows_of
 from netloft.speed.settings import TriedRow
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ class TuneResult:
         }
 
 
-def kept_row(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
+def kept_row(row: TriedRow, file: str) -> TunedRow:
     """Return what the manifest says of a setting.
 
     Args:
         row: The setting, and what was measured.
         file: What it runs, by its name in the bundle.
-        saved: What ONNX Runtime made of that, where it is kept too.
     """
     cpu, cpus, onnxruntime = machine(row.provider)
     return TunedRow(
@@ -74,7 +73,6 @@ def kept_row(row: TriedRow, file: str, saved: SavedFile | None) -> TunedRow:
         ratio=row.ratio,
         ratio_low=row.low,
         ratio_high=row.high,
-        saved=saved,
         optimisation=row.setting.optimisation,
         arena=row.setting.arena,
         options=dict(row.setting.options),

@@ -96,7 +96,13 @@ class RunError(CheckError):
         self.index = index
 
 
-def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list[Samples]:
+def measure(
+    runs: Sequence[Run],
+    plan: Plan,
+    clock: Clock | None = None,
+    *,
+    ready: Callable[[], object] | None = None,
+) -> list[Samples]:
     """Time several contestants side by side.
 
     In each round every contestant has one turn, in an order drawn anew: an untimed run, which
@@ -107,6 +113,7 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
         runs: The contestants; each returns when its work is done.
         plan: How long to measure.
         clock: Of the machine by default.
+        ready: Called once all are warm, before the first round.
 
     Returns:
         Samples in the order of `runs`, as many for each.
@@ -122,6 +129,8 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
         for index, run in enumerate(runs):
             with named(index):
                 _warm_up(run, plan, clock)
+        if ready is not None:
+            ready()
         generator = np.random.default_rng(plan.seed)
         start = clock.wall()
         while not _enough(taken, (clock.wall() - start) / 1e9, plan):
@@ -131,15 +140,18 @@ def measure(runs: Sequence[Run], plan: Plan, clock: Clock | None = None) -> list
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
 
 
-def ratio_of(run: Run, baseline: Run, plan: Plan) -> Interval:
+def ratio_of(
+    run: Run, baseline: Run, plan: Plan, *, ready: Callable[[], object] | None = None
+) -> Interval:
     """Time two things in turns; return the time of one over that of the other.
 
     Args:
         run: The one.
         baseline: The other.
         plan: How long to measure.
+        ready: As of `measure`.
     """
-    other, taken = measure([baseline, run], plan)
+    other, taken = measure([baseline, run], plan, ready=ready)
     return paired_ratio(taken.wall_ns, other.wall_ns)
 
 

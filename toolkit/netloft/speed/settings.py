@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.placed import check_taken
 from netloft.runtime.providers import start_session
 from netloft.runtime.tuning import ALLOWED
@@ -212,12 +213,12 @@ def try_all(
 def _measured(
     sessions: Sessions, feeds: Mapping[str, Any], provider: str, plan: Plan
 ) -> tuple[dict[Setting, Sequence[int]], dict[Setting, Interval]]:
-    """Return the times of each, and its ratio to the first."""
+    """Return the times of each, and its ratio to the first; where memory lies has no part in it."""
     runs = list[Callable[[], object]]()
     for index, session in enumerate(sessions.values()):
         with named(index):  # a GPU's memory may not hold the inputs once more
             runs.append(run_of(session, feeds, provider))
-    taken = [samples.wall_ns for samples in measure(runs, plan)]
+    taken = [samples.wall_ns for samples in measure(runs, plan, ready=everything_on_huge_pages)]
     ratios = [paired_ratio(times, taken[0]) for times in taken]
     return dict(zip(sessions, taken, strict=True)), dict(zip(sessions, ratios, strict=True))
 

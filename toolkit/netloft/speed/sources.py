@@ -15,6 +15,7 @@ from netloft.bundle.vectors import read_vectors
 from netloft.errors import CheckError, InputError
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
+from netloft.runtime.reasons import first_line
 from netloft.speed.contestants import timed_session
 from netloft.speed.measure import Plan
 from netloft.speed.peak import Peak
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
     Shapes = Mapping[str, Sequence[int]]
     Target = str | os.PathLike[str] | tuple[nn.Module, Any] | LoadedModel
 
-__all__ = ["FileSource", "ModuleSource", "Source", "example_shapes", "random_feeds", "source_of"]
+__all__ = [
+    "FileSource",
+    "ModuleSource",
+    "Source",
+    "example_shapes",
+    "feeds_that_run",
+    "random_feeds",
+    "refusal",
+    "source_of",
+]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -213,3 +223,35 @@ def _random(kind: str, shape: Sequence[int], generator: np.random.Generator) -> 
     name = kind.removeprefix("tensor(").removesuffix(")")
     pixels = name == "uint8" and len(shape) == _PICTURES
     return generator.integers(0, 256 if pixels else 2, shape).astype(name)
+
+
+def refusal(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> str:
+    """Return why a session does not run; empty where it does."""
+    try:
+        session.run(None, dict(feeds))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
+        return first_line(error)
+    return ""
+
+
+def feeds_that_run(
+    bundle: Path, session: ort.InferenceSession, provider: str, batch: int
+) -> dict[str, Any]:
+    """Return inputs that the session runs on.
+
+    Raises:
+        InputError: It does not run with so many.
+    """
+    feeds: dict[str, Any] = {}
+    try:
+        feeds = random_feeds(session, batch, example_shapes(bundle))
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
+        reason = first_line(error)
+    else:
+        reason = refusal(session, feeds)
+    if reason:
+        raise InputError(
+            f"the bundle does not run at batch {batch} on {provider}: {reason}",
+            remedy="name a smaller batch with --batches",
+        )
+    return feeds

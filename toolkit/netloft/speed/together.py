@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.speed.contestants import Contestant
 from netloft.speed.measure import Plan, RunError, Samples, measure
 
@@ -25,21 +26,25 @@ class Failed(NamedTuple):
     reason: str
 
 
-def together(contestants: Sequence[Contestant], plan: Plan) -> tuple[list[Measured], list[Failed]]:
+def together(
+    contestants: Sequence[Contestant], plan: Plan, *, huge_pages: bool = False
+) -> tuple[list[Measured], list[Failed]]:
     """Time contestants side by side.
 
     Args:
         contestants: Each has run once.
         plan: How long to measure.
+        huge_pages: Put what all of them have in memory on huge pages first.
 
     Returns:
         Those that ran to the end, in their order, and those that did not. The rounds begin anew
         without one that failed: what it did to the others' times is not in them.
     """
     left, failed = list(contestants), list[Failed]()
+    ready = everything_on_huge_pages if huge_pages else None
     while True:
         try:
-            samples = measure([contestant.run for contestant in left], plan)
+            samples = measure([contestant.run for contestant in left], plan, ready=ready)
         except RunError as error:
             failed.append(Failed(left.pop(error.index), error.problem))
             continue

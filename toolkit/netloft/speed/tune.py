@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.defaults import BATCHES
-from netloft.errors import CheckError, InputError, NetloftError, UsageError
+from netloft.errors import CheckError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_in
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
-from netloft.runtime.reasons import first_line, reason_of
-from netloft.runtime.tuning import MODEL, SavedFile, TunedRow, machine
+from netloft.runtime.reasons import reason_of
+from netloft.runtime.tuning import MODEL, PagesRatio, SavedFile, TunedRow, machine, started_with
+from netloft.speed.fresh import on_disk
 from netloft.speed.keeping import TuneResult, kept_row, put
 from netloft.speed.measure import RunError
 from netloft.speed.optimised import LEVEL, Optimised, optimised, why_not
+from netloft.speed.paging import surely_faster
 from netloft.speed.settings import (
     OWN,
     Sessions,
@@ -33,7 +35,7 @@ from netloft.speed.settings import (
     settings_here,
     try_all,
 )
-from netloft.speed.sources import example_shapes, random_feeds
+from netloft.speed.sources import feeds_that_run, refusal
 from netloft.speed.targets import plan_of
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ class _Tuning:
         """
         session = session_of(self._bundle / MODEL, provider, OWN)
         for batch in batches:
-            _feeds(self._bundle, session, provider, batch)
+            feeds_that_run(self._bundle, session, provider, batch)
 
     def require_any(self) -> None:
         """Refuse to write down nothing.
@@ -199,7 +201,7 @@ class _Tuning:
                 del left[failed]
 
     def _at(self, batch: int, provider: str, sessions: Sessions) -> None:
-        feeds = _feeds(self._bundle, sessions[OWN], provider, batch)
+        feeds = feeds_that_run(self._bundle, sessions[OWN], provider, batch)
         how, where = (feeds, provider, batch), f"batch {batch} on {provider}"
         variant = self._variant(provider, batch)
         self._tell(f"{len(sessions)} settings at {where}")
@@ -227,7 +229,7 @@ class _Tuning:
         started: dict[Setting, ort.InferenceSession] = {}
         for setting in alternatives(best, provider):
             held = self._held(self._bundle / MODEL, provider, setting)
-            reason = held if isinstance(held, str) else _refusal(held, feeds)
+            reason = held if isinstance(held, str) else refusal(held, feeds)
             if isinstance(held, str) or reason:
                 self.refused.append(NotRun(f"{setting} at batch {batch} on {provider}", reason))
             else:
@@ -286,8 +288,22 @@ class _Tuning:
             digest = hashlib.sha256(variant).hexdigest()[:12]
             name = f"variants/{digest}.onnx"  # one for all batches that take the same
             self.files[name] = variant
-        saved = self._saved(row, name, feeds) if self._saving else None
-        self.kept.append(kept_row(row, name, saved))
+        kept = kept_row(row, name)
+        if self._saving:
+            kept = dataclasses.replace(kept, saved=self._saved(row, name, feeds))
+        if row.provider == "cpu":
+            kept = dataclasses.replace(kept, huge_pages=self._huge_pages(kept, feeds))
+        self.kept.append(kept)
+
+    def _huge_pages(self, row: TunedRow, feeds: Mapping[str, Any]) -> PagesRatio | None:
+        """Return what memory on huge pages gives a row, where that surely is something."""
+        file, options = started_with(row)
+        where = f"batch {row.batch} on {row.provider}"
+        with self._told(f"huge pages at {where}"):
+            self._tell(f"{file} on huge pages at {where}")
+            with on_disk(self.files.get(file, self._bundle / file)) as path:
+                return surely_faster(path, options, feeds, quick=self._quick)
+        return None
 
     def _saved(self, row: TriedRow, name: str, feeds: Mapping[str, Any]) -> SavedFile | None:
         """Return what ONNX Runtime makes of a file, where it is worth its bytes."""
@@ -359,35 +375,3 @@ def _rewritten(settings: Iterable[Setting]) -> list[Setting]:
     own = [setting for setting in settings if setting.threads is not None and setting.usual]
     own = own or [Setting(process_cpus(), True)]
     return [dataclasses.replace(setting, rewritten=True) for setting in own]
-
-
-def _refusal(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> str:
-    """Return why a session does not run; empty where it does."""
-    try:
-        session.run(None, dict(feeds))
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime has a dozen unrelated kinds
-        return first_line(error)
-    return ""
-
-
-def _feeds(
-    bundle: Path, session: ort.InferenceSession, provider: str, batch: int
-) -> dict[str, Any]:
-    """Return inputs that the session runs on.
-
-    Raises:
-        InputError: It does not run with so many.
-    """
-    feeds: dict[str, Any] = {}
-    try:
-        feeds = random_feeds(session, batch, example_shapes(bundle))
-    except (MemoryError, OverflowError, TypeError, ValueError) as error:
-        reason = first_line(error)
-    else:
-        reason = _refusal(session, feeds)
-    if reason:
-        raise InputError(
-            f"the bundle does not run at batch {batch} on {provider}: {reason}",
-            remedy="name a smaller batch with --batches",
-        )
-    return feeds

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from netloft.errors import NetloftError
 from netloft.rewrites import Kind, Site, alone, sites_of, winograd
+from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.providers import NotRun, process_cpus
 from netloft.runtime.reasons import first_line, reason_of
 from netloft.speed.contestants import timed_session
@@ -141,7 +142,7 @@ def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     shape = batch, kind.channels, kind.height, kind.width
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     of_plain, of_rewritten = (functools.partial(s.run, None, {"x": x}) for s in sessions)
-    return ratio_of(of_rewritten, of_plain, plan)
+    return ratio_of(of_rewritten, of_plain, plan, ready=everything_on_huge_pages)
 
 
 def _bytes(model: ir.Model) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netloft.errors import CheckError
+from netloft.runtime.huge_pages import HugePages
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
@@ -61,8 +62,12 @@ def _started(
     file, options = started_with(row)
     options["resting"] = True  # or its threads would take the processor from whoever runs next
     options |= {"threads": threads} if threads is not None else {}
+    pages = HugePages() if row is not None and row.huge_pages else None
     session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
+    if pages is not None:
+        session.run(None, dict(feeds))
+        pages.after(feeds)
     own = row.threads if row else None
     model, level = (row.file, row.optimisation) if row else (MODEL, "all")
     made = in_onnxruntime(
