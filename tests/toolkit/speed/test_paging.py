@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,9 @@ from torch import nn
 
 import netloft
 from netloft.cli import main
-from netloft.errors import CheckError, UsageError
+from netloft.errors import CheckError, InputError, UsageError
+from netloft.publishing.source import read_source
+from netloft.report.speed import print_tuning
 from netloft.runtime import Net, huge_pages, load
 from netloft.runtime.huge_pages import HugePages, why_no_huge_pages
 from netloft.runtime.manifest import read_manifest, sealed
@@ -25,11 +29,14 @@ from netloft.runtime.tuning import PagesRatio, TunedRow, machine, problem_of, ro
 from netloft.speed import bench, paging
 from netloft.speed import targets as targets_module
 from netloft.speed import tune as tune_module
+from netloft.speed.contestants import Loads
 from netloft.speed.engines import ENGINES
+from netloft.speed.footprint import footprint
 from netloft.speed.fresh import ask
+from netloft.speed.saved import read_rows
 from netloft.speed.setup import Setup
 from netloft.speed.sources import source_of
-from netloft.speed.tune import tune
+from netloft.speed.tune import TuneResult, tune
 
 FEEDS = {"x": np.ones((2, 3), np.float32)}
 GAIN = PagesRatio(0.93, 0.91, 0.95)
@@ -43,24 +50,15 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "net"
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the processes were asked; each answers 0.95."""
-    asked: list[dict[str, Any]] = []
-    answering(monkeypatch, asked, iter([0.95] * 99))
-    return asked
-
-
 def answering(
     monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]], ratios: Iterator[float]
 ) -> None:
-    def answer(module: str, facts: dict[str, Any]) -> dict[str, Any]:
-        assert module == "netloft.speed.paging"
+    def answer(module: str, facts: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+        assert (module, keys) == ("netloft.speed.paging", ["ratio"])
         asked.append(json.loads(json.dumps(facts)))
         return {"ratio": next(ratios)}
 
     monkeypatch.setattr(paging, "ask", answer)
-    monkeypatch.setattr(paging, "why_no_huge_pages", str)
 
 
 def test_the_middle_of_eight_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,20 +80,13 @@ def test_one_process_without_a_gain_ends_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(asked) == 3
 
 
-def test_nothing_is_measured_where_there_are_none(
-    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paging, "why_no_huge_pages", lambda: "an old Linux")
-    with pytest.raises(CheckError, match="an old Linux"):
-        paging.surely_faster(Path("a.onnx"), {}, FEEDS)
-    assert told == []
-
-
 @pytest.mark.parametrize("huge_first", [False, True])
 def test_a_process_times_both(tmp_path: Path, huge_first: bool) -> None:
     file = one_operation(tmp_path / "abs.onnx", 2, 3)
-    asked = {"path": str(file), "options": {"threads": 1}, "inputs": {"x": [[2, 3], "float32"]}}
-    found = ask("netloft.speed.paging", {**asked, "quick": True, "huge_first": huge_first})
+    asked: dict[str, Any] = {"path": str(file), "options": {"threads": 1}}
+    asked |= {"inputs": {"x": [[2, 3], "float32"]}}
+    asked |= {"quick": True, "huge_first": huge_first}
+    found = ask("netloft.speed.paging", asked, ["ratio"])
     assert 0.2 < found["ratio"] < 5
 
 
@@ -103,7 +94,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     file = one_operation(tmp_path / "abs.onnx", 2, 3)
     asked = {"path": str(file), "options": {"threads": 1}, "inputs": {"x": [[9], "float32"]}}
     with pytest.raises(CheckError, match=r"process of its own: .*x"):
-        ask("netloft.speed.paging", {**asked, "quick": True, "huge_first": False})
+        ask("netloft.speed.paging", {**asked, "quick": True, "huge_first": False}, ["ratio"])
 
 
 def test_tuning_keeps_what_pays(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +151,13 @@ def pictures(net: Net, batch: int) -> dict[str, Any]:
 
 def test_a_bundle_is_loaded_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[int] = []
-    monkeypatch.setattr(HugePages, "after", lambda _, feeds: put.extend(map(len, feeds.values())))
+
+    @contextlib.contextmanager
+    def around(_: HugePages, feeds: dict[str, Any]) -> Iterator[None]:
+        put.extend(map(len, feeds.values()))
+        yield
+
+    monkeypatch.setattr(HugePages, "around", around)
     row = tuned(bundle)
     net = load(bundle)
     assert net.tuned == row
@@ -173,7 +170,7 @@ def test_a_bundle_is_loaded_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     source, setup = source_of(bundle, ["cpu"], machine()[1]), Setup("cpu", 1, machine()[1])
     for engine in ("onnxruntime", "deployed", "onnxruntime-tuned"):
         ENGINES[engine].make(source, setup)
-    assert put == [1, 3, 1, 1], "the untuned session stays as it is"
+    assert put == [1, 3, 1, 1, 1, 1], "the untuned session stays as it is"
 
 
 def test_the_result_is_the_same(bundle: Path) -> None:
@@ -182,7 +179,7 @@ def test_the_result_is_the_same(bundle: Path) -> None:
     before = plain.run(x)
     tuned(bundle)
     net = load(bundle)
-    for _ in range(2):
+    for _ in range(4):
         for name, value in net.run(x).items():
             np.testing.assert_array_equal(value, before[name])
 
@@ -193,6 +190,7 @@ def test_the_result_is_the_same(bundle: Path) -> None:
 def test_a_row_that_is_none_is_refused(bundle: Path, wrong: object) -> None:
     row = tuned(bundle).to_dict()
     assert problem_of([row], ["model.onnx"]) == ""
+    assert problem_of([{**row, "provider": "cuda"}], ["model.onnx"]) != ""
     assert problem_of([{**row, "huge_pages": wrong}], ["model.onnx"]) != ""
 
 
@@ -213,6 +211,22 @@ def test_the_bench_puts_all_on_huge_pages(bundle: Path, monkeypatch: pytest.Monk
     assert len(put) == 1
 
 
+@can
+def test_what_stays_on_small_pages_is_told(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huge_pages, "_collapsed", lambda *_: errno.ENOMEM)
+    monkeypatch.setattr(huge_pages, "_used", lambda _, begin, end, __: [(begin, end)])
+    how: dict[str, Any] = {"batches": [1], "providers": ["cpu"], "quick": True}
+    found = bench(bundle, **how, huge_pages=True)
+    complaints: Any = found.environment["conditions"]
+    assert "stay on small pages: ENOMEM" in complaints["complaints"][-1]
+
+
+@pytest.mark.parametrize("more", [{"commands": ["cat"]}, {"profiled": True}])
+def test_the_bench_refuses_what_it_does_not_reach(bundle: Path, more: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--huge-pages is for what this process has"):
+        bench(bundle, batches=[1], providers=["cpu"], huge_pages=True, **more)
+
+
 def test_the_bench_refuses_it_where_there_are_none(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,8 +235,67 @@ def test_the_bench_refuses_it_where_there_are_none(
         bench(bundle, batches=[1], providers=["cpu"], huge_pages=True)
 
 
-@pytest.mark.parametrize("more", [["--budget", "p50_ms=9"], ["--history", "h.jsonl"], ["--tune"]])
-def test_what_it_does_not_go_with(bundle: Path, more: list[str]) -> None:
+def test_tuning_tells_once_where_there_are_none(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "why_no_huge_pages", lambda: "an old Linux")
+    found = tune(bundle, batches=[1, 2], providers=["cpu"], quick=True)
+    assert [each for each in found.refused if "huge" in each.what] == [
+        ("huge pages", "an old Linux")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--budget", "p50_ms=9"], "is for ratios"),
+        (["--history", "h.jsonl"], "is for ratios"),
+        (["--tune"], "--tune goes with"),
+    ],
+)
+def test_what_it_does_not_go_with(bundle: Path, more: list[str], told: str) -> None:
     found = CliRunner().invoke(main, ["bench", str(bundle), "--huge-pages", *more])
     assert found.exit_code == 2
-    assert not (Path.cwd() / "h.jsonl").exists()
+    assert told in " ".join(found.output.split())
+
+
+def test_no_limit_is_held_on_a_report_of_it(tmp_path: Path) -> None:
+    row = {"batch": 1, "threads": 1, "p50_ms": 1.0, "p50_low": 0.9, "p50_high": 1.1}
+    file = tmp_path / "old.json"
+    facts = {"speed": [row], "environment": {"cpu": "a", "huge_pages": True}}
+    file.write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="huge pages"):
+        read_rows(file, "a")
+    facts["environment"] = {"cpu": "a", "huge_pages": False}
+    file.write_text(json.dumps(facts))
+    assert len(read_rows(file, "a")) == 1
+
+
+def test_tables_tell_of_it(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_tuning(TuneResult((), (tuned(bundle),)))
+    printed = capsys.readouterr().out
+    assert "kept with its memory on huge pages" in printed
+    assert "0.910 to 0.950" in printed
+
+
+def test_it_is_no_servers_to_lay_out(bundle: Path) -> None:
+    tuned(bundle)
+    assert read_source(bundle, None).tuned("cpu") is None
+    tuned(bundle, threads=1, spinning=False)
+    best = read_source(bundle, None).tuned("cpu")
+    assert best is not None
+    assert (best.threads, best.huge_pages) == (1, None)
+
+
+@can
+def test_a_footprint_has_what_it_takes(bundle: Path) -> None:
+    """It is loaded and run as a program does, with memory on huge pages."""
+    feeds = {"input": np.ones((1, 3, 9, 9), np.float32)}
+    net = load(bundle)
+    feeds = {net.inputs[0].name: feeds["input"]}
+    found = footprint(Loads(bundle / "model.onnx", {"threads": 1}, feeds, huge_pages=True), "cpu")
+    assert found.memory_mb > 0
+    tuned(bundle)
+    source, setup = source_of(bundle, ["cpu"], machine()[1]), Setup("cpu", 1, machine()[1])
+    loads = [ENGINES[name].make(source, setup).loads for name in ("deployed", "onnxruntime")]
+    assert [made is not None and made.huge_pages for made in loads] == [True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,8 +102,10 @@ class Net:
         """
         feeds = self._checked(inputs)
         names = [output.name for output in self.outputs]
+        watched = self._pages.around(feeds) if self._pages else contextlib.nullcontext()
         try:
-            values = self._session.run(names, feeds)
+            with watched:
+                values = self._session.run(names, feeds)
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             if type(error).__name__ == "InvalidArgument":  # a shape that only the file knows about
                 raise InputError(
@@ -112,8 +115,6 @@ class Net:
                 f"{self.name} fails on {self.provider}: {first_line(error)}",
                 remedy="try a smaller batch, or provider='cpu'",
             ) from error
-        if self._pages is not None:
-            self._pages.after(feeds)
         return dict(zip(names, values, strict=True))
 
     def _check_session(self) -> None:
@@ -188,7 +189,8 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     pages = HugePages() if tuned is not None and tuned.huge_pages else None
     file, options = started_with(tuned)
     options |= {"threads": threads} if threads is not None else {}
-    session = start_session(folder / file, provider, **options)
+    with pages.watching() if pages else contextlib.nullcontext():
+        session = start_session(folder / file, provider, **options)
     check_taken(session, provider, folder / file)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)

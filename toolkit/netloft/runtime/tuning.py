@@ -98,7 +98,8 @@ class TunedRow:
         spinning: Whether idle threads wait in a loop within a run; between runs they sleep, but
             for ONNX Runtime's own choice.
         file: What runs: the bundle's model, or another file of it that gives the same.
-        p50_ms: Median time of a run with these.
+        p50_ms: Median time of a run with these; on the CPU with memory on huge pages, where the
+            system has them, as all that it was compared with.
         ratio: Its time over that with ONNX Runtime's own choice, round by round.
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
@@ -223,6 +224,7 @@ def _is_row(row: object) -> bool:
         and known["optimisation"] in ("all", "extended")
         and all(option in ALLOWED for option in known["options"].items())
         and (row["provider"] == "cuda" or not known["options"])
+        and (row["provider"] == "cpu" or "huge_pages" not in row)
     )
 
 

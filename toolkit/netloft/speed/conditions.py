@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,8 +135,12 @@ class Watches:
         yield
         self._found.append((what, watch.conditions()))
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the worst of each field, and all complaints, ready for JSON."""
+    def to_dict(self, more: Sequence[str] = ()) -> dict[str, object]:
+        """Return the worst of each field, and all complaints, ready for JSON.
+
+        Args:
+            more: Complaints of somebody else.
+        """
         each = [one for _, one in self._found]
         others = [one.others for one in each if one.others is not None]
         stolen = [one.stolen for one in each if one.stolen is not None]
@@ -152,7 +156,7 @@ class Watches:
             max(held, key=lambda one: one.seconds, default=None),
         )
         complaints = [f"{what}: {why}" for what, one in told for why in one.complaints]
-        return {**worst.to_dict(), "complaints": complaints}
+        return {**worst.to_dict(), "complaints": [*complaints, *more]}
 
 
 def _own_seconds() -> float:

@@ -58,6 +58,7 @@ class Loads:
         feeds: Inputs by the file's names.
         engine: `onnxruntime` or `openvino`.
         kept: What has the file there, where that is a folder that goes with it.
+        huge_pages: Whether its memory goes onto huge pages.
     """
 
     file: Path | bytes
@@ -65,6 +66,7 @@ class Loads:
     feeds: Arrays = field(default_factory=dict)
     engine: str = "onnxruntime"
     kept: ScratchFolder | None = None
+    huge_pages: bool = False
 
 
 class ScratchFolder:

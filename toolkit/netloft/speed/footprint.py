@@ -7,12 +7,13 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from netloft.runtime.huge_pages import HugePages
 from netloft.speed import fresh
 from netloft.speed.contestants import Arrays, Loads
 from netloft.speed.fresh import ask, on_disk, shapes_of
@@ -66,6 +67,7 @@ def footprint(loads: Loads, provider: str, processes: int = 1) -> Footprint:
         "engine": loads.engine,
         "provider": provider,
         "options": dict(loads.options),
+        "huge_pages": loads.huge_pages,
         "inputs": shapes_of(loads.feeds),
     }
     with on_disk(loads.file) as path:
@@ -84,7 +86,8 @@ def _of_several(each: Sequence[Footprint]) -> Footprint:
 
 def _answered(asked: Mapping[str, Any]) -> Footprint:
     """Return what a fresh process found."""
-    return Footprint(**ask(__name__, asked))
+    names = [field.name for field in fields(Footprint)]
+    return Footprint(**ask(__name__, asked, names))
 
 
 def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +103,10 @@ def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
         if number == 0:
             start = time.perf_counter()
             run(feeds)
-            first, memory = time.perf_counter() - start, _memory("VmHWM") - before
+            first = time.perf_counter() - start
+            if asked["huge_pages"]:
+                run(feeds)  # after which it has what it moved
+            memory = _memory("VmHWM") - before
         del run
     low, *middle, high = (round(load * 1e3, 3) for load in sorted(loads))
     load = middle[len(middle) // 2]
@@ -118,10 +124,18 @@ def _starter(asked: Mapping[str, Any], feeds: Arrays) -> Callable[[], Callable[[
     from netloft.runtime.providers import start_session
 
     def start() -> Callable[[Arrays], object]:
-        session = start_session(path, asked["provider"], **options)
-        return functools.partial(session.run, None)
+        pages = HugePages()
+        with pages.watching():
+            session = start_session(path, asked["provider"], **options)
+        run = functools.partial(session.run, None)
+        return functools.partial(_around, pages, run) if asked["huge_pages"] else run
 
     return start
+
+
+def _around(pages: HugePages, run: Callable[[Arrays], object], feeds: Arrays) -> None:
+    with pages.around(feeds):
+        run(feeds)
 
 
 def _memory(key: str) -> int:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,16 @@ __all__ = ["answer", "ask", "on_disk", "shapes_of"]
 LIMIT_S = 300
 
 
-def ask(module: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def ask(module: str, asked: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
     """Return what a fresh process found.
 
     Args:
         module: Has a function `answer`, which calls the one here.
         asked: Ready for JSON.
+        keys: What it finds, each under its name.
 
     Raises:
-        CheckError: It came to an end without an answer.
+        CheckError: It does not start, or came to an end without an answer.
     """
     # -P: what lies in the working folder is not imported
     command = [sys.executable, "-P", "-c", f"from {module} import answer; answer()"]
@@ -37,19 +38,20 @@ def ask(module: str, asked: Mapping[str, Any]) -> dict[str, Any]:
             check=False, errors="replace",
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise CheckError(f"loading took more than {LIMIT_S} s in a process of its own") from error
+        raise CheckError(f"it took more than {LIMIT_S} s in a process of its own") from error
+    except OSError as error:
+        raise CheckError(f"no process can be started for it: {error}") from error
     if ended.returncode:
         raise CheckError(
             f"the file does not run in a process of its own: it ended with code {ended.returncode}"
         )
     try:
         found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-        reason = found.get("error")
-    except (LookupError, ValueError, AttributeError) as error:
-        raise CheckError("the process that loads the file gave no answer") from error
-    if reason is not None:
-        raise CheckError(f"the file does not run in a process of its own: {reason}")
-    return found
+        if "error" not in found:
+            return {key: found[key] for key in keys}
+    except (LookupError, ValueError, TypeError) as error:
+        raise CheckError("the process that runs the file gave no answer") from error
+    raise CheckError(f"the file does not run in a process of its own: {found['error']}")
 
 
 def answer(measured: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

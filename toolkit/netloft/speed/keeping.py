@@ -30,10 +30,10 @@ class TuneResult:
     Attributes:
         rows: Every setting, by provider and batch.
         kept: The best of each, as the bundle has them now; where ONNX Runtime's own choice is the
-            best there is none, unless a file is saved for it.
+            best there is none, unless a file is saved for it or huge pages pay.
         kinds: What each kind of convolution takes when it is rewritten.
         refused: Variants that are outside of what the bundle's certificate allows or were not
-            tried, saved files that do not pay, and whatever failed, with the reason.
+            tried, saved files and huge pages that do not pay, and whatever failed, with the reason.
     """
 
     rows: tuple[TriedRow, ...]

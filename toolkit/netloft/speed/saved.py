@@ -56,18 +56,25 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
         cpu: Model of this machine's, which has to be the report's.
 
     Raises:
-        InputError: It cannot be read, has no such rows, or is of another machine.
+        InputError: It cannot be read, has no such rows, or is of another machine or of times that
+            no other run has.
     """
     remedy = "name the JSON of netloft bench, or a bundle's report.json"
     try:
         facts = json.loads(bounded_bytes(path))
         rows = [checked_row(row) for row in facts["speed"]]
         before = str(facts["environment"]["cpu"])
+        moved = bool(facts["environment"].get("huge_pages"))
     except UNREADABLE as error:
         raise InputError(f"{path} holds no rows of speed: {error!r}", remedy=remedy) from error
     if before != cpu:
         raise InputError(
             f"{path} was measured on {before}, and this is {cpu}",
             remedy="measure the baseline on this kind of machine",
+        )
+    if moved:
+        raise InputError(
+            f"{path} was measured with all memory on huge pages, which no limit is held on",
+            remedy="measure the baseline without --huge-pages",
         )
     return rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netloft.defaults import BATCHES
 from netloft.errors import CheckError, MissingError, NetloftError, ProviderError, UsageError
-from netloft.runtime.huge_pages import why_no_huge_pages
+from netloft.runtime.huge_pages import everything_on_huge_pages, why_no_huge_pages
 from netloft.runtime.providers import NotRun, available, process_cpus
 from netloft.speed.budgets import Place
 from netloft.speed.command import COMMAND, check_command, command_contestant
@@ -81,7 +81,8 @@ def bench(
 
     Raises:
         UsageError: A target is none of these, there is no such engine or command, or a command
-            has no CPU's contestants to run beside, or memory cannot be put on huge pages here.
+            has no CPU's contestants to run beside, or memory cannot be put on huge pages here or is
+            another process's.
         IntegrityError: A bundle was changed.
         InputError: A file has an open axis behind the batch, and no example tells its length.
         ProviderError: A provider that was asked for does not start.
@@ -99,7 +100,8 @@ def bench(
             remedy="give one number of threads to profile with",
         )
     plan, tell = plan_of(quick, rounds), progress or (lambda _: None)
-    _check_pages(huge_pages)
+    if huge_pages:
+        _check_pages(others=bool(commands) or profiled)
     work = _Work(chosen(engines), commands, 0 if quick else loads, plan, tell, huge_pages)
     for command in commands:
         check_command(command)
@@ -121,14 +123,19 @@ def bench(
         work.run(sources, batches, running, count)
     if "all" in engines:  # an engine that nobody named may be missing
         work.absent = [p for p in work.absent if p.engine in {*_USUAL, COMMAND, ""}]
-    facts = {**environment.to_dict(), "conditions": work.machine.to_dict()}
+    facts = {**environment.to_dict(), "conditions": work.conditions()}
     not_run = (*missing, *work.not_run)
     result = TargetResult(tuple(work.rows), not_run, facts, missing=tuple(work.absent))
     return _with_nodes(result, sources, counts[0], work.plan, work.tell) if profiled else result
 
 
-def _check_pages(asked: bool) -> None:
-    if asked and why_no_huge_pages():
+def _check_pages(others: bool) -> None:
+    if others:
+        raise UsageError(
+            "--huge-pages is for what this process has in memory while targets take turns",
+            remedy="leave it out, or leave out --command and --profile",
+        )
+    if why_no_huge_pages():
         raise UsageError(
             f"memory cannot be put on huge pages here: {why_no_huge_pages()}",
             remedy="measure without --huge-pages, or on Linux 6.1 and later",
@@ -165,6 +172,7 @@ class _Work:
         tell: Told what is measured next.
         huge_pages: Whether what all have in memory is put on huge pages first.
         machine: How it was meanwhile.
+        on_small_pages: What stays there although it was to go, and why.
         rows: What was measured.
         not_run: What was not.
         absent: Where there is no row that was asked for.
@@ -177,6 +185,7 @@ class _Work:
     tell: Callable[[str], None]
     huge_pages: bool = False
     machine: Watches = dataclasses.field(default_factory=Watches)
+    on_small_pages: list[str] = dataclasses.field(default_factory=list)
     rows: list[TargetRow] = dataclasses.field(default_factory=list)
     not_run: list[NotRun] = dataclasses.field(default_factory=list)
     absent: list[Place] = dataclasses.field(default_factory=list)
@@ -205,13 +214,27 @@ class _Work:
                 loads = _footprints(entries, self.loads)
         with self.machine.watch(str(setup)):
             running = [entry for entry in entries if isinstance(entry, Contestant)]
-            measured, failed = together(running, self.plan, huge_pages=self.huge_pages)
+            measured, failed = together(running, self.plan, ready=self._ready(setup))
         rows, unread = _rows(measured, entries[0], loads, read=bool(self.loads))
         self.rows += rows
         self.not_run += [e for e in (*entries, *loads.values(), *unread) if isinstance(e, NotRun)]
         for contestant, reason in failed:
             self.not_run.append(NotRun(_what(contestant.target, contestant.engine, setup), reason))
             self.absent.append(_place(contestant.target, contestant.engine, setup, reason))
+
+    def conditions(self) -> dict[str, object]:
+        """Return how the machine was, ready for JSON."""
+        return self.machine.to_dict(self.on_small_pages)
+
+    def _ready(self, setup: Setup) -> Callable[[], None] | None:
+        """Return what is done once all are warm."""
+
+        def laid_out() -> None:
+            stays = everything_on_huge_pages()
+            if stays:
+                self.on_small_pages.append(f"{setup}: {stays}")
+
+        return laid_out if self.huge_pages else None
 
 
 def _with_nodes(

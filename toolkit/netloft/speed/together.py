@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.speed.contestants import Contestant
 from netloft.speed.measure import Plan, RunError, Samples, measure
 
@@ -27,21 +26,20 @@ class Failed(NamedTuple):
 
 
 def together(
-    contestants: Sequence[Contestant], plan: Plan, *, huge_pages: bool = False
+    contestants: Sequence[Contestant], plan: Plan, *, ready: Callable[[], object] | None = None
 ) -> tuple[list[Measured], list[Failed]]:
     """Time contestants side by side.
 
     Args:
         contestants: Each has run once.
         plan: How long to measure.
-        huge_pages: Put what all of them have in memory on huge pages first.
+        ready: As of `measure`.
 
     Returns:
         Those that ran to the end, in their order, and those that did not. The rounds begin anew
         without one that failed: what it did to the others' times is not in them.
     """
     left, failed = list(contestants), list[Failed]()
-    ready = everything_on_huge_pages if huge_pages else None
     while True:
         try:
             samples = measure([contestant.run for contestant in left], plan, ready=ready)

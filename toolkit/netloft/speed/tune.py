@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from netloft.defaults import BATCHES
 from netloft.errors import CheckError, NetloftError, UsageError
 from netloft.parity.vectors import replay, runs_in
+from netloft.runtime.huge_pages import why_no_huge_pages
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun, available, process_cpus
@@ -62,13 +63,14 @@ def tune(
     """Measure settings side by side and write the best into the bundle's manifest.
 
     A setting is kept only where the whole interval of its ratio to ONNX Runtime's own choice is
-    below 1; else that choice is. Rows for other machines stay as they are.
+    below 1; else that choice is. Rows for other machines stay as they are. What this process has in
+    memory is put on huge pages meanwhile, where the system can.
 
     Args:
         bundle: A bundle's folder; its files are checked first.
         batches: Batch sizes; by default 1 and 8, or the one that a bundle has.
         providers: To run on; by default the CPU, and CUDA where it starts.
-        quick: Take about a second for each batch and provider in place of four and more.
+        quick: Take a few seconds for each batch and provider in place of half a minute.
         save_optimised: Keep what ONNX Runtime makes of the best file too, on the CPU, where that
             surely loads faster; it has all weights once more.
         prove: Holds a rewritten float32 file against the bundle's model once it gives what the test
@@ -156,8 +158,9 @@ class _Tuning:
 
     def run(self, provider: str, batches: Sequence[int]) -> None:
         """Try everything on one provider; what fails is told, and the rest goes on."""
-        if provider == "cpu" and self._unwritable:
-            self.refused.append(NotRun("rewritten files", self._unwritable))
+        absent = {"rewritten files": self._unwritable, "huge pages": why_no_huge_pages()}
+        if provider == "cpu":
+            self.refused += [NotRun(what, reason) for what, reason in absent.items() if reason]
         settings = settings_here(process_cpus()) if provider == "cpu" else [OWN]
         sessions = self._started(self._bundle / MODEL, provider, settings, f"on {provider}")
         for batch in batches if OWN in sessions else ():
@@ -291,7 +294,7 @@ class _Tuning:
         kept = kept_row(row, name)
         if self._saving:
             kept = dataclasses.replace(kept, saved=self._saved(row, name, feeds))
-        if row.provider == "cpu":
+        if row.provider == "cpu" and not why_no_huge_pages():
             kept = dataclasses.replace(kept, huge_pages=self._huge_pages(kept, feeds))
         self.kept.append(kept)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netloft.errors import CheckError
-from netloft.runtime.huge_pages import HugePages
+from netloft.runtime.huge_pages import HugePages, settled
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import process_cpus, start_session
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
@@ -63,11 +64,11 @@ def _started(
     options["resting"] = True  # or its threads would take the processor from whoever runs next
     options |= {"threads": threads} if threads is not None else {}
     pages = HugePages() if row is not None and row.huge_pages else None
-    session = start_session(folder / file, setup.provider, **options)
+    with pages.watching() if pages else contextlib.nullcontext():
+        session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
     if pages is not None:
-        session.run(None, dict(feeds))
-        pages.after(feeds)
+        settled(pages, session, feeds)
     own = row.threads if row else None
     model, level = (row.file, row.optimisation) if row else (MODEL, "all")
     made = in_onnxruntime(
@@ -78,7 +79,7 @@ def _started(
         label,
         folder / model,
         level,
-        Loads(folder / file, options),
+        Loads(folder / file, options, huge_pages=pages is not None),
     )
     rounds = row is not None and row.options.get("use_tf32") == "1"
     read = functools.partial(_rounded, made.read_precision) if rounds else made.read_precision
