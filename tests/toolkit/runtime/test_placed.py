@@ -16,7 +16,7 @@ from netloft import exporting
 from netloft.errors import ProviderError
 from netloft.runtime import placed, providers
 from netloft.runtime.placed import check_taken, taking
-from netloft.speed import bench, contestants, targets
+from netloft.speed import bench, targets
 from netloft.speed.contestants import timed_session
 
 
@@ -61,7 +61,7 @@ def test_one_operation_is_enough_and_an_older_runtime_says_nothing() -> None:
 
 def test_the_bench_measures_no_other_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     session = recorded(providers.TINY_MODEL)
-    monkeypatch.setattr(contestants, "start_session", lambda *_, **__: session)
+    monkeypatch.setattr(placed, "start_session", lambda *_, **__: session)
     with pytest.raises(ProviderError, match="runs no operation of the model"):
         timed_session(providers.TINY_MODEL, "cuda", 1)
 
@@ -96,7 +96,6 @@ def test_what_nobody_asked_for_and_takes_nothing_is_left_out(
     assert {row["provider"] for row in out.report.parity} == {"cpu"}
 
     monkeypatch.setattr(targets, "available", lambda _: BOTH)
-    monkeypatch.setattr(contestants, "start_session", on_the_cpu)
     found = bench(out.path, batches=[1], quick=True)
     assert [row.provider for row in found.rows] == ["cpu"]
     assert {row.what: row.reason for row in found.not_run} == {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 import netloft
-from netloft.runtime import load, start_session, tuning
+from netloft.runtime import load, placed, start_session, tuning
 from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import process_cpus
 from netloft.speed.engines import ENGINES
@@ -37,13 +36,12 @@ def test_what_is_deployed_is_what_the_runtime_loads(
 ) -> None:
     """Whatever the batch, the number of threads and the rows, but for the rest between two runs."""
     asked: list[tuple[Path, dict[str, Any]]] = []
-    runtime = importlib.import_module("netloft.runtime.load")
 
     def watched(path: Path, *_: Any, **options: Any) -> Any:
         asked.append((path, {**options, "resting": True}))
         return start_session(path, **options)
 
-    monkeypatch.setattr(runtime, "start_session", watched)
+    monkeypatch.setattr(placed, "start_session", watched)
     cpus = process_cpus()
     here = dict(zip(("cpu", "cpus", "onnxruntime"), tuning.machine(), strict=True))
     row = {**TUNED, **here}
@@ -53,11 +51,12 @@ def test_what_is_deployed_is_what_the_runtime_loads(
         for threads, batch in ((cpus, 1), (cpus, 4), (cpus + 1, 4)):
             own = threads if threads != cpus else None
             tuned = load(bundle, batch=batch, threads=own).tuned
+            loaded = asked[-1]
             assert (tuned is not None) == (rows == [row] and threads == cpus)
             source, setup = source_of(bundle, ["cpu"], threads), Setup("cpu", batch, threads)
             made = ENGINES["deployed"].make(source, setup)
             assert made.loads is not None
-            assert (made.loads.file, made.loads.options) == asked[-1]
+            assert (made.loads.file, made.loads.options) == loaded
             assert made.threads == (1 if tuned else threads)
             assert (made.engine, made.batch) == ("netloft, as deployed", batch)
             made.run()

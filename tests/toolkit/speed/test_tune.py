@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import netloft
 from netloft.cli import main
 from netloft.errors import CheckError, InputError, IntegrityError, UsageError
 from netloft.parity import vectors
-from netloft.runtime import load, tuning
+from netloft.runtime import load, placed, tuning
 from netloft.runtime.devices import cpu_model
 from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import probe, process_cpus, start_session
@@ -116,14 +115,12 @@ def test_the_best_is_kept_and_taken(bundle: Path, monkeypatch: pytest.MonkeyPatc
     assert contents(bundle) == before
 
     asked: list[dict[str, Any]] = []
-    runtime = importlib.import_module("netloft.runtime.load")  # the function has its name
-    start = runtime.start_session
 
     def watched(*args: Any, **options: Any) -> Any:
         asked.append(options)
-        return start(*args, **options)
+        return start_session(*args, **options)
 
-    monkeypatch.setattr(runtime, "start_session", watched)
+    monkeypatch.setattr(placed, "start_session", watched)
     net = load(bundle)
     assert net.tuned == found.kept[0]
     assert asked[-1] == {"threads": 1, "spinning": False, "resting": True}

@@ -11,8 +11,7 @@ import onnx
 
 from netloft.errors import ParityError
 from netloft.parity.taps import Tap, tapped_onnx
-from netloft.runtime.placed import check_taken
-from netloft.runtime.providers import start_session
+from netloft.runtime.placed import placed_session
 from netloft.runtime.reasons import first_line
 
 __all__ = ["FileRunner"]
@@ -55,13 +54,10 @@ class FileRunner:
         self._provider, self._taps = provider, taps
         folder = path.absolute().parent
 
-        def start(model: bytes | Path) -> Any:
-            made = start_session(model, provider, threads=threads, weights_in=folder, **session)
-            check_taken(made, provider, path)
-            return made
-
-        self._session = start(header.SerializeToString() if changed else path)
-        self._tapped = start(tapped_onnx(header, taps)) if taps else None
+        how = {"threads": threads, "weights_in": folder, "called": path, **session}
+        model = header.SerializeToString() if changed else path
+        self._session = placed_session(model, provider, **how)
+        self._tapped = placed_session(tapped_onnx(header, taps), provider, **how) if taps else None
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Return outputs and tapped values by name.

@@ -16,8 +16,8 @@ from netloft.errors import InputError, IntegrityError, ProviderError
 from netloft.runtime.huge_pages import HugePages
 from netloft.runtime.integrity import check_files
 from netloft.runtime.manifest import AGAIN, read_manifest, steady
-from netloft.runtime.placed import check_taken
-from netloft.runtime.providers import PROVIDERS, start_session
+from netloft.runtime.placed import placed_session
+from netloft.runtime.providers import PROVIDERS
 from netloft.runtime.reasons import first_line
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
 
@@ -190,8 +190,7 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     file, options = started_with(tuned)
     options |= {"threads": threads} if threads is not None else {}
     with pages.watching() if pages else contextlib.nullcontext():
-        session = start_session(folder / file, provider, **options)
-    check_taken(session, provider, folder / file)
+        session = placed_session(folder / file, provider, **options)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)
     return Net(manifest, session, name, tuned, file, pages)

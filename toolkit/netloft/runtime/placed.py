@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netloft.errors import ProviderError
 from netloft.runtime.providers import PROVIDERS, NotRun, start_session
@@ -12,7 +12,27 @@ from netloft.runtime.providers import PROVIDERS, NotRun, start_session
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["check_taken", "taking"]
+__all__ = ["check_taken", "placed_session", "taking"]
+
+
+def placed_session(
+    model: Path | bytes, provider: str, *, called: Path | None = None, **options: Any
+) -> ort.InferenceSession:
+    """Start a session in which the provider that was asked for runs something.
+
+    Args:
+        model: An `.onnx` file, or its bytes.
+        provider: Where it runs.
+        called: The file for the message, where that is not the model.
+        options: More of `start_session`.
+
+    Raises:
+        ProviderError: The provider does not start, or runs none of the file's operations.
+        UsageError: There is no such model, or ONNX Runtime cannot load it.
+    """
+    session = start_session(model, provider, **options)
+    check_taken(session, provider, called or model)
+    return session
 
 
 def check_taken(session: ort.InferenceSession, provider: str, model: Path | bytes) -> None:
@@ -47,7 +67,7 @@ def taking(model: Path, providers: Sequence[str]) -> tuple[tuple[str, ...], tupl
     left = dict[str, str]()
     for provider in (name for name in providers if name != "cpu"):
         try:
-            check_taken(start_session(model, provider), provider, model)
+            placed_session(model, provider)
         except ProviderError as error:
             left[provider] = error.problem
     running = tuple(name for name in providers if name not in left)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from netloft.errors import InputError
 from netloft.runtime.capture import captured_output
-from netloft.runtime.placed import check_taken
-from netloft.runtime.providers import NotRun, start_session
+from netloft.runtime.placed import placed_session
+from netloft.runtime.providers import NotRun
 from netloft.runtime.reasons import first_line
 
 if TYPE_CHECKING:
@@ -185,15 +185,8 @@ def timed_session(
     Raises:
         ProviderError: The provider does not start, or runs none of the file's operations.
     """
-    session = start_session(
-        model,
-        provider,
-        **timed_options(threads),
-        optimisation=optimisation,
-        profile_to=profile_to,
-    )
-    check_taken(session, provider, model)
-    return session
+    how = {**timed_options(threads), "optimisation": optimisation, "profile_to": profile_to}
+    return placed_session(model, provider, **how)
 
 
 def onnxruntime_contestant(

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netloft.runtime.huge_pages import everything_on_huge_pages
-from netloft.runtime.placed import check_taken
-from netloft.runtime.providers import start_session
+from netloft.runtime.placed import placed_session
 from netloft.runtime.tuning import ALLOWED
 from netloft.speed.contestants import run_of
 from netloft.speed.measure import Plan, measure, named
@@ -136,7 +135,7 @@ def session_of(
     Raises:
         ProviderError: The provider does not start, or runs nothing of the file.
     """
-    session = start_session(
+    return placed_session(
         model,
         provider,
         threads=setting.threads,
@@ -146,8 +145,6 @@ def session_of(
         arena=setting.arena,
         provider_options=dict(setting.options),
     )
-    check_taken(session, provider, model)
-    return session
 
 
 def screened(
