@@ -6,8 +6,8 @@
 Each try starts two sessions of one file, as `netloft bench a.onnx a.onnx` does, and measures them
 with the bench's own plan. `same` compares them as they are: "cannot tell" is right. `slower`
 lengthens every run of the second by 5 %, waiting in a loop for as long as a twentieth of that very
-run took: "slower" is right. On huge pages, both sessions have their memory there before the first round,
-as with `--huge-pages`.
+run took: "slower" is right. On huge pages, both sessions have their memory there before the first
+round, as with `--huge-pages`.
 """
 
 from __future__ import annotations
