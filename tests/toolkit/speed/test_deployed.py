@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
-import netloft
 from netloft.runtime import load, placed, start_session, tuning
 from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import process_cpus
@@ -22,13 +19,6 @@ TUNED = {
     "provider": "cpu", "batch": 4, "threads": 1, "spinning": False, "arena": False,
     "file": "model.onnx", "p50_ms": 1.0, "ratio": 0.9, "ratio_low": 0.8, "ratio_high": 0.95,
 }  # fmt: skip
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
-    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
-    return tmp_path / "net"
 
 
 def test_what_is_deployed_is_what_the_runtime_loads(

@@ -12,12 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from tests.toolkit.speed.stand_ins import one_operation
-from torch import nn
 
-import netloft
 from netloft.cli import main
 from netloft.errors import CheckError, InputError, UsageError
 from netloft.publishing.source import read_source
@@ -41,13 +38,6 @@ from netloft.speed.tune import TuneResult, tune
 FEEDS = {"x": np.ones((2, 3), np.float32)}
 GAIN = PagesRatio(0.93, 0.91, 0.95)
 can = pytest.mark.skipif(bool(why_no_huge_pages()), reason=f"huge pages: {why_no_huge_pages()}")
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
-    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
-    return tmp_path / "net"
 
 
 def answering(

@@ -44,14 +44,6 @@ from netloft.speed.variants import Variant
 pytestmark = pytest.mark.usefixtures("usual_pages")
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
-    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
-    return tmp_path / "net"
-
-
 @pytest.fixture(autouse=True)
 def _no_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants_module, "variant_of", lambda *_, **__: Variant(b""))
