@@ -84,8 +84,10 @@ def test_lengths_that_are_all_fixed_are_one_batch(tmp_path: Path) -> None:
 
 
 def test_what_each_session_of_a_file_takes_to_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # PyTorch's own cache, which the first test to need it makes where temporary files are then
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(targets, "plan_of", lambda *_: Plan(0.0, rounds=5, warmup_s=0.0))
     file = one_operation(tmp_path / "relu.onnx", "batch", 3)
     engines = ["onnxruntime", "onnxruntime-none", "onnxruntime-saved", "eager", "torch-onnx"]
