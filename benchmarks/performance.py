@@ -35,7 +35,7 @@ from netloft.models.loaded import LoadedModel
 from netloft.parity.task_level import rms_error, sqnr_db
 from netloft.runtime.manifest import read_manifest
 from netloft.runtime.providers import NotRun
-from netloft.runtime.tuning import MODEL, row_for, started_with
+from netloft.runtime.tuning import MODEL, row_for
 from netloft.runtime.tuning import rows_of as tuned_rows
 from netloft.speed.conditions import Watch
 from netloft.speed.contestants import Contestant, read_back, start, timed_session
@@ -210,8 +210,11 @@ def _kept(bundle: Path, batch: int) -> str:
     row = row_for(tuned_rows(read_manifest(bundle)), "cpu", batch)
     if row is None:
         return ""
-    as_usual = started_with(row) == started_with(None)
-    told = ["rewritten"] if row.file != MODEL else [] if as_usual else ["options"]
+    told = []
+    if row.file != MODEL:
+        told = ["rewritten"]
+    elif not dataclasses.replace(row, huge_pages=None).is_own_choice:
+        told = ["options"]
     return ", ".join([*told, *["huge pages"] * (row.huge_pages is not None)])
 
 

@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -86,32 +87,42 @@ class HugePages:
 
     What others have stays as it is, but for what they take while the session starts or has one of
     the runs that count.
+
+    Args:
+        wanted: Whether it does; else nothing is looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wanted: bool = True) -> None:
+        self._wanted = wanted and not why_no_huge_pages()
         self._taken, self._most, self._left = Ranges(), -1, 0
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Note what is taken meanwhile: the session starts."""
-        before = _own_memory()
-        yield
-        self._taken = (*self._taken, *_without(_own_memory(), before))
+        return self._noting() if self._wanted else contextlib.nullcontext()
 
-    @contextlib.contextmanager
-    def around(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Iterator[None]:
+    def around(self, feeds: Mapping[str, npt.NDArray[Any]]) -> AbstractContextManager[None]:
         """Note what a run takes; after the second with the largest inputs so far, move it all.
 
         Args:
             feeds: The inputs: with larger ones a session takes more memory.
         """
+        if not self._wanted:
+            return contextlib.nullcontext()
         size = sum(array.nbytes for array in feeds.values())
         if size > self._most:
-            self._most, self._left = size, 0 if why_no_huge_pages() else _RUNS
-        if size < self._most or self._left <= 0:
-            yield
-            return
-        with self.watching():
+            self._most, self._left = size, _RUNS
+        counts = size == self._most and self._left > 0
+        return self._counted() if counts else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        before = _own_memory()
+        yield
+        self._taken = (*self._taken, *_without(_own_memory(), before))
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._noting():
             yield
         self._left -= 1
         if self._left == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ class Net:
         self.inputs = tensors_of(manifest["inputs"])
         self.outputs = tensors_of(manifest["outputs"])
         self.labels: tuple[str, ...] = tuple(map(str, manifest.get("labels", ())))
-        self._session, self._pages = session, pages
+        self._session, self._pages = session, pages or HugePages(wanted=False)
         self._check_session()
 
     def __repr__(self) -> str:
@@ -102,9 +101,8 @@ class Net:
         """
         feeds = self._checked(inputs)
         names = [output.name for output in self.outputs]
-        watched = self._pages.around(feeds) if self._pages else contextlib.nullcontext()
         try:
-            with watched:
+            with self._pages.around(feeds):
                 values = self._session.run(names, feeds)
         except Exception as error:  # ONNX Runtime has a dozen unrelated kinds
             if type(error).__name__ == "InvalidArgument":  # a shape that only the file knows about
@@ -186,10 +184,10 @@ def _loaded(folder: Path, provider: str, threads: int | None, batch: int, *, ver
     if verify:
         check_files(folder, manifest["files"])
     tuned = row_for(rows_of(manifest), provider, batch) if threads is None else None
-    pages = HugePages() if tuned is not None and tuned.huge_pages else None
+    pages = HugePages(wanted=tuned is not None and tuned.huge_pages is not None)
     file, options = started_with(tuned)
     options |= {"threads": threads} if threads is not None else {}
-    with pages.watching() if pages else contextlib.nullcontext():
+    with pages.watching():
         session = placed_session(folder / file, provider, **options)
     running = session.get_providers()[0]
     name = next(ours for ours, theirs in PROVIDERS.items() if theirs == running)

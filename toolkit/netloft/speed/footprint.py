@@ -124,11 +124,10 @@ def _starter(asked: Mapping[str, Any], feeds: Arrays) -> Callable[[], Callable[[
     from netloft.runtime.providers import start_session
 
     def start() -> Callable[[Arrays], object]:
-        pages = HugePages()
+        pages = HugePages(wanted=asked["huge_pages"])
         with pages.watching():
             session = start_session(path, asked["provider"], **options)
-        run = functools.partial(session.run, None)
-        return functools.partial(_around, pages, run) if asked["huge_pages"] else run
+        return functools.partial(_around, pages, functools.partial(session.run, None))
 
     return start
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -63,11 +62,12 @@ def _started(
     file, options = started_with(row)
     options["resting"] = True  # or its threads would take the processor from whoever runs next
     options |= {"threads": threads} if threads is not None else {}
-    pages = HugePages() if row is not None and row.huge_pages else None
-    with pages.watching() if pages else contextlib.nullcontext():
+    huge = row is not None and row.huge_pages is not None
+    pages = HugePages(wanted=huge)
+    with pages.watching():
         session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
-    if pages is not None:
+    if huge:
         settled(pages, session, feeds)
     own = row.threads if row else None
     model, level = (row.file, row.optimisation) if row else (MODEL, "all")
@@ -79,7 +79,7 @@ def _started(
         label,
         folder / model,
         level,
-        Loads(folder / file, options, huge_pages=pages is not None),
+        Loads(folder / file, options, huge_pages=huge),
     )
     rounds = row is not None and row.options.get("use_tf32") == "1"
     read = functools.partial(_rounded, made.read_precision) if rounds else made.read_precision
