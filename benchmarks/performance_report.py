@@ -44,15 +44,16 @@ _INTRODUCTION = """\
 Ratios are times over netloft's, round by round, all in turns in one run: above 1 is slower than
 netloft. Intervals are of 99 %. `netloft` is the bundle after `netloft bench --tune` as
 `netloft.runtime.load` starts it: with the file and the options that were kept for the batch or else
-the nearest one (`rewritten`: with convolutions that take fewer multiplications; `huge pages`: with
-its memory on those), or where nothing was better the file as it is; `as exported` is the same
-bundle untuned. All others have their memory where the system puts it. Idle threads of ONNX Runtime
-wait in a loop within a run, as is its habit, and sleep between two. OpenVINO and the others of ONNX
-Runtime run that bundle's file, and `torch.onnx` is PyTorch's own export. `of peak` is what netloft
-reaches of the multiply-adds that the processors can do in float32, counted as the plain network has
-them: a rewritten convolution takes fewer, and int8 has another peak. Bold is faster than netloft by
-the whole interval. One thread has one processor. dB are the signal to noise of an int8 file beside
-the float32 one, on eight inputs that it was not made with; netloft writes none with less than 20 on
+the nearest one (`rewritten`: with convolutions that take fewer multiplications, or whose narrow
+groups are put together; `huge pages`: with its memory on those), or where nothing was better the
+file as it is; `as exported` is the same bundle untuned. All others have their memory where the
+system puts it. Idle threads of ONNX Runtime wait in a loop within a run, as is its habit, and sleep
+between two. OpenVINO and the others of ONNX Runtime run that bundle's file, and `torch.onnx` is
+PyTorch's own export. `of peak` is what netloft reaches of the multiply-adds that the processors can
+do in float32, counted as the plain network has them: a rewritten convolution takes fewer or more,
+and int8 has another peak. Bold is faster than netloft by the whole interval. One thread has one
+processor. dB are the signal to noise of an int8 file beside the float32 one, on eight inputs that
+it was not made with; netloft writes none with less than 20 on
 the inputs of its export. *Alike* is what neither computes in 16 bits nor has less than 20 dB.
 """
 

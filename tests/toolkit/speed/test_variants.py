@@ -23,7 +23,7 @@ import netloft
 from netloft.against_file import why_unlike
 from netloft.cli import main
 from netloft.errors import IntegrityError
-from netloft.rewrites import winograd
+from netloft.rewrites import rewrite
 from netloft.runtime import load
 from netloft.runtime.manifest import sealed
 from netloft.speed import measure as measure_module
@@ -133,14 +133,14 @@ def test_one_that_is_outside_of_the_certificate_is_not_kept(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(model: ir.Model, kinds: Any = None) -> int:
-        number = winograd(model, kinds)
+        number = rewrite(model, kinds)
         for value in model.graph.initializers.values():
             if str(value.name).endswith("winograd/weights"):
                 assert value.const_value is not None
                 value.const_value = ir.tensor(value.const_value.numpy() * 1.01, name=value.name)
         return number
 
-    monkeypatch.setattr(variants_module, "winograd", wrong)
+    monkeypatch.setattr(variants_module, "rewrite", wrong)
     monkeypatch.setattr(measure_module, "measure", taking(0.6))
     monkeypatch.setattr(settings_module, "measure", the_last_is_best)
     found = tune(bundle, batches=[1], providers=["cpu"])
@@ -261,7 +261,7 @@ def test_no_memory_to_write_one_loses_no_options(
     def full(*_: Any) -> bool:
         raise MemoryError
 
-    monkeypatch.setattr(variants_module, "winograd", full)
+    monkeypatch.setattr(variants_module, "rewrite", full)
     monkeypatch.setattr(variants_module, "_ratio", lambda *_: Interval(0.5, 0.4, 0.6))
     monkeypatch.setattr(settings_module, "measure", taking(0.5))
     found = tune(bundle, batches=[1], providers=["cpu"])
@@ -361,3 +361,38 @@ def test_tables_tell_of_convolutions(bundle: Path, monkeypatch: pytest.MonkeyPat
     found = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert [row["kind"]["kernel"] for row in found["convolutions"]] == [[3, 3], [5, 5]]
     assert found["refused"] == []
+
+
+def test_groups_are_put_together_and_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a block of RegNet, whose number of groups is odd."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 72, 1), nn.ReLU(), nn.Conv2d(72, 72, 3, stride=2, padding=1, groups=9),
+        nn.BatchNorm2d(72), nn.ReLU(), nn.Conv2d(72, 4, 1), nn.Flatten(), nn.Linear(4 * 25, 5),
+    ).eval()  # fmt: skip
+    netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
+    monkeypatch.setattr(settings_module, "measure", the_last_is_best)
+    found = tune(tmp_path / "net", batches=[1], providers=["cpu"], prove=why_unlike)
+    assert [str(row.kind) for row in found.kinds] == ["3x3, 72 to 72 at 9x9, step 2, 9 groups"]
+    assert found.refused == ()
+    (file,) = {row["file"] for row in rows(tmp_path / "net")}
+    made = onnx.load(tmp_path / "net" / file)
+    groups = [a.i for n in made.graph.node for a in n.attribute if a.name == "group"]
+    assert groups == [1, 5, 1]
+    assert netloft.verify(tmp_path / "net").status == "pass"
+
+
+def test_a_file_that_would_be_too_large(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_module, "measure", taking(0.6))
+    fits = variant_of(bundle / "model.onnx", 1, lambda _: None)
+    held = onnx.load_from_string(fits.model).graph.initializer
+    size = sum(numpy_helper.to_array(tensor).nbytes for tensor in held)
+    monkeypatch.setattr(variants_module, "_LARGEST", size)
+    assert variant_of(bundle / "model.onnx", 1, lambda _: None).model == fits.model
+    monkeypatch.setattr(variants_module, "_LARGEST", size - 1)
+    found = variant_of(bundle / "model.onnx", 1, lambda _: None)
+    assert (found.model, found.refused) == (b"", "the file would be larger than 1.9 GB")
+    assert len(found.rows) == 2

@@ -65,7 +65,7 @@ def print_tuning(found: TuneResult) -> None:
     """Print what was tried for each batch, and what of that was kept."""
     if found.kinds:
         print_table(
-            "convolutions with fewer multiplications; ratio = time over the plain one's",
+            "convolutions written in another way; ratio = time over the plain one's",
             ("batch", "convolution", "sites", "ratio", "99 % interval", ""),
             [
                 (row.batch, str(row.kind), row.sites, f"{row.ratio:.3f}",

@@ -27,73 +27,46 @@ become infinite. For finite input of a usual size it is the same function.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from netloft.rewrites.site import Kind, Site, constant, sites_of
+from netloft.rewrites.names import Names
+from netloft.rewrites.site import Site
 from netloft.rewrites.toom_cook import OF_ONE, toom_cook
 
-__all__ = ["winograd"]
+__all__ = ["suits", "write"]
+
+_TAPS = (3, 5)
+"""Heights of filters that few products are known for, with errors that float32 bears."""
 
 
-def winograd(model: ir.Model, kinds: Collection[Kind] | None = None) -> int:
-    """Rewrite the convolutions of some kinds, in place.
+def suits(site: Site) -> bool:
+    """Tell whether few products are known for a convolution.
 
     Args:
-        model: With the shape of every value.
-        kinds: Which of them; None for all that can be.
-
-    Returns:
-        How many were rewritten.
+        site: Of any width.
     """
-    names = _Names(model.graph)
-    sites = [site for site in sites_of(model) if kinds is None or site.kind in kinds]
-    for site in sites:
-        _Rewriting(site, names).run(model.graph)
-    names.drop_unread()
-    return len(sites)
+    kind = site.kind
+    return kind.groups == 1 and kind.strides == (1, 1) and kind.kernel[0] in _TAPS
 
 
-class _Names:
-    """Values and tensors of the file; what several convolutions need is written once."""
+def write(site: Site, names: Names) -> None:
+    """Put other nodes in the place of a convolution.
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self._graph = graph
-        values = (value for node in graph.all_nodes() for value in node.outputs)
-        held = (*graph.inputs, *graph.initializers.values(), *values)
-        self._taken = {str(value.name) for value in held}
-        self._made: dict[str, ir.Value] = {}
-
-    def free(self, name: str) -> str:
-        """Return a name that nothing in the file has, and nothing will get."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
-
-    def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        """Return a tensor; one that was made under this name before is taken again."""
-        if name not in self._made:
-            value = constant(self.free(name), array)
-            self._graph.register_initializer(value)
-            self._made[name] = value
-        return self._made[name]
-
-    def drop_unread(self) -> None:
-        """Leave out the weights that nothing reads any more."""
-        outputs = set(self._graph.outputs)
-        for name, value in list(self._graph.initializers.items()):
-            if not value.uses() and value not in outputs and not value.is_graph_input():
-                del self._graph.initializers[name]
+    Args:
+        site: One that suits.
+        names: Of its file.
+    """
+    _Rewriting(site, names).run()
 
 
 class _Rewriting:
     """One convolution; its nodes carry its name and what it is known of it."""
 
-    def __init__(self, site: Site, names: _Names) -> None:
+    def __init__(self, site: Site, names: Names) -> None:
         self._kind, self._node, self._names = site.kind, site.node, names
         self._result = str(site.node.outputs[0].name)
         self._weights = np.asarray(site.weights.numpy(), np.float64)
@@ -102,8 +75,10 @@ class _Rewriting:
         self._tiles = -(-site.kind.rows // self._how.step)
         self._made: list[ir.Node] = []
 
-    def run(self, graph: ir.Graph) -> None:
+    def run(self) -> None:
         """Put other nodes in the place of the convolution."""
+        graph = self._node.graph
+        assert isinstance(graph, ir.Graph)
         result = self._results(self._products(self._data()))
         (old,) = self._node.outputs
         result.shape, result.type = old.shape, old.type
@@ -134,7 +109,7 @@ class _Rewriting:
         channels, how = self._kind.channels, self._how
         filters = np.tile(how.data[row].reshape(1, 1, -1, 1), (channels, 1, 1, 1))
         name = f"netloft.winograd/{how.step}/{row}/{channels}"
-        return self._names.constant(name, filters.astype(np.float32))
+        return self._names.shared(name, filters.astype(np.float32))
 
     def _products(self, data: ir.Value) -> ir.Value:
         """Return (G w) * (B^T x), summed over channels and the width of the filters."""
@@ -153,7 +128,7 @@ class _Rewriting:
         """Return A^T of the products, as a picture."""
         kind, how, tiles = self._kind, self._how, self._tiles
         name = f"netloft.winograd/{how.step}/results"
-        matrix = self._names.constant(name, how.results[:, :, None].astype(np.float32))
+        matrix = self._names.shared(name, how.results[:, :, None].astype(np.float32))
         flat = self._reshaped(
             "flat", products, (0, how.points, kind.filters * tiles * kind.columns)
         )
@@ -166,18 +141,18 @@ class _Rewriting:
             return picture
         ends = [[0], [kind.rows], [2]]
         bounds = [
-            self._names.constant(f"netloft.winograd/int/{end[0]}", np.array(end)) for end in ends
+            self._names.shared(f"netloft.winograd/int/{end[0]}", np.array(end)) for end in ends
         ]
         return self._make("cut", "Slice", [picture, *bounds], {})
 
     def _reshaped(self, step: str, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
         name = "netloft.winograd/shape/" + "x".join(map(str, shape))
         return self._make(
-            step, "Reshape", [value, self._names.constant(name, np.array(shape, np.int64))], {}
+            step, "Reshape", [value, self._names.shared(name, np.array(shape, np.int64))], {}
         )
 
     def _own(self, what: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        return self._names.constant(f"{self._result}/winograd/{what}", array)
+        return self._names.own(f"{self._result}/winograd/{what}", array)
 
     def _make(
         self,

@@ -14,7 +14,7 @@ import onnx.inliner
 import onnx_ir as ir
 
 from netloft.errors import NetloftError
-from netloft.rewrites import Kind, Site, alone, sites_of, winograd
+from netloft.rewrites import Kind, Site, alone, input_of, rewrite, sites_of
 from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.providers import NotRun, process_cpus
 from netloft.runtime.reasons import first_line, reason_of
@@ -34,12 +34,12 @@ _LARGEST = 1_900_000_000
 
 @dataclass(frozen=True)
 class KindRow:
-    """What one kind of convolution takes in the other way.
+    """What one kind of convolution takes in the other way, with what `alone` puts around it.
 
     Attributes:
         batch: Items in a run.
         kind: The convolution.
-        sites: How many of it the file has.
+        sites: How many of it the file has that can be rewritten.
         ratio: Its time over the plain one's.
         low: Lower end of the interval.
         high: Upper end.
@@ -78,7 +78,7 @@ class Variant:
 def variant_of(
     model: Path, batch: int, progress: Callable[[str], None], *, quick: bool = False
 ) -> Variant:
-    """Return a file whose convolutions take fewer multiplications, where that is faster here.
+    """Return a file whose convolutions are computed in another way, where that is faster here.
 
     Each kind of convolution that the file has is measured alone, plain and rewritten, on the CPU
     with as many threads as the process has CPUs; those are rewritten whose whole interval lies
@@ -106,11 +106,12 @@ def variant_of(
     rows, not_run = _measured(by_kind, batch, progress, _QUICK if quick else _PLAN)
     found = Variant(b"", tuple(rows), not_run=tuple(not_run))
     chosen = {row.kind for row in rows if row.pays}
-    more = sum(3 * site.weights.nbytes for kind in chosen for site in by_kind[kind])
-    if proto.ByteSize() + more > _LARGEST:
+    if not rewrite(shaped, chosen):
+        return found
+    tensors = [value.const_value for value in shaped.graph.initializers.values()]
+    if sum(tensor.nbytes for tensor in tensors if tensor is not None) > _LARGEST:
         return dataclasses.replace(found, refused="the file would be larger than 1.9 GB")
-    made = _bytes(shaped) if winograd(shaped, chosen) else b""
-    return dataclasses.replace(found, model=made)
+    return dataclasses.replace(found, model=_bytes(shaped))
 
 
 def _measured(
@@ -136,11 +137,9 @@ def _measured(
 def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     """Return the time of a rewritten convolution over that of the plain one."""
     plain, rewritten = alone(site, batch), alone(site, batch)
-    winograd(rewritten)
+    rewrite(rewritten)
     sessions = [timed_session(_bytes(m), "cpu", process_cpus()) for m in (plain, rewritten)]
-    kind = site.kind
-    shape = batch, kind.channels, kind.height, kind.width
-    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    x = np.random.default_rng(0).standard_normal(input_of(site, batch), np.float32)
     of_plain, of_rewritten = (functools.partial(s.run, None, {"x": x}) for s in sessions)
     return ratio_of(of_rewritten, of_plain, plan, ready=everything_on_huge_pages)
 

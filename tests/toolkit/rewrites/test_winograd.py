@@ -1,4 +1,4 @@
-"""Files that compute the same in another way."""
+"""Convolutions with half of the multiplications."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from tests.toolkit.rewrites.files import Array, rewritten, run
 from torch.nn import functional as F  # noqa: N812
 
-from netloft.rewrites import alone, sites_of, winograd
+from netloft.rewrites import alone, rewrite, sites_of
 from netloft.rewrites.toom_cook import OF_ONE, toom_cook
-
-Array = npt.NDArray[Any]
 
 
 def conv(
@@ -46,20 +43,6 @@ def conv(
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return onnx.shape_inference.infer_shapes(made, strict_mode=True)
-
-
-def rewritten(model: onnx.ModelProto) -> tuple[int, onnx.ModelProto]:
-    """Rewrite all that can be."""
-    held = ir.from_proto(model)
-    number = winograd(held)
-    made = ir.to_proto(held)
-    onnx.checker.check_model(made, full_check=True)
-    return number, made
-
-
-def run(model: onnx.ModelProto, x: Array) -> Array:
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
 
 
 @pytest.mark.parametrize("taps", [2, 3, 4, 5])
@@ -234,8 +217,8 @@ def test_only_the_kinds_that_are_chosen() -> None:
     held = ir.from_proto(conv(WEIGHTS))
     (site,) = sites_of(held)
     assert str(site.kind) == "3x3, 4 to 8 at 9x8"
-    assert winograd(held, set()) == 0
-    assert winograd(held, {site.kind}) == 1
+    assert rewrite(held, set()) == 0
+    assert rewrite(held, {site.kind}) == 1
     assert sites_of(held) == []  # nothing to rewrite again
 
 
