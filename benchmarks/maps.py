@@ -291,7 +291,7 @@ def speed(name: str, threads: int) -> Iterator[Row]:
             assert real is not None
             (x,) = real[0].values()
             contestants = _contestants(name, model.module, paths, x, threads)
-            samples = [taken.wall_ns for taken in measure(list(contestants.values()), PLAN)]
+            samples = measure(list(contestants.values()), PLAN)
             for what, taken in zip(contestants, samples, strict=True):
                 yield {**known, "batch": batch, "contestant": what, **timed(taken, samples[0])}
 

@@ -42,7 +42,7 @@ from netloft.speed.contestants import Contestant, read_back, start, timed_sessio
 from netloft.speed.engines import ENGINES, engines_for
 from netloft.speed.engines.engine import in_onnxruntime
 from netloft.speed.environment import describe_environment
-from netloft.speed.measure import Plan
+from netloft.speed.measure import Plan, Samples
 from netloft.speed.peak import measure_peak
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource, Source, source_of
@@ -168,7 +168,7 @@ def _measured(
     forget_compiled()
     precisions = {id(contestant): precision for precision, contestant in running}
     kept = {name: {"kept": _kept(bundle, setup.batch)} for name, bundle in bundles.items()}
-    first = dict[str, tuple[int, ...]]()
+    first = dict[str, Samples]()
     for contestant, samples in measured:
         precision = precisions[id(contestant)]
         told, unread = read_back(contestant, contestant.engine)
@@ -177,7 +177,7 @@ def _measured(
             "precision": precision,
             "contestant": contestant.engine,
             "computes_in": told.precision,
-            **timed(samples.wall_ns, first.setdefault(precision, samples.wall_ns)),
+            **timed(samples, first.setdefault(precision, samples)),
             "complaints": complaints,
             **(kept[precision] if contestant.engine == TUNED else {}),
         }

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netloft.speed.stats import median, paired_ratio, verdict
+from netloft.speed.measure import Samples, ratio_between
+from netloft.speed.stats import median, verdict
 
 __all__ = ["Row", "add_rows", "rows_of", "timed"]
 
@@ -44,12 +45,12 @@ def add_rows(file: Path, module: str, arguments: Sequence[str], what: str) -> bo
     return ended.returncode == 0
 
 
-def timed(taken: Sequence[int], first: Sequence[int]) -> Row:
-    """Return times beside those of the first, measured in the same rounds, in nanoseconds."""
-    ratio = paired_ratio(taken, first)
+def timed(taken: Samples, first: Samples) -> Row:
+    """Return times beside those of the first, measured in the same rounds."""
+    ratio = ratio_between(taken, first)
     return {
-        "n": len(taken),
-        "p50_ms": round(median(taken) / 1e6, 4),
+        "n": len(taken.wall_ns),
+        "p50_ms": round(median(taken.wall_ns) / 1e6, 4),
         "ratio": round(ratio.value, 4),
         "low": round(ratio.low, 4),
         "high": round(ratio.high, 4),

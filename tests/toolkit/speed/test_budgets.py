@@ -23,7 +23,7 @@ from netloft.speed.limits import REGRESSION, Limits, require_kept
 from netloft.speed.rows import TargetResult, TargetRow
 
 ROW = TargetRow(
-    target="net", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=400,
+    target="net", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=400, sessions=1,
     p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=18.0, p95_low=17.0, p95_high=21.0, p99_ms=None,
     p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, precision="", ratio_to_first=1.0,
     ratio_low=1.0, ratio_high=1.0, verdict="", load_ms=50.0, load_low=45.0, load_high=53.0,

@@ -18,7 +18,7 @@ from netloft.speed.rows import TargetResult, TargetRow
 from netloft_diagrams.history import plot_history, render_history
 
 ROW = TargetRow(
-    target="net<&>", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=40,
+    target="net<&>", engine="ONNX Runtime", provider="cpu", batch=1, threads=2, n=40, sessions=1,
     p50_ms=10.0, p50_low=9.5, p50_high=10.5, p95_ms=None, p95_low=None, p95_high=None, p99_ms=None,
     p99_low=None, p99_high=None, items_per_s=100.0, cpu_ms=15.0, precision="", ratio_to_first=1.0,
     ratio_low=1.0,    ratio_high=1.0, verdict="",

@@ -16,11 +16,11 @@ from netloft.speed.stats import (
 
 
 def latencies(median_ms: float, rounds: int, seed: int) -> list[float]:
-    """Skewed, as latencies are: a twentieth of jitter, and one round in twenty held up."""
+    """Skewed, as latencies are: a twentieth of jitter, and one round in twenty held up; in ns."""
     generator = np.random.default_rng(seed)
     times = median_ms * np.exp(generator.normal(0, 0.05, rounds))
     times[generator.random(rounds) < 0.05] *= 3
-    return [float(t) for t in times]
+    return [float(t) for t in times * 1e6]
 
 
 def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
@@ -30,7 +30,7 @@ def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
     for step in generator.normal(0, 0.02, rounds):
         level = 0.4 * level + step
         logs.append(level)
-    return [float(t) for t in median_ms * np.exp(logs)]
+    return [float(t) for t in median_ms * np.exp(logs) * 1e6]
 
 
 def test_median_and_linear_percentile() -> None:
@@ -75,7 +75,7 @@ def test_a_twentieth_is_found_with_two_hundred() -> None:
 def test_what_slows_whole_rounds_is_on_both_sides() -> None:
     drift = np.linspace(1, 3, 30)
     jitter = np.random.default_rng(0).normal(1, 0.01, (2, 30))
-    paired = paired_ratio(list(11 * drift * jitter[0]), list(10 * drift * jitter[1]))
+    paired = paired_ratio(list(11e6 * drift * jitter[0]), list(10e6 * drift * jitter[1]))
     assert 1.05 < paired.low < paired.high < 1.15
 
 
@@ -98,7 +98,7 @@ def test_the_interval_of_a_median_holds_the_truth() -> None:
     for seed in range(100):
         found = median_interval(latencies(10, 60, seed))
         assert found.low <= found.value <= found.high
-        held += bool(found.low <= 10.03 <= found.high)
+        held += bool(found.low <= 10.03e6 <= found.high)
     assert held >= 96
 
 
@@ -106,6 +106,33 @@ def test_the_interval_of_a_median_is_above_zero() -> None:
     for samples in ([100, 40, 110, 45, 105], [40, 41, 42, 100, 101, 99, 98, 97]):
         found = median_interval(samples)
         assert 0 < found.low <= found.value <= found.high
+
+
+def test_how_far_lives_lie_apart_is_the_interval() -> None:
+    """Each of sixteen sessions is 2 % off for where it lies; one told alone would be wrong."""
+    told, alone = [], []
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        places = np.repeat(np.exp(generator.normal(0, 0.02, 16)), 60)
+        samples = list(places * np.exp(generator.normal(0, 0.003, 960)))
+        found = paired_ratio(samples, [1.0] * 960, lives=[60] * 16, place=0)
+        told.append(verdict(found.low, found.high))
+        one = paired_ratio(samples[:60], [1.0] * 60)
+        alone.append(verdict(one.low, one.high))
+        slower = paired_ratio([1.05 * s for s in samples], [1.0] * 960, lives=[60] * 16, place=0)
+        assert verdict(slower.low, slower.high) == "slower"
+    assert told.count("cannot tell") >= 38
+    assert alone.count("cannot tell") <= 30
+
+
+def test_lives_may_have_different_numbers_of_rounds() -> None:
+    samples, lives = [2.0, 2, 2, 2, 2, 4, 4, 8, 8, 8], [5, 2, 3]
+    found = paired_ratio(samples, [1.0] * 10, lives=lives)
+    assert found.value == pytest.approx(4)  # the mean of their medians' logarithms
+    middle = median_interval(samples, lives=lives)
+    assert middle.value == 3
+    assert middle.low < 1
+    assert middle.high > 10
 
 
 def test_the_same_samples_give_the_same_interval() -> None:

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from netloft.errors import InputError
 from netloft.runtime.capture import captured_output
+from netloft.runtime.huge_pages import HugePages, settled
 from netloft.runtime.placed import placed_session
-from netloft.runtime.providers import NotRun
+from netloft.runtime.providers import NotRun, start_session
 from netloft.runtime.reasons import first_line
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "onnxruntime_contestant",
     "read_back",
     "run_of",
+    "session_from",
     "start",
     "timed_options",
     "timed_session",
@@ -96,6 +98,8 @@ class Contestant:
         read_precision: Reads it back, which may take as long as to start it.
         own: Whether this process does the work, so that its CPU time tells how much it is.
         loads: How its session is started, where that is a file's.
+        again: Starts the same once more, somewhere else in memory, and returns its run; None where
+            that takes too long or too much.
         compiles: Whether its first run compiles it, so that people ask what that takes.
         first_ms: That run in milliseconds, once it was made.
     """
@@ -110,6 +114,7 @@ class Contestant:
     precision: str = ""
     read_precision: Callable[[], str] = str
     loads: Loads | None = None
+    again: Callable[[], Callable[[], object]] | None = None
     compiles: bool = False
     first_ms: float | None = None
 
@@ -187,6 +192,24 @@ def timed_session(
     """
     how = {**timed_options(threads), "optimisation": optimisation, "profile_to": profile_to}
     return placed_session(model, provider, **how)
+
+
+def session_from(loads: Loads, provider: str) -> ort.InferenceSession:
+    """Start a session, with its memory on huge pages where that is wanted.
+
+    Args:
+        loads: How, and the inputs it runs with until its memory lies where it is to.
+        provider: Where it runs.
+
+    Raises:
+        ProviderError: The provider does not start.
+    """
+    pages = HugePages(wanted=loads.huge_pages)
+    with pages.watching():
+        session = start_session(loads.file, provider, **loads.options)
+    if loads.huge_pages:
+        settled(pages, session, loads.feeds)
+    return session
 
 
 def onnxruntime_contestant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import os
 import time
@@ -13,9 +14,18 @@ import numpy as np
 
 from netloft.errors import CheckError
 from netloft.runtime.reasons import first_line
-from netloft.speed.stats import NORMAL, Interval, paired_ratio
+from netloft.speed.stats import NORMAL, PLACE, Interval, paired_ratio
 
-__all__ = ["Clock", "Plan", "RunError", "Samples", "measure", "named", "ratio_of"]
+__all__ = [
+    "Clock",
+    "Plan",
+    "RunError",
+    "Samples",
+    "measure",
+    "named",
+    "ratio_between",
+    "ratio_of",
+]
 
 Run = Callable[[], object]
 
@@ -64,6 +74,19 @@ class Plan:
         """Return a plan for a look: a second, and at least 8 samples."""
         return cls(budget_s=1.0, rounds=8, warmup_s=0.3)
 
+    def part(self, number: int, of: int) -> Plan:
+        """Return the plan of one of several lives; each has another order.
+
+        Args:
+            number: Of the life.
+            of: How many there are.
+        """
+        rounds, most, least = (-(-n // of) for n in (self.rounds, self.most_rounds, self.least))
+        return dataclasses.replace(
+            self, budget_s=self.budget_s / of, rounds=rounds, most_rounds=most, least=least,
+            seed=self.seed * of + number,
+        )  # fmt: skip
+
 
 FEWEST = 5
 """Samples below which a median is not worth printing; taken whatever they cost."""
@@ -76,10 +99,12 @@ class Samples:
     Attributes:
         wall_ns: Wall time.
         cpu_ns: CPU time of all threads of the process during the sample.
+        lives: Rounds of each of its lives, where it was started anew in between.
     """
 
     wall_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
+    lives: tuple[int, ...] = ()
 
 
 class RunError(CheckError):
@@ -152,7 +177,23 @@ def ratio_of(
         ready: As of `measure`.
     """
     other, taken = measure([baseline, run], plan, ready=ready)
-    return paired_ratio(taken.wall_ns, other.wall_ns)
+    return ratio_between(taken, other)
+
+
+def ratio_between(samples: Samples, baseline: Samples) -> Interval:
+    """Return the ratio of times that were taken in the same rounds.
+
+    Args:
+        samples: Of one contestant.
+        baseline: Of another.
+    """
+    anew = samples.lives and baseline.lives  # else one of them lies where it lies
+    return paired_ratio(
+        samples.wall_ns,
+        baseline.wall_ns,
+        lives=samples.lives or baseline.lives,
+        place=0.0 if anew else PLACE,
+    )
 
 
 def _enough(taken: Sequence[Sequence[tuple[int, int]]], seconds: float, plan: Plan) -> bool:

@@ -11,12 +11,11 @@ from netloft.runtime.providers import NotRun
 from netloft.speed.budgets import Judgement, Place
 from netloft.speed.contestants import Contestant
 from netloft.speed.footprint import Footprint
-from netloft.speed.measure import Samples
+from netloft.speed.measure import Samples, ratio_between
 from netloft.speed.profile import ProfileRow
 from netloft.speed.stats import (
     median,
     median_interval,
-    paired_ratio,
     percentile,
     tail_interval,
     verdict,
@@ -90,6 +89,8 @@ class TargetRow(_Row):
 
     Attributes:
         target: As it was named.
+        sessions: How many of it were started, one after the other, and measured: several where
+            runs are short.
         p95_low: Lower end of the interval of `p95_ms`.
         p95_high: Upper end.
         p99_low: Lower end of the interval of `p99_ms`.
@@ -112,6 +113,7 @@ class TargetRow(_Row):
     """
 
     target: str
+    sessions: int
     p95_low: float | None
     p95_high: float | None
     p99_low: float | None
@@ -214,6 +216,7 @@ def target_row(
     return TargetRow(
         **_times(contestant, samples),
         target=contestant.target,
+        sessions=max(len(samples.lives), 1),
         **ends,
         ratio_to_first=ratio,
         ratio_low=low,
@@ -225,7 +228,8 @@ def target_row(
 
 def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
     wall = samples.wall_ns
-    middle = median_interval([max(each, 1) for each in wall])  # of a clock that stood still
+    ticked = [max(each, 1) for each in wall]  # of a clock that stood still
+    middle = median_interval(ticked, lives=samples.lives)
     tails = {percent: percentile(wall, percent) for percent in (95, 99)}
     return {
         "engine": contestant.engine,
@@ -257,7 +261,7 @@ def _ratio(
         return None, None, None
     if samples is baseline:
         return 1.0, 1.0, 1.0
-    found = paired_ratio(samples.wall_ns, baseline.wall_ns)
+    found = ratio_between(samples, baseline)
     return round(found.value, 4), round(found.low, 4), round(found.high, 4)
 
 

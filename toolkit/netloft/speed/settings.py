@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from netloft.runtime.tuning import ALLOWED
 from netloft.speed.contestants import run_of
 from netloft.speed.measure import Plan, measure, named
 from netloft.speed.stats import Interval, median, paired_ratio
+from netloft.speed.together import ratio_of_lives
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -24,6 +26,7 @@ __all__ = [
     "Setting",
     "TriedRow",
     "alternatives",
+    "confirmed",
     "screened",
     "session_of",
     "settings_here",
@@ -205,6 +208,47 @@ def try_all(
         _row(provider, batch, s, samples[s], ratio, chosen=s == chosen)
         for s, ratio in ratios.items()
     ]
+
+
+def confirmed(
+    tried: Sequence[TriedRow],
+    start: Callable[[Setting], ort.InferenceSession],
+    feeds: Mapping[str, Any],
+    plan: Plan,
+) -> list[TriedRow]:
+    """Return the rows with what many sessions of the chosen one say, where its runs are short.
+
+    Where one session lies decides by some percent how long a short run takes.
+
+    Args:
+        tried: Of `try_all`, on the CPU.
+        start: Starts a session.
+        feeds: Inputs that they run on.
+        plan: How long to measure.
+
+    Returns:
+        The same rows; the first is chosen where what was is not surely faster.
+
+    Raises:
+        NetloftError: One does not start once more, or fails.
+    """
+    first, chosen = tried[0], next(row for row in tried if row.chosen)
+    ratio = None
+    if chosen is not first:
+        new, own = (
+            functools.partial(lambda s: run_of(start(s), feeds, "cpu"), row.setting)
+            for row in (chosen, first)
+        )
+        ratio = ratio_of_lives(new, own, plan, ready=everything_on_huge_pages)
+    if ratio is None:
+        return list(tried)
+    value, low, high = (round(end, 4) for end in (ratio.value, ratio.low, ratio.high))
+    pays = high < 1
+    changed = {
+        first.setting: dataclasses.replace(first, chosen=not pays),
+        chosen.setting: dataclasses.replace(chosen, ratio=value, low=low, high=high, chosen=pays),
+    }
+    return [changed.get(row.setting, row) for row in tried]
 
 
 def _measured(

@@ -75,15 +75,18 @@ def percentile(samples: Sequence[float], percent: float) -> float | None:
     return float(np.percentile(samples, percent, method="linear"))
 
 
-def median_interval(samples: Sequence[float], *, seed: int = 0) -> Interval:
-    """Return the median with a bootstrap interval.
+def median_interval(
+    samples: Sequence[float], *, lives: Sequence[int] = (), seed: int = 0
+) -> Interval:
+    """Return the median with its interval.
 
     Args:
         samples: In the order in which they were taken; all above zero.
+        lives: As of `paired_ratio`.
         seed: Of the draws; the same samples give the same interval.
     """
     logs: Floats = np.log(np.asarray(samples, float))
-    low, high = _ends(logs, seed)
+    _, low, high = _middle(logs, seed, lives)
     value = median(samples)  # of an even number it is not quite that of the logarithms
     return Interval(value, min(math.exp(low), value), max(math.exp(high), value))
 
@@ -107,16 +110,26 @@ def tail_interval(samples: Sequence[float], percent: float) -> Interval | None:
     return Interval(value, float(ordered[max(below - 1, 0)]), float(ordered[min(above, n - 1)]))
 
 
-def paired_ratio(samples: Sequence[float], baseline: Sequence[float], *, seed: int = 0) -> Interval:
-    """Return the median over the rounds of sample over baseline, with a bootstrap interval.
+def paired_ratio(
+    samples: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    lives: Sequence[int] = (),
+    place: float = PLACE,
+    seed: int = 0,
+) -> Interval:
+    """Return the median over the rounds of sample over baseline, with its interval.
 
     What slows the machine down for a while is on both sides of a round's ratio, so that it moves
-    neither the median nor the interval, as it would if two medians were divided. The interval is
-    wider by `PLACE` on both sides.
+    neither the median nor the interval, as it would if two medians were divided.
 
     Args:
         samples: One time for each round, in order.
         baseline: The baseline's times in the same rounds.
+        lives: Where it was started anew after so many rounds each: the mean of the medians of its
+            lives counts then, and how far they lie apart is the interval.
+        place: By how much more the interval is wider on both sides, for what more rounds do not
+            bring down.
         seed: Of the draws; the same samples give the same interval.
 
     Raises:
@@ -125,10 +138,18 @@ def paired_ratio(samples: Sequence[float], baseline: Sequence[float], *, seed: i
     if len(samples) != len(baseline) or not samples:
         raise ValueError(f"{len(samples)} samples against {len(baseline)} are not of one run")
     logs: Floats = np.log(np.asarray(samples, float) / np.asarray(baseline, float))
-    low, high = _ends(logs, seed)
-    return Interval(
-        math.exp(np.median(logs)), math.exp(low) * (1 - PLACE), math.exp(high) * (1 + PLACE)
-    )
+    value, low, high = (math.exp(end) for end in _middle(logs, seed, lives))
+    return Interval(value, low * (1 - place), high * (1 + place))
+
+
+def _middle(samples: Floats, seed: int, lives: Sequence[int]) -> tuple[float, float, float]:
+    """Return the middle and both ends of its interval."""
+    if len(lives) < 2:
+        return float(np.median(samples)), *_ends(samples, seed)
+    medians = [np.median(part) for part in np.split(samples, np.cumsum(lives)[:-1])]
+    n, value = len(medians), float(np.mean(medians))
+    half = _student(n - 1) * float(np.std(medians, ddof=1)) / math.sqrt(n)
+    return value, value - half, value + half
 
 
 def _ends(samples: Floats, seed: int) -> tuple[float, float]:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from netloft.speed.contestants import (
     Contestant,
     Loads,
+    on_gpu,
     onnxruntime_contestant,
+    run_of,
+    session_from,
 )
 from netloft.speed.setup import Setup
 
@@ -81,8 +84,15 @@ def in_onnxruntime(
         engine=label,
     )
     read = functools.partial(_precision, model, setup.provider, optimisation)
-    fed = dataclasses.replace(loads, feeds=feeds) if loads else None
-    return dataclasses.replace(made, read_precision=read, loads=fed)
+    if loads is None:
+        return dataclasses.replace(made, read_precision=read)
+    fed = dataclasses.replace(loads, feeds=feeds)
+    again = None if on_gpu(setup.provider) else functools.partial(_again, fed, setup.provider)
+    return dataclasses.replace(made, read_precision=read, loads=fed, again=again)
+
+
+def _again(loads: Loads, provider: str) -> Callable[[], object]:
+    return run_of(session_from(loads, provider), loads.feeds, provider)
 
 
 def _precision(model: Path | bytes, provider: str, optimisation: str) -> str:

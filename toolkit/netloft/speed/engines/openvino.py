@@ -42,7 +42,12 @@ def _openvino(label: str, precision: str, source: FileSource, setup: Setup) -> C
         source.name,
         read_precision=functools.partial(_executed, net),
         loads=Loads(source.path, options, feeds, "openvino"),
+        again=functools.partial(_again, source.path, feeds, options),
     )
+
+
+def _again(path: Path, feeds: Arrays, options: Mapping[str, Any]) -> Callable[[], object]:
+    return functools.partial(runner(compiled(path, feeds, options)), feeds)
 
 
 def compiled(path: Path, feeds: Arrays, options: Mapping[str, Any]) -> Any:

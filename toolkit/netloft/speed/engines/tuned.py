@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netloft.errors import CheckError
-from netloft.runtime.huge_pages import HugePages, settled
 from netloft.runtime.manifest import read_manifest
-from netloft.runtime.providers import process_cpus, start_session
+from netloft.runtime.providers import process_cpus
 from netloft.runtime.tuning import MODEL, TunedRow, row_for, rows_of, started_with
-from netloft.speed.contestants import ONNXRUNTIME, Contestant, Loads
+from netloft.speed.contestants import ONNXRUNTIME, Contestant, Loads, session_from
 from netloft.speed.engines.engine import Engine, in_onnxruntime
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
@@ -62,13 +61,10 @@ def _started(
     file, options = started_with(row)
     options["resting"] = True  # or its threads would take the processor from whoever runs next
     options |= {"threads": threads} if threads is not None else {}
-    huge = row is not None and row.huge_pages is not None
-    pages = HugePages(wanted=huge)
-    with pages.watching():
-        session = start_session(folder / file, setup.provider, **options)
     feeds = source.feeds(setup.provider, setup.batch)
-    if huge:
-        settled(pages, session, feeds)
+    huge = row is not None and row.huge_pages is not None
+    loads = Loads(folder / file, options, feeds, huge_pages=huge)
+    session = session_from(loads, setup.provider)
     own = row.threads if row else None
     model, level = (row.file, row.optimisation) if row else (MODEL, "all")
     made = in_onnxruntime(
@@ -79,7 +75,7 @@ def _started(
         label,
         folder / model,
         level,
-        Loads(folder / file, options, huge_pages=huge),
+        loads,
     )
     rounds = row is not None and row.options.get("use_tf32") == "1"
     read = functools.partial(_rounded, made.read_precision) if rounds else made.read_precision
