@@ -58,20 +58,20 @@ def started(path: Path, setup: Setup) -> Contestant:
     return in_onnxruntime(session, feeds, setup, path.name, ONNXRUNTIME, path, loads=loads)
 
 
-def slowed(contestant: Contestant) -> Contestant:
-    """Return one that does the same work, and waits in a loop for a twentieth of its time."""
+def waiting(contestant: Contestant, share: float) -> Contestant:
+    """Return one that does the same work, and waits in a loop for a share of its time."""
     again = contestant.again
     assert again is not None
     return dataclasses.replace(
-        contestant, run=_longer(contestant.run), again=lambda: _longer(again())
+        contestant, run=_longer(contestant.run, share), again=lambda: _longer(again(), share)
     )
 
 
-def _longer(run: Callable[[], object]) -> Callable[[], object]:
+def _longer(run: Callable[[], object], share: float) -> Callable[[], object]:
     def longer() -> None:
         start = time.perf_counter()
         run()
-        end = start + (time.perf_counter() - start) * (1 + SLOWER)
+        end = start + (time.perf_counter() - start) * (1 + share)
         while time.perf_counter() < end:
             pass
 
@@ -81,10 +81,12 @@ def _longer(run: Callable[[], object]) -> Callable[[], object]:
 def tried(path: Path, batch: int, threads: int, planted: bool, huge_pages: bool) -> Row:
     """Compare two sessions of a file once."""
     first, second = (started(path, Setup("cpu", batch, threads)) for _ in range(2))
+    first, second = waiting(first, 0.0), waiting(second, SLOWER if planted else 0.0)
+    first.run(), second.run()
     start = time.perf_counter()
     watch = Watch()
     ready = everything_on_huge_pages if huge_pages else None
-    measured, _ = together([first, slowed(second) if planted else second], plan_of(), ready=ready)
+    measured, _ = together([first, second], plan_of(), ready=ready)
     samples = [each.samples for each in measured]
     found = ratio_between(samples[1], samples[0])
     return {
@@ -151,9 +153,9 @@ def report(file: Path) -> Iterator[str]:
     )
 
 
-def _place(row: Row) -> tuple[str, str, str, int]:
+def _place(row: Row) -> tuple[str, str, str, int, int]:
     pages = "huge pages" if row.get("huge_pages") else "as usual"
-    return row["cpu"], pages, row["name"], row["threads"]
+    return row["cpu"], pages, row["name"], row["threads"], row.get("sessions", 1)
 
 
 def _apart(rows: list[Row]) -> tuple[list[Row], list[Row]]:
@@ -173,7 +175,7 @@ def _line(rows: list[Row]) -> str:
     ]
     where = " | ".join(map(str, _place(rows[0])))
     return (
-        f"| {where} | {rows[0].get('sessions', 1)} | {_right(same)} | {_right(slower)} "
+        f"| {where} | {_right(same)} | {_right(slower)} "
         f"| {middle[0]:.1%} | {middle[1]} | {middle[2]} |"
     )
 

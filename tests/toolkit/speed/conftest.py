@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import netloft
-from netloft.speed import settings as settings_module
 from netloft.speed.tune import _Tuning
 
 
@@ -26,9 +25,3 @@ def bundle(tmp_path: Path) -> Path:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 49, 5)).eval()
     netloft.export(net, (torch.randn(2, 3, 9, 9),), out=tmp_path / "net", quick=True)
     return tmp_path / "net"
-
-
-@pytest.fixture(autouse=True)
-def long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tuning take runs as so long that one session tells enough: tests say what is measured."""
-    monkeypatch.setattr(settings_module, "ratio_of_lives", lambda *_, **__: None)

@@ -16,11 +16,11 @@ from netloft.speed.stats import (
 
 
 def latencies(median_ms: float, rounds: int, seed: int) -> list[float]:
-    """Skewed, as latencies are: a twentieth of jitter, and one round in twenty held up; in ns."""
+    """Skewed, as latencies are: a twentieth of jitter, and one round in twenty held up."""
     generator = np.random.default_rng(seed)
     times = median_ms * np.exp(generator.normal(0, 0.05, rounds))
     times[generator.random(rounds) < 0.05] *= 3
-    return [float(t) for t in times * 1e6]
+    return [float(t) for t in times]
 
 
 def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
@@ -30,7 +30,7 @@ def drifting(median_ms: float, rounds: int, seed: int) -> list[float]:
     for step in generator.normal(0, 0.02, rounds):
         level = 0.4 * level + step
         logs.append(level)
-    return [float(t) for t in median_ms * np.exp(logs) * 1e6]
+    return [float(t) for t in median_ms * np.exp(logs)]
 
 
 def test_median_and_linear_percentile() -> None:
@@ -75,7 +75,7 @@ def test_a_twentieth_is_found_with_two_hundred() -> None:
 def test_what_slows_whole_rounds_is_on_both_sides() -> None:
     drift = np.linspace(1, 3, 30)
     jitter = np.random.default_rng(0).normal(1, 0.01, (2, 30))
-    paired = paired_ratio(list(11e6 * drift * jitter[0]), list(10e6 * drift * jitter[1]))
+    paired = paired_ratio(list(11 * drift * jitter[0]), list(10 * drift * jitter[1]))
     assert 1.05 < paired.low < paired.high < 1.15
 
 
@@ -98,7 +98,7 @@ def test_the_interval_of_a_median_holds_the_truth() -> None:
     for seed in range(100):
         found = median_interval(latencies(10, 60, seed))
         assert found.low <= found.value <= found.high
-        held += bool(found.low <= 10.03e6 <= found.high)
+        held += bool(found.low <= 10.03 <= found.high)
     assert held >= 96
 
 
@@ -125,14 +125,33 @@ def test_how_far_lives_lie_apart_is_the_interval() -> None:
     assert alone.count("cannot tell") <= 30
 
 
+def test_lives_of_other_rounds_are_refused() -> None:
+    with pytest.raises(ValueError, match="lives of 8 rounds are not those of 9 samples"):
+        paired_ratio([1.0] * 9, [1.0] * 9, lives=[4, 4])
+
+
+def test_a_tail_may_be_that_of_one_life() -> None:
+    """An eighth of the sessions is slower by a fifth: the 95th percentile may be of it or not."""
+    generator = np.random.default_rng(0)
+    times = np.exp(generator.normal(0, 0.01, 16 * 60))
+    times[:120] *= 1.2
+    found = tail_interval(list(times), 95, lives=[60] * 16)
+    alone = tail_interval(list(times), 95)
+    assert found is not None
+    assert alone is not None
+    assert found.value == alone.value
+    assert found.low < 1.05 < 1.15 < found.high
+    assert alone.low > 1.15
+
+
 def test_lives_may_have_different_numbers_of_rounds() -> None:
     samples, lives = [2.0, 2, 2, 2, 2, 4, 4, 8, 8, 8], [5, 2, 3]
     found = paired_ratio(samples, [1.0] * 10, lives=lives)
     assert found.value == pytest.approx(4)  # the mean of their medians' logarithms
     middle = median_interval(samples, lives=lives)
     assert middle.value == 3
-    assert middle.low < 1
-    assert middle.high > 10
+    assert middle.low < 2.1
+    assert middle.high > 8
 
 
 def test_the_same_samples_give_the_same_interval() -> None:

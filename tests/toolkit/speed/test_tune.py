@@ -28,6 +28,7 @@ from netloft.runtime.devices import cpu_model
 from netloft.runtime.manifest import sealed
 from netloft.runtime.providers import probe, process_cpus, start_session
 from netloft.runtime.tuning import ALLOWED, TunedRow, problem_of, row_for, started_with
+from netloft.speed import contestants as contestants_module
 from netloft.speed import settings as settings_module
 from netloft.speed import tune as tune_module
 from netloft.speed import variants as variants_module
@@ -184,7 +185,7 @@ def test_a_row_tells_of_tf32(
 
     row = dataclasses.replace(ROW, provider="cuda", threads=None, options=options)
     monkeypatch.setattr(engine_module, "row_for", lambda *_: row)
-    monkeypatch.setattr(engine_module, "start_session", started)
+    monkeypatch.setattr(contestants_module, "start_session", started)
     source, setup = source_of(bundle, ["cpu"], process_cpus()), Setup("cpu", 1, process_cpus())
     assert ENGINES["onnxruntime-tuned"].make(source, setup).read_precision() == told
 

@@ -139,9 +139,11 @@ def _through(node: ir.Node, value: ir.Value) -> list[ir.Value]:
         pictures = node.inputs[:1]
     elif node.op_type in _TWO:
         pictures = [other for other in node.inputs if not _is_single(other)]
+    if node.domain or not pictures or len(node.outputs) != 1:
+        return []
     held = [other for other in (*pictures, *node.outputs) if other is not None]
-    is_one = not node.domain and len(node.outputs) == 1 and pictures and value in held
-    return held if is_one and {_channels(other) for other in held} == {_channels(value)} else []
+    alike = all(_channels(other) == _channels(value) for other in held)
+    return held if value in held and alike else []
 
 
 def _keeps_channels(node: ir.Node) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from netloft.defaults import MAX_BATCH, MAX_THREADS
 from netloft.errors import UsageError
 from netloft.speed.engines import ENGINES
-from netloft.speed.stats import PLACE, fewest_for
+from netloft.speed.stats import PLACE, SHORT_PLACE, fewest_for
 
 __all__ = [
     "BROKEN",
@@ -288,14 +288,19 @@ def judge_baseline(
         except UsageError as error:
             _refuse(error, problems)
             continue
-        # two sessions differ by so much for where they lie in memory alone
-        low = row.p50_low / old["p50_high"] * (1 - PLACE)
-        high = row.p50_high / old["p50_low"] * (1 + PLACE)
+        place = max(_place_of(row.p50_ms, row.sessions), _place_of(old["p50_ms"], old["sessions"]))
+        low = row.p50_low / old["p50_high"] * (1 - place)
+        high = row.p50_high / old["p50_low"] * (1 + place)
         limit = f"p50_ms over the baseline's <= {1 + most:g}"
         value = row.p50_ms / old["p50_ms"]
         status = _status(low, high, 1 + most)
         found.append(_judgement(limit, row, (round(value, 4), low, high), status))
     return found
+
+
+def _place_of(p50_ms: float, sessions: int) -> float:
+    """Return by how much another session may differ, for where it lies in memory alone."""
+    return SHORT_PLACE if p50_ms < 1 and sessions == 1 else PLACE
 
 
 def _require_all(limit: str, missing: Sequence[Place], problems: Problems | None) -> None:

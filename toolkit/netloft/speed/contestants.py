@@ -24,6 +24,7 @@ from netloft.runtime.huge_pages import HugePages, settled
 from netloft.runtime.placed import placed_session
 from netloft.runtime.providers import NotRun, start_session
 from netloft.runtime.reasons import first_line
+from netloft.speed.measure import Again
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -99,7 +100,7 @@ class Contestant:
         own: Whether this process does the work, so that its CPU time tells how much it is.
         loads: How its session is started, where that is a file's.
         again: Starts the same once more, somewhere else in memory, and returns its run; None where
-            that takes too long or too much.
+            that cannot be.
         compiles: Whether its first run compiles it, so that people ask what that takes.
         first_ms: That run in milliseconds, once it was made.
     """
@@ -114,7 +115,7 @@ class Contestant:
     precision: str = ""
     read_precision: Callable[[], str] = str
     loads: Loads | None = None
-    again: Callable[[], Callable[[], object]] | None = None
+    again: Again | None = None
     compiles: bool = False
     first_ms: float | None = None
 

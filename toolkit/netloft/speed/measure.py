@@ -1,24 +1,27 @@
-"""Take samples: warm up, then interleaved rounds in random order."""
+"""Time things side by side; what is short and can be started anew has several lives.
+
+Where memory lies decides by some percent how long a short run takes (Mytkowycz and others,
+"Producing wrong data without doing anything obviously wrong!", 2009), and more rounds of one
+session tell of one place. So each life of a short one lies somewhere else, and how far they lie
+apart is in the interval (Curtsinger and Berger, "STABILIZER", 2013).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import gc
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from netloft.errors import CheckError
-from netloft.runtime.reasons import first_line
-from netloft.speed.stats import NORMAL, PLACE, Interval, paired_ratio
+from netloft.runtime.capture import captured_output
+from netloft.speed.rounds import FEWEST, Clock, Plan, Run, RunError, Samples, in_rounds, named
+from netloft.speed.stats import PLACE, Interval, paired_ratio
 
 __all__ = [
+    "Again",
     "Clock",
     "Plan",
+    "Run",
     "RunError",
     "Samples",
     "measure",
@@ -27,98 +30,20 @@ __all__ = [
     "ratio_of",
 ]
 
-Run = Callable[[], object]
+Again = Callable[[], Run]
 
+SHORT_S = 1e-3
+"""A run that takes less is short."""
 
-@dataclass(frozen=True)
-class Clock:
-    """Where times come from; tests bring their own.
+LIVES = 16
+"""Of what has short runs. Half the interval of their mean is 0.74 of the deviation of one: where
+sessions differ by 2 or 3 %, a twentieth is told from 1."""
 
-    Attributes:
-        wall: Nanoseconds on a monotonic clock.
-        cpu: Nanoseconds that all threads of this process have run.
-    """
+_ENOUGH = 4
+"""Lives that tell something, where no more can be started."""
 
-    wall: Callable[[], int] = time.perf_counter_ns
-    cpu: Callable[[], int] = time.process_time_ns
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to measure.
-
-    Attributes:
-        budget_s: Seconds of rounds after which sampling stops, once there are `rounds`.
-        rounds: Samples of each contestant to take even past the budget.
-        least: Samples of each to take whatever that costs.
-        most_rounds: Samples of each contestant that are enough in any case.
-        patience: Budgets after which sampling stops with fewer rounds, for very slow networks.
-        warmup_s: Seconds of warm-up of one contestant after which it counts as warm.
-        width: How wide half an interval of a ratio to the first contestant may be, as a share of
-            it: past the budget, rounds go on until it is narrower, within `patience`. None takes it
-            as it comes.
-        seed: Of the order in each round.
-    """
-
-    budget_s: float = 4.0
-    rounds: int = 20
-    most_rounds: int = 1000
-    patience: float = 8.0
-    warmup_s: float = 1.0
-    width: float | None = None
-    least: int = 0
-    seed: int = 0
-
-    @classmethod
-    def quick(cls) -> Plan:
-        """Return a plan for a look: a second, and at least 8 samples."""
-        return cls(budget_s=1.0, rounds=8, warmup_s=0.3)
-
-    def part(self, number: int, of: int) -> Plan:
-        """Return the plan of one of several lives; each has another order.
-
-        Args:
-            number: Of the life.
-            of: How many there are.
-        """
-        rounds, most, least = (-(-n // of) for n in (self.rounds, self.most_rounds, self.least))
-        return dataclasses.replace(
-            self, budget_s=self.budget_s / of, rounds=rounds, most_rounds=most, least=least,
-            seed=self.seed * of + number,
-        )  # fmt: skip
-
-
-FEWEST = 5
-"""Samples below which a median is not worth printing; taken whatever they cost."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Times of one contestant, one of each round.
-
-    Attributes:
-        wall_ns: Wall time.
-        cpu_ns: CPU time of all threads of the process during the sample.
-        lives: Rounds of each of its lives, where it was started anew in between.
-    """
-
-    wall_ns: tuple[int, ...]
-    cpu_ns: tuple[int, ...]
-    lives: tuple[int, ...] = ()
-
-
-class RunError(CheckError):
-    """A run failed, though an earlier one may not have.
-
-    Attributes:
-        index: Which of the contestants.
-    """
-
-    def __init__(self, index: int, reason: Exception) -> None:
-        own = isinstance(reason, CheckError) or not str(reason)
-        kind = "" if own else f"{type(reason).__name__}: "
-        super().__init__(f"it failed while it was measured: {kind}{first_line(reason)}")
-        self.index = index
+_APART = 1 << 16
+"""Bytes that lie between what is started, at most: else each life would have the same offsets."""
 
 
 def measure(
@@ -127,18 +52,17 @@ def measure(
     clock: Clock | None = None,
     *,
     ready: Callable[[], object] | None = None,
+    agains: Sequence[Again | None] = (),
 ) -> list[Samples]:
-    """Time several contestants side by side.
-
-    In each round every contestant has one turn, in an order drawn anew: an untimed run, which
-    brings its weights and threads back, then a timed one. What slows the machine down for a while
-    thus falls on all. Garbage collection waits meanwhile, and what modules print is dropped.
+    """Time several contestants side by side, as `in_rounds` does.
 
     Args:
         runs: The contestants; each returns when its work is done.
         plan: How long to measure.
         clock: Of the machine by default.
-        ready: Called once all are warm, before the first round.
+        ready: Called once all are warm, before the first round of each life.
+        agains: What starts each once more, and returns its run; None where that cannot be, and
+            nothing where none can be.
 
     Returns:
         Samples in the order of `runs`, as many for each.
@@ -146,27 +70,24 @@ def measure(
     Raises:
         RunError: One of them failed.
     """
-    clock = clock or Clock()
-    taken: list[list[tuple[int, int]]] = [[] for _ in runs]
-    if not runs:
-        return []
-    with _quiet(), _no_collection():
-        for index, run in enumerate(runs):
-            with named(index):
-                _warm_up(run, plan, clock)
-        if ready is not None:
-            ready()
-        generator = np.random.default_rng(plan.seed)
-        start = clock.wall()
-        while not _enough(taken, (clock.wall() - start) / 1e9, plan):
-            for index in generator.permutation(len(runs)):
-                with named(index):
-                    taken[index].append(_sample(runs[index], clock))
-    return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
+    short = _short(runs, agains, plan) if any(agains) else []
+    lives = list[list[Samples]]()
+    if any(short):
+        for number, started in enumerate(_started_anew(runs, short, plan)):
+            lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
+    if len(lives) < _ENOUGH:
+        return in_rounds(runs, plan, clock, ready=ready)
+    each = zip(short, *lives, strict=True)
+    return [_joined(of_one, anew=again is not None) for again, *of_one in each]
 
 
 def ratio_of(
-    run: Run, baseline: Run, plan: Plan, *, ready: Callable[[], object] | None = None
+    run: Run,
+    baseline: Run,
+    plan: Plan,
+    *,
+    ready: Callable[[], object] | None = None,
+    agains: tuple[Again, Again] | None = None,
 ) -> Interval:
     """Time two things in turns; return the time of one over that of the other.
 
@@ -175,8 +96,9 @@ def ratio_of(
         baseline: The other.
         plan: How long to measure.
         ready: As of `measure`.
+        agains: What starts the one, and the other, once more.
     """
-    other, taken = measure([baseline, run], plan, ready=ready)
+    other, taken = measure([baseline, run], plan, ready=ready, agains=(agains or ())[::-1])
     return ratio_between(taken, other)
 
 
@@ -187,7 +109,7 @@ def ratio_between(samples: Samples, baseline: Samples) -> Interval:
         samples: Of one contestant.
         baseline: Of another.
     """
-    anew = samples.lives and baseline.lives  # else one of them lies where it lies
+    anew = bool(samples.lives and baseline.lives)  # else one of them lies where it lies
     return paired_ratio(
         samples.wall_ns,
         baseline.wall_ns,
@@ -196,86 +118,58 @@ def ratio_between(samples: Samples, baseline: Samples) -> Interval:
     )
 
 
-def _enough(taken: Sequence[Sequence[tuple[int, int]]], seconds: float, plan: Plan) -> bool:
-    rounds = len(taken[0])
-    if rounds < max(FEWEST, plan.least):
-        return False
-    if rounds >= plan.most_rounds or seconds >= plan.budget_s * plan.patience:
-        return True
-    if rounds < plan.rounds or seconds < plan.budget_s:
-        return False
-    return plan.width is None or _widest(taken) <= plan.width
+def _short(runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan) -> list[Again | None]:
+    """Return what starts those anew whose runs are short, where the lives of all fit the budget."""
+    least = list[float]()
+    for index, run in enumerate(runs):
+        with named(index):
+            least.append(_least(run))
+    if sum(least) * 2 * FEWEST * LIVES > plan.budget_s:  # beside something slow
+        return []
+    each = zip(agains, least, strict=True)
+    return [again if seconds < SHORT_S else None for again, seconds in each]
 
 
-def _widest(taken: Sequence[Sequence[tuple[int, int]]]) -> float:
-    """Return about half the width of the widest interval of a ratio to the first contestant.
-
-    A bootstrap for each round would take longer than the round: this is the normal distribution's
-    interval of a median, its spread taken from the middle half of the rounds.
-    """
-    walls = np.log([[max(wall, 1) for wall, _ in times] for times in taken])
-    logs = walls[1:] - walls[0]
-    if not len(logs):
-        return 0.0
-    low, high = np.percentile(logs, [25, 75], axis=1)
-    deviation = (high - low).max() / 1.349  # the normal distribution's, and so is the next number
-    return float(NORMAL * 1.2533 * deviation / np.sqrt(logs.shape[1]))
-
-
-def _warm_up(run: Run, plan: Plan, clock: Clock) -> None:
-    """Run until three times in a row are within a tenth of the best, or time is up."""
-    start, recent = clock.wall(), list[int]()
-    while True:
-        before = clock.wall()
+def _least(run: Run) -> float:
+    """Return the least time of five runs, or of fewer that are not short."""
+    least = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
         run()
-        now = clock.wall()
-        recent = [*recent[-2:], now - before]
-        if len(recent) == 3 and max(recent) <= 1.1 * min(recent):
-            return
-        if len(recent) == 3 and now - start >= plan.warmup_s * 1e9:
-            return
+        least = min(least, time.perf_counter() - start)
+        if least > 10 * SHORT_S:
+            break
+    return least
 
 
-def _sample(run: Run, clock: Clock) -> tuple[int, int]:
-    # Without this run a contestant pays for the one before: resnet18 in ONNX Runtime, right after
-    # PyTorch, whose idle threads wait in a loop, took 14.1 ms and 29.3 ms of CPU time, against
-    # 10.5 and 20.3 alone (2 threads); with it, 20.1 ms of CPU time.
-    run()
-    cpu, wall = clock.cpu(), clock.wall()
-    run()
-    return clock.wall() - wall, clock.cpu() - cpu
+def _started_anew(
+    runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan
+) -> Iterator[Sequence[Run]]:
+    """Start what can be for each life, in an order drawn anew; the life before ends only then.
 
-
-@contextlib.contextmanager
-def named(index: int) -> Iterator[None]:
-    """Say whose failure it is.
-
-    Args:
-        index: Of the contestant.
-
-    Raises:
-        RunError: Anything was raised.
+    It ends early where that takes longer than the budget, and where one cannot be started any more:
+    for want of memory, most likely.
     """
-    try:
-        yield
-    except Exception as error:  # engines raise anything
-        raise RunError(index, error) from error
+    generator, between, spent = np.random.default_rng(plan.seed), list[bytearray](), 0.0
+    for _ in range(LIVES):
+        started, start = list(runs), time.perf_counter()
+        for index in generator.permutation(len(runs)):
+            between.append(bytearray(int(generator.integers(_APART))))
+            again = agains[index]
+            try:
+                with captured_output():
+                    started[index] = again() if again else runs[index]
+            except Exception:  # noqa: BLE001 - engines raise anything; how many there were is told
+                return
+        spent += time.perf_counter() - start
+        yield started
+        if spent > plan.budget_s:
+            return
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what modules print: around the whole loop, so that no sample pays for it."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
+def _joined(lives: Sequence[Samples], *, anew: bool) -> Samples:
+    return Samples(
+        tuple(ns for life in lives for ns in life.wall_ns),
+        tuple(ns for life in lives for ns in life.cpu_ns),
+        tuple(len(life.wall_ns) for life in lives) if anew else (),
+    )

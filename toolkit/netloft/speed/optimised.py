@@ -20,7 +20,7 @@ from netloft.runtime.providers import start_session
 from netloft.runtime.scan import scan
 from netloft.runtime.tuning import SavedFile, machine, weights_of
 from netloft.speed.contestants import run_of
-from netloft.speed.measure import Plan, ratio_of
+from netloft.speed.measure import Plan, Run, ratio_of
 from netloft.speed.settings import Setting, session_of
 from netloft.speed.stats import Interval
 
@@ -63,10 +63,13 @@ class Optimised:
         self, feeds: Mapping[str, Any], provider: str, setting: Setting, plan: Plan
     ) -> Interval:
         """Return the time of a run over that of a run of what it was made of."""
-        plain = session_of(self.source, provider, setting)
-        saved = session_of(self.path, provider, setting, LEVEL)
-        of_plain, of_saved = (run_of(session, feeds, provider) for session in (plain, saved))
-        return ratio_of(of_saved, of_plain, plan)
+
+        def started(path: Path, level: str = "") -> Run:
+            return run_of(session_of(path, provider, setting, level), feeds, provider)
+
+        of_saved = functools.partial(started, self.path, LEVEL)
+        of_plain = functools.partial(started, self.source)
+        return ratio_of(of_saved(), of_plain(), plan, agains=(of_saved, of_plain))
 
     def kept(self) -> SavedFile:
         """Return what the manifest says of it."""

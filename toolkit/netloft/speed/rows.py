@@ -96,7 +96,8 @@ class TargetRow(_Row):
         p99_low: Lower end of the interval of `p99_ms`.
         p99_high: Upper end.
         ratio_to_first: Median over the rounds of its time over that of the first target on the same
-            device; below 1 is faster. None where that did not run.
+            device, of several sessions the mean of their medians; below 1 is faster. None where
+            that did not run.
         ratio_low: Lower end of its interval.
         ratio_high: Upper end.
         verdict: `faster` or `slower` than the first target, or `cannot tell`.
@@ -249,7 +250,7 @@ def _times(contestant: Contestant, samples: Samples) -> dict[str, Any]:
 
 def _ends(samples: Samples, percent: int) -> dict[str, float | None]:
     """Return the ends of a percentile's interval; None of too few samples."""
-    found = tail_interval(samples.wall_ns, percent)
+    found = tail_interval(samples.wall_ns, percent, lives=samples.lives)
     ends = (_ms(found.low), _ms(found.high)) if found else (None, None)
     return dict(zip((f"p{percent}_low", f"p{percent}_high"), ends, strict=True))
 

@@ -42,6 +42,7 @@ def checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     words = {key: str(row.get(key, "")) for key in ("target", "engine", "provider")}
     counts = {key: int(row[key]) for key in ("batch", "threads")}
+    counts["sessions"] = int(row.get("sessions", 1))  # a report of an export has none
     times = {key: float(row[key]) for key in ("p50_ms", "p50_low", "p50_high")}
     if not 0 < times["p50_low"] <= times["p50_ms"] <= times["p50_high"] < math.inf:
         raise ValueError("an interval that is none")

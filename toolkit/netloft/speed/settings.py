@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,8 @@ from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.placed import placed_session
 from netloft.runtime.tuning import ALLOWED
 from netloft.speed.contestants import run_of
-from netloft.speed.measure import Plan, measure, named
-from netloft.speed.stats import Interval, median, paired_ratio
-from netloft.speed.together import ratio_of_lives
+from netloft.speed.measure import Again, Plan, Run, Samples, measure, named, ratio_between
+from netloft.speed.stats import Interval, median
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -26,7 +25,6 @@ __all__ = [
     "Setting",
     "TriedRow",
     "alternatives",
-    "confirmed",
     "screened",
     "session_of",
     "settings_here",
@@ -38,6 +36,9 @@ _SCREEN = Plan(budget_s=1.0, rounds=12, warmup_s=0.3)
 
 Sessions = Mapping["Setting", "ort.InferenceSession"]
 """Sessions by setting."""
+
+Start = Callable[["Setting"], "ort.InferenceSession"]
+"""Starts a session once more."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,14 @@ def screened(
 
 
 def try_all(
-    sessions: Sessions, feeds: Mapping[str, Any], provider: str, batch: int, plan: Plan
+    sessions: Sessions,
+    feeds: Mapping[str, Any],
+    provider: str,
+    batch: int,
+    plan: Plan,
+    start: Start | None = None,
 ) -> list[TriedRow]:
-    """Measure sessions side by side.
+    """Measure sessions side by side; where runs are short, many of each.
 
     Args:
         sessions: By setting; the first is what the others are compared with.
@@ -181,19 +187,20 @@ def try_all(
         provider: Where they run.
         batch: Items in a run.
         plan: How long to measure.
+        start: Starts one of them once more.
 
     Returns:
         A row for each, of which one is chosen: the fastest of those that are surely faster than the
         first, or else the first; one with something unusual, and a rewritten file, only where it is
         surely faster than the best without it too.
     """
-    samples, ratios = _measured(sessions, feeds, provider, plan)
+    samples, ratios = _measured(sessions, feeds, provider, plan, start)
     first, *_ = samples
 
     def better(new: Setting | None, old: Setting | None) -> Setting | None:
         if new is None or old is None:
             return new or old
-        return new if paired_ratio(samples[new], samples[old]).high < 1 else old
+        return new if ratio_between(samples[new], samples[old]).high < 1 else old
 
     def best(rewritten: bool, usual: bool) -> Setting | None:
         sure = [
@@ -210,58 +217,28 @@ def try_all(
     ]
 
 
-def confirmed(
-    tried: Sequence[TriedRow],
-    start: Callable[[Setting], ort.InferenceSession],
-    feeds: Mapping[str, Any],
-    plan: Plan,
-) -> list[TriedRow]:
-    """Return the rows with what many sessions of the chosen one say, where its runs are short.
-
-    Where one session lies decides by some percent how long a short run takes.
-
-    Args:
-        tried: Of `try_all`, on the CPU.
-        start: Starts a session.
-        feeds: Inputs that they run on.
-        plan: How long to measure.
-
-    Returns:
-        The same rows; the first is chosen where what was is not surely faster.
-
-    Raises:
-        NetloftError: One does not start once more, or fails.
-    """
-    first, chosen = tried[0], next(row for row in tried if row.chosen)
-    ratio = None
-    if chosen is not first:
-        new, own = (
-            functools.partial(lambda s: run_of(start(s), feeds, "cpu"), row.setting)
-            for row in (chosen, first)
-        )
-        ratio = ratio_of_lives(new, own, plan, ready=everything_on_huge_pages)
-    if ratio is None:
-        return list(tried)
-    value, low, high = (round(end, 4) for end in (ratio.value, ratio.low, ratio.high))
-    pays = high < 1
-    changed = {
-        first.setting: dataclasses.replace(first, chosen=not pays),
-        chosen.setting: dataclasses.replace(chosen, ratio=value, low=low, high=high, chosen=pays),
-    }
-    return [changed.get(row.setting, row) for row in tried]
-
-
 def _measured(
-    sessions: Sessions, feeds: Mapping[str, Any], provider: str, plan: Plan
-) -> tuple[dict[Setting, Sequence[int]], dict[Setting, Interval]]:
+    sessions: Sessions,
+    feeds: Mapping[str, Any],
+    provider: str,
+    plan: Plan,
+    start: Start | None = None,
+) -> tuple[dict[Setting, Samples], dict[Setting, Interval]]:
     """Return the times of each, and its ratio to the first; where memory lies matters little."""
-    runs = list[Callable[[], object]]()
+    runs = list[Run]()
     for index, session in enumerate(sessions.values()):
         with named(index):  # a GPU's memory may not hold the inputs once more
             runs.append(run_of(session, feeds, provider))
-    ready = everything_on_huge_pages if provider == "cpu" else None
-    taken = [samples.wall_ns for samples in measure(runs, plan, ready=ready)]
-    ratios = [paired_ratio(times, taken[0]) for times in taken]
+
+    def again(setting: Setting) -> Run:
+        assert start is not None
+        return run_of(start(setting), feeds, provider)
+
+    on_cpu = provider == "cpu"
+    agains: list[Again | None] = [functools.partial(again, setting) for setting in sessions]
+    ready = everything_on_huge_pages if on_cpu else None
+    taken = measure(runs, plan, ready=ready, agains=agains if on_cpu and start else ())
+    ratios = [ratio_between(samples, taken[0]) for samples in taken]
     return dict(zip(sessions, taken, strict=True)), dict(zip(sessions, ratios, strict=True))
 
 
@@ -269,12 +246,12 @@ def _row(
     provider: str,
     batch: int,
     setting: Setting,
-    samples: Sequence[int],
+    samples: Samples,
     ratio: Interval,
     *,
     chosen: bool,
 ) -> TriedRow:
     return TriedRow(
-        provider, batch, setting, round(median(samples) / 1e6, 4), round(ratio.value, 4),
+        provider, batch, setting, round(median(samples.wall_ns) / 1e6, 4), round(ratio.value, 4),
         round(ratio.low, 4), round(ratio.high, 4), chosen,
     )  # fmt: skip

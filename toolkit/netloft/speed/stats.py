@@ -13,6 +13,7 @@ __all__ = [
     "CONFIDENCE",
     "NORMAL",
     "PLACE",
+    "SHORT_PLACE",
     "Interval",
     "fewest_for",
     "median",
@@ -30,9 +31,10 @@ CONFIDENCE = 0.99
 NORMAL = 2.5758293035489
 """The normal distribution's quantile for that: 99 % lie within so many standard deviations."""
 
-PLACE = 0.01
-"""By how much two sessions of one file may differ, for where their weights lie in memory: more
-rounds do not bring it down (Mytkowycz and others, 2009)."""
+PLACE, SHORT_PLACE = 0.01, 0.05
+"""By how much two sessions of one file may differ, for where their weights lie in memory, and by
+how much where a run takes less than a millisecond: more rounds do not bring it down (Mytkowycz and
+others, 2009)."""
 
 _AT_ONCE = 1 << 18
 """Samples drawn at once: more would fill the memory, and not be faster."""
@@ -78,7 +80,7 @@ def percentile(samples: Sequence[float], percent: float) -> float | None:
 def median_interval(
     samples: Sequence[float], *, lives: Sequence[int] = (), seed: int = 0
 ) -> Interval:
-    """Return the median with its interval.
+    """Return the median with its interval; of several lives that of the mean of their medians.
 
     Args:
         samples: In the order in which they were taken; all above zero.
@@ -91,15 +93,25 @@ def median_interval(
     return Interval(value, min(math.exp(low), value), max(math.exp(high), value))
 
 
-def tail_interval(samples: Sequence[float], percent: float) -> Interval | None:
+def tail_interval(
+    samples: Sequence[float], percent: float, *, lives: Sequence[int] = ()
+) -> Interval | None:
     """Return a high percentile with its interval; None from too few samples.
 
     The ends are samples: how many lie below the percentile is binomial, whatever their
-    distribution is. The samples are taken as independent.
+    distribution is. The samples are taken as independent; of several lives, the lives are: whole
+    ones are drawn with replacement.
+
+    Args:
+        samples: In the order in which they were taken.
+        percent: Which.
+        lives: As of `paired_ratio`.
     """
     value = percentile(samples, percent)
     if value is None:
         return None
+    if len(lives) > 1:
+        return Interval(value, *_tail_of_lives(_apart(np.asarray(samples, float), lives), percent))
     n, share = len(samples), percent / 100
     k = np.arange(n + 1)
     logs = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
@@ -146,10 +158,27 @@ def _middle(samples: Floats, seed: int, lives: Sequence[int]) -> tuple[float, fl
     """Return the middle and both ends of its interval."""
     if len(lives) < 2:
         return float(np.median(samples)), *_ends(samples, seed)
-    medians = [np.median(part) for part in np.split(samples, np.cumsum(lives)[:-1])]
+    medians = [np.median(life) for life in _apart(samples, lives)]
     n, value = len(medians), float(np.mean(medians))
-    half = _student(n - 1) * float(np.std(medians, ddof=1)) / math.sqrt(n)
+    half = _student(max(3.0, n - 1)) * float(np.std(medians, ddof=1)) / math.sqrt(n)
     return value, value - half, value + half
+
+
+def _apart(samples: Floats, lives: Sequence[int]) -> list[Floats]:
+    """Return the samples of each life."""
+    if sum(lives) != len(samples):
+        raise ValueError(f"lives of {sum(lives)} rounds are not those of {len(samples)} samples")
+    return np.split(samples, np.cumsum(lives)[:-1])
+
+
+def _tail_of_lives(lives: Sequence[Floats], percent: float) -> tuple[float, float]:
+    """Return both ends of a percentile's interval, by a bootstrap of whole lives."""
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(lives), (RESAMPLES // 4, len(lives)))
+    tails = [np.percentile(np.concatenate([lives[i] for i in draw]), percent) for draw in draws]
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(tails, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def _ends(samples: Floats, seed: int) -> tuple[float, float]:

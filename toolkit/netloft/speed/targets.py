@@ -228,11 +228,13 @@ class _Work:
 
     def _ready(self, setup: Setup) -> Callable[[], None] | None:
         """Return what is done once all are warm."""
+        told = list[str]()
 
         def laid_out() -> None:
             stays = everything_on_huge_pages()
-            if stays:
-                self.on_small_pages.append(f"{setup}: {stays}")
+            if stays and not told:  # of several sessions of each, the first
+                told.append(f"{setup}: {stays}")
+                self.on_small_pages.extend(told)
 
         return laid_out if self.huge_pages else None
 

@@ -31,7 +31,6 @@ from netloft.speed.settings import (
     Setting,
     TriedRow,
     alternatives,
-    confirmed,
     screened,
     session_of,
     settings_here,
@@ -220,25 +219,15 @@ class _Tuning:
         if variant:
             left |= self._started(variant, provider, _rewritten(left), f"at {where}")
         self._tell(f"the best of them at {where}")
-        tried = self._together(lambda each: try_all(each, *how, self._plan), left, where)
-        if provider == "cpu":
-            tried = self._confirmed(tried, variant, feeds, where)
-        self._keep(next(row for row in tried if row.chosen), variant, feeds)
-        self.rows += [*tried, *(row for row in looked if not row.chosen)]
-        self.places.add((*machine(provider), provider, batch))
-
-    def _confirmed(
-        self, tried: list[TriedRow], variant: bytes, feeds: Mapping[str, Any], where: str
-    ) -> list[TriedRow]:
-        """Return the rows with what many sessions say of the best, where one tells too little."""
 
         def start(setting: Setting) -> ort.InferenceSession:
             model = variant if setting.rewritten else self._bundle / MODEL
-            return session_of(model, "cpu", setting)
+            return session_of(model, provider, setting)
 
-        with self._told(f"many sessions of the best at {where}"):
-            return confirmed(tried, start, feeds, self._plan)
-        return tried
+        tried = self._together(lambda each: try_all(each, *how, self._plan, start), left, where)
+        self._keep(next(row for row in tried if row.chosen), variant, feeds)
+        self.rows += [*tried, *(row for row in looked if not row.chosen)]
+        self.places.add((*machine(provider), provider, batch))
 
     def _more(
         self, looked: Sequence[TriedRow], provider: str, feeds: Mapping[str, Any], batch: int

@@ -19,7 +19,7 @@ from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.providers import NotRun, process_cpus
 from netloft.runtime.reasons import first_line, reason_of
 from netloft.speed.contestants import timed_session
-from netloft.speed.measure import Plan, ratio_of
+from netloft.speed.measure import Plan, Run, ratio_of
 from netloft.speed.stats import Interval
 
 __all__ = ["KindRow", "Variant", "variant_of"]
@@ -138,10 +138,20 @@ def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     """Return the time of a rewritten convolution over that of the plain one."""
     plain, rewritten = alone(site, batch), alone(site, batch)
     rewrite(rewritten)
-    sessions = [timed_session(_bytes(m), "cpu", process_cpus()) for m in (plain, rewritten)]
     x = np.random.default_rng(0).standard_normal(input_of(site, batch), np.float32)
-    of_plain, of_rewritten = (functools.partial(s.run, None, {"x": x}) for s in sessions)
-    return ratio_of(of_rewritten, of_plain, plan, ready=everything_on_huge_pages)
+
+    def started(file: bytes) -> Run:
+        session = timed_session(file, "cpu", process_cpus())
+        return functools.partial(session.run, None, {"x": x})
+
+    of_rewritten, of_plain = (functools.partial(started, _bytes(m)) for m in (rewritten, plain))
+    return ratio_of(
+        of_rewritten(),
+        of_plain(),
+        plan,
+        ready=everything_on_huge_pages,
+        agains=(of_rewritten, of_plain),
+    )
 
 
 def _bytes(model: ir.Model) -> bytes:

@@ -18,6 +18,7 @@ from netloft.speed.contestants import (
     run_of,
     session_from,
 )
+from netloft.speed.measure import Run
 from netloft.speed.setup import Setup
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def in_onnxruntime(
     return dataclasses.replace(made, read_precision=read, loads=fed, again=again)
 
 
-def _again(loads: Loads, provider: str) -> Callable[[], object]:
+def _again(loads: Loads, provider: str) -> Run:
     return run_of(session_from(loads, provider), loads.feeds, provider)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from netloft.speed.contestants import Arrays, Contestant, Loads
 from netloft.speed.engines.engine import Engine
+from netloft.speed.measure import Run
 from netloft.speed.setup import Setup
 from netloft.speed.sources import FileSource
 
@@ -46,7 +47,7 @@ def _openvino(label: str, precision: str, source: FileSource, setup: Setup) -> C
     )
 
 
-def _again(path: Path, feeds: Arrays, options: Mapping[str, Any]) -> Callable[[], object]:
+def _again(path: Path, feeds: Arrays, options: Mapping[str, Any]) -> Run:
     return functools.partial(runner(compiled(path, feeds, options)), feeds)
 
 
