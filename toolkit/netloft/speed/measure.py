@@ -14,7 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from netloft.runtime.capture import captured_output
-from netloft.speed.rounds import FEWEST, Clock, Plan, Run, RunError, Samples, in_rounds, named
+from netloft.speed.rounds import (
+    FEWEST,
+    Clock,
+    Plan,
+    Run,
+    RunError,
+    Samples,
+    in_rounds,
+    named,
+    no_collection,
+)
 from netloft.speed.stats import PLACE, Interval, paired_ratio
 
 __all__ = [
@@ -73,8 +83,9 @@ def measure(
     short = _short(runs, agains, plan) if any(agains) else []
     lives = list[list[Samples]]()
     if any(short):
-        for number, started in enumerate(_started_anew(runs, short, plan)):
-            lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
+        with no_collection():
+            for number, started in enumerate(_started_anew(runs, short, plan)):
+                lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
     if len(lives) < _ENOUGH:
         return in_rounds(runs, plan, clock, ready=ready)
     each = zip(short, *lives, strict=True)

@@ -16,7 +16,17 @@ from netloft.errors import CheckError
 from netloft.runtime.reasons import first_line
 from netloft.speed.stats import NORMAL
 
-__all__ = ["FEWEST", "Clock", "Plan", "Run", "RunError", "Samples", "in_rounds", "named"]
+__all__ = [
+    "FEWEST",
+    "Clock",
+    "Plan",
+    "Run",
+    "RunError",
+    "Samples",
+    "in_rounds",
+    "named",
+    "no_collection",
+]
 
 Run = Callable[[], object]
 
@@ -141,7 +151,7 @@ def in_rounds(
     taken: list[list[tuple[int, int]]] = [[] for _ in runs]
     if not runs:
         return []
-    with _quiet(), _no_collection():
+    with _quiet(), no_collection():
         for index, run in enumerate(runs):
             with named(index):
                 _warm_up(run, plan, clock)
@@ -223,15 +233,17 @@ def named(index: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
+def no_collection() -> Iterator[None]:
+    """Let garbage collection wait; within another of these it waits already."""
+    if not gc.isenabled():
+        yield
+        return
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.enable()
 
 
 @contextlib.contextmanager
