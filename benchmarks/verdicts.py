@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -87,7 +88,9 @@ def tried(path: Path, batch: int, threads: int, planted: bool, huge_pages: bool)
     start = time.perf_counter()
     watch = Watch()
     ready = everything_on_huge_pages if huge_pages else None
-    measured, _ = together([first, second], plan_of(), ready=ready)
+    measured, failed = together([first, second], plan_of(), ready=ready)
+    if failed:
+        raise RuntimeError(failed[0].reason)
     samples = [each.samples for each in measured]
     found = ratio_between(samples[1], samples[0])
     return {
@@ -150,13 +153,14 @@ def report(file: Path) -> Iterator[str]:
         return
     yield (
         f"\nOther programs took {taken[0]:.0%} to {taken[-1]:.0%} of the processors meanwhile, "
-        f"{taken[len(taken) // 2]:.0%} in the median try."
+        f"{taken[len(taken) // 2]:.0%} in the median try, and more than a tenth in "
+        f"{sum(share > 0.1 for share in taken)} of {len(taken)}."
     )
 
 
-def _place(row: Row) -> tuple[str, str, str, int, int]:
+def _place(row: Row) -> tuple[str, str, str, int]:
     pages = "huge pages" if row.get("huge_pages") else "as usual"
-    return row["cpu"], pages, row["name"], row["threads"], row.get("sessions", 1)
+    return row["cpu"], pages, row["name"], row["threads"]
 
 
 def _apart(rows: list[Row]) -> tuple[list[Row], list[Row]]:
@@ -167,7 +171,7 @@ def _apart(rows: list[Row]) -> tuple[list[Row], list[Row]]:
 def _line(rows: list[Row]) -> str:
     same, slower = _apart(rows)
     planted, half, rounds, seconds = [
-        sorted(values)[len(values) // 2]
+        sorted(values)[len(values) // 2] if values else math.nan
         for values in (
             [row["ratio"] - 1 for row in slower],
             [(row["high"] - row["low"]) / 2 / row["ratio"] for row in rows],
@@ -176,10 +180,9 @@ def _line(rows: list[Row]) -> str:
         )
     ]
     where = " | ".join(map(str, _place(rows[0])))
-    return (
-        f"| {where} | {_right(same)} | {_right(slower)} | {planted:.1%} | {half:.1%} | {rounds} "
-        f"| {seconds} |"
-    )
+    sessions = ", ".join(map(str, sorted({row.get("sessions", 1) for row in rows})))
+    right = f"{_right(same)} | {_right(slower)} | {planted:.1%}"
+    return f"| {where} | {sessions} | {right} | {half:.1%} | {rounds} | {seconds} |"
 
 
 def _right(rows: list[Row]) -> str:

@@ -25,7 +25,7 @@ def taking(*factors: float) -> Measure:
         jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
         each = (1.0, *factors, *[factors[-1]] * len(runs))
         rows = [(f * j).tolist() for f, j in zip(each, jitter, strict=False)]
-        return [Samples(tuple(int(1e6 * t) for t in row), (1,) * 40) for row in rows]
+        return [Samples(tuple(int(1e7 * t) for t in row), (1,) * 40) for row in rows]
 
     return measured
 

@@ -233,6 +233,22 @@ def test_what_is_no_earlier_report(tmp_path: Path) -> None:
         Limits.read(baseline=earlier(tmp_path, ROW, environment={"cpu": "Abacus"}))
 
 
+@pytest.mark.parametrize(
+    ("sessions", "before", "status"),
+    [(1, 1, "cannot tell"), (16, 1, "cannot tell"), (1, 16, "cannot tell"), (16, 16, "broken")],
+)
+def test_a_short_run_of_one_session_may_lie_elsewhere(
+    tmp_path: Path, sessions: int, before: int, status: str
+) -> None:
+    """4 % more: of sixteen sessions that is told, of one it may be where it lies in memory."""
+    old = replace(ROW, p50_ms=0.1, p50_low=0.1, p50_high=0.1, sessions=before)
+    now = replace(ROW, p50_ms=0.104, p50_low=0.104, p50_high=0.104, sessions=sessions)
+    before_it = Limits.read(baseline=earlier(tmp_path, old)).before
+    assert before_it is not None
+    (found,) = judge_baseline([now], before_it, 0.02)
+    assert found.status == status
+
+
 def test_the_first_target_as_the_baseline() -> None:
     worse = replace(
         ROW, target="b", ratio_to_first=1.2, ratio_low=1.1, ratio_high=1.3, verdict="slower"

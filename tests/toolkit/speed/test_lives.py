@@ -20,14 +20,17 @@ from torch import nn
 import netloft
 from netloft.cli import main
 from netloft.speed import measure as measure_module
+from netloft.speed import optimised as optimised_module
 from netloft.speed import settings as settings_module
 from netloft.speed import targets as targets_module
+from netloft.speed import tune as tune_module
+from netloft.speed import variants as variants_module
 from netloft.speed.contestants import Contestant
 from netloft.speed.engines import ENGINES
 from netloft.speed.measure import (
     LIVES,
-    SHORT_S,
     Again,
+    Clock,
     Plan,
     Run,
     Samples,
@@ -35,13 +38,17 @@ from netloft.speed.measure import (
     ratio_between,
     ratio_of,
 )
+from netloft.speed.optimised import Optimised
+from netloft.speed.settings import OWN, Setting
 from netloft.speed.setup import Setup
 from netloft.speed.sources import source_of
-from netloft.speed.stats import PLACE
+from netloft.speed.stats import PLACE, SHORT_NS, Interval
 from netloft.speed.together import together
 from netloft.speed.tune import tune
+from netloft.speed.variants import variant_of
 
-PLAN = Plan(rounds=160, most_rounds=160, warmup_s=0.0)
+PLAN = Plan(budget_s=60.0, rounds=160, most_rounds=160, warmup_s=0.0)
+SHORT_S = SHORT_NS / 1e9
 
 
 def waiting(seconds: float) -> Run:
@@ -75,7 +82,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def say(*times: float) -> None:
         left = list(times)
-        monkeypatch.setattr(measure_module, "_least", lambda _: left.pop(0))
+        monkeypatch.setattr(measure_module, "_least", lambda *_: left.pop(0) * 1e9)
 
     return say
 
@@ -104,7 +111,7 @@ def test_how_far_they_lie_apart_is_the_interval(short: Callable[..., None]) -> N
         ((1e-4, 1e-4), (LIVES, LIVES)),
         ((0.9 * SHORT_S, 1.1 * SHORT_S), (LIVES, 0)),  # the other one is not short
         ((1.1 * SHORT_S, 1.1 * SHORT_S), (0, 0)),
-        ((1e-4, 0.1), (0, 0)),  # sixteen lives beside that one would take too long
+        ((1e-4, 0.5), (0, 0)),  # sixteen lives beside that one would take too long
     ],
 )
 def test_only_what_is_short_is_started_anew(
@@ -123,36 +130,82 @@ def test_nothing_is_timed_where_nothing_can_be_started(monkeypatch: pytest.Monke
     assert samples.lives == ()
 
 
-def test_the_least_of_five_runs_tells_whether_it_is_short() -> None:
-    times = iter([5 * SHORT_S, 0, 2 * SHORT_S, 0, 0, 0])
-    assert measure_module._least(lambda: time.sleep(next(times))) < SHORT_S
-    times = iter([20 * SHORT_S, 0])
-    assert measure_module._least(lambda: time.sleep(next(times))) > SHORT_S
-    assert next(times) == 0  # one run tells enough of it
-
-
-@pytest.mark.parametrize(("fails_at", "lives"), [(1, 0), (4, 0), (5, 4), (16, 15)])
-def test_where_no_more_can_be_started(
-    short: Callable[..., None], fails_at: int, lives: int
+@pytest.mark.parametrize(
+    ("times_ms", "least_ms", "runs"),
+    [((5, 0.1, 2, 3, 4), 0.1, 5), ((9, 9, 9, 9, 9), 9, 5), ((11, 0.1), 11, 1)],
+)
+def test_the_least_of_five_runs_tells_whether_it_is_short(
+    times_ms: tuple[float, ...], least_ms: float, runs: int
 ) -> None:
-    """What ran is measured still: in the lives there are, or in the first session of each."""
+    now, left = [0], list(times_ms)
+
+    def run() -> None:
+        now[0] += int(left.pop(0) * 1e6)
+
+    clock = Clock(wall=lambda: now[0], cpu=lambda: now[0])
+    assert measure_module._least(run, clock) == least_ms * 1e6
+    assert len(times_ms) - len(left) == runs
+
+
+class Failing:
+    """A session that does not start, or starts and does not run."""
+
+    def __init__(self, at: int, *, runs: bool) -> None:
+        self.count, self.at, self.runs = 0, at, runs
+
+    def __call__(self) -> Run:
+        self.count += 1
+        if self.count < self.at:
+            return waiting(1e-6)
+        if not self.runs:
+            raise MemoryError
+
+        def run() -> None:
+            raise MemoryError
+
+        return run
+
+
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("at", [1, 5, LIVES])
+def test_where_no_more_can_be_started_the_first_sessions_are_measured(
+    short: Callable[..., None], at: int, runs: bool
+) -> None:
     short(1e-4, 1e-4)
-    full = Starts(*[1e-4] * (fails_at - 1), MemoryError())
-    one, other = measure([waiting(1e-4)] * 2, PLAN, agains=[full, Starts()])
-    assert len(one.lives) == len(other.lives) == lives
-    assert len(one.wall_ns) == (10 * lives or 160)
+    agains: list[Again] = [Failing(at, runs=runs), Starts(1e-6)]
+    both = measure([waiting(1e-6)] * 2, PLAN, agains=agains)
+    assert [each.lives for each in both] == [(), ()]
+    assert [len(each.wall_ns) for each in both] == [160, 160]
 
 
-def test_starting_takes_no_longer_than_the_budget(short: Callable[..., None]) -> None:
-    short(1e-4)
+@pytest.mark.parametrize(("seconds", "lives"), [(0.4, LIVES), (0.6, 0)])
+def test_starting_takes_no_longer_than_rounds_may(
+    short: Callable[..., None], seconds: float, lives: int
+) -> None:
+    """Of a clock that nothing moves on but starting: half a second for each of sixteen."""
+    short(1e-9)
+    now = [0]
 
     def slowly() -> Run:
-        time.sleep(0.02)
-        return waiting(1e-4)
+        now[0] += int(seconds * 1e9)
+        return lambda: None
 
-    plan = Plan(budget_s=0.11, rounds=16, most_rounds=16, warmup_s=0.0)
-    (samples,) = measure([waiting(1e-4)], plan, agains=[slowly])
-    assert len(samples.lives) in (0, 4, 5, 6)
+    plan = Plan(budget_s=1.0, patience=8.0, rounds=16, most_rounds=16)
+    clock = Clock(wall=lambda: now[0], cpu=lambda: now[0])
+    (samples,) = measure([lambda: None], plan, clock, agains=[slowly])
+    assert len(samples.lives) == lives
+
+
+def test_what_modules_print_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    def talking() -> None:
+        print("chatty")
+
+    def again() -> Run:
+        print("chatty as well")
+        return talking
+
+    measure([talking, talking], PLAN, agains=[again, None])
+    assert capsys.readouterr().out == ""
 
 
 def test_each_is_started_first_as_often(short: Callable[..., None]) -> None:
@@ -205,12 +258,14 @@ def test_each_life_has_a_part_of_the_plan(
     assert len({plan.seed for plan in plans}) == LIVES
 
 
-def test_where_one_keeps_its_place_the_interval_is_wider() -> None:
-    lives, wall = (10,) * LIVES, (1000,) * 160
+@pytest.mark.parametrize(("ns", "place"), [(1000, 0.05), (2 * SHORT_NS, PLACE)])
+def test_where_one_keeps_its_place_the_interval_is_wider(ns: int, place: float) -> None:
+    lives, wall = (10,) * LIVES, (ns,) * 160
     anew, kept = Samples(wall, wall, lives), Samples(wall, wall)
     assert ratio_between(anew, anew).high == pytest.approx(1)
-    assert ratio_between(anew, kept).high == pytest.approx(1 + PLACE)
-    assert ratio_between(kept, anew).low == pytest.approx(1 - PLACE)
+    assert ratio_between(anew, kept).high == pytest.approx(1 + place)
+    assert ratio_between(kept, anew).low == pytest.approx(1 - place)
+    assert ratio_between(kept, kept).low == pytest.approx(1 - place)
 
 
 def test_memory_is_laid_out_in_each_life(short: Callable[..., None]) -> None:
@@ -227,6 +282,7 @@ def test_what_stays_on_small_pages_is_told_once(
     short(1e-4)
     monkeypatch.setattr(targets_module, "why_no_huge_pages", str)
     monkeypatch.setattr(targets_module, "everything_on_huge_pages", lambda: "7 MB stay")
+    monkeypatch.setattr(targets_module, "plan_of", lambda *_: PLAN)
     found = targets_module.bench(
         files[0], batches=[1], providers=["cpu"], quick=True, huge_pages=True
     )
@@ -247,26 +303,35 @@ def files(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize(("place", "sessions"), [(0, LIVES), (1, 1)])
 def test_the_bench_tells_how_many_there_were(
-    short: Callable[..., None], files: list[str], place: int, sessions: int
+    short: Callable[..., None],
+    files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+    sessions: int,
 ) -> None:
     short(*[1e-4, 5e-2][place : place + 1] * 4)
-    given = ["--quick", "--provider", "cpu", "--batches", "1", "--threads", "1", "--json"]
+    monkeypatch.setattr(targets_module, "plan_of", lambda *_: PLAN)
+    given = ["--quick", "--provider", "cpu", "--batches", "1", "--threads", "1"]
     engines = ["--engine", "onnxruntime", "--engine", "onnxruntime-saved"]
     file = files[place]
-    result = CliRunner().invoke(main, ["bench", file, file, *given, *engines])
+    result = CliRunner().invoke(main, ["bench", file, file, *given, *engines, "--json"])
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["speed"]
     assert [row["sessions"] for row in rows] == [sessions] * 4
     assert all(row["p50_low"] <= row["p50_ms"] <= row["p50_high"] for row in rows)
+    short(*[1e-4, 5e-2][place : place + 1] * 4)
+    table = CliRunner().invoke(main, ["bench", file, file, *given, *engines]).stdout
+    assert ("sessions" in table) == (sessions > 1)
 
 
 @pytest.mark.parametrize(
-    "name", ["onnxruntime", "onnxruntime-basic", "onnxruntime-saved", "onnxslim", "openvino"]
+    "name",
+    ["onnxruntime", "onnxruntime-basic", "onnxruntime-saved", "onnxslim", "openvino", "deployed"],
 )
-def test_what_is_started_anew_gives_the_same(files: list[str], name: str) -> None:
+def test_what_is_started_anew_gives_the_same(bundle: Path, name: str) -> None:
     if name.startswith(("openvino", "onnxslim")):
         pytest.importorskip(name)
-    source = source_of(files[0], ("cpu",), 1)
+    source = source_of(bundle, ("cpu",), 1)
     made = ENGINES[name].make(source, Setup("cpu", 2, 1))
     again = made.again
     assert again is not None
@@ -309,7 +374,38 @@ def test_tuning_starts_what_it_compares_anew(
     assert len(last) >= 2
 
 
-def test_short_runs_are_tuned_with_the_real_thing(bundle: Path, usual_pages: None) -> None:
-    found = tune(bundle, batches=[1], providers=["cpu"], quick=True)
-    assert found.rows
+def test_tuning_measures_many_sessions_of_the_best(
+    bundle: Path, usual_pages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_module, "_least", lambda *_: 1e5)
+    monkeypatch.setattr(tune_module, "plan_of", lambda *_: PLAN)
+    started = list[Setting]()
+
+    def counted(model: Any, provider: str, setting: Setting, *rest: Any) -> Any:
+        started.append(setting)
+        return settings_module.session_of(model, provider, setting, *rest)
+
+    monkeypatch.setattr(tune_module, "session_of", counted)
+    found = tune(bundle, batches=[1], providers=["cpu"])
     assert found.refused == ()
+    assert started.count(OWN) >= LIVES
+
+
+def test_kinds_and_saved_files_are_started_anew(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = list[int]()
+
+    def told(run: Run, baseline: Run, plan: Plan, *, agains: Any, **_: Any) -> Interval:
+        for again in agains:
+            np.testing.assert_allclose(_array(again()()), _array(baseline()), atol=1e-5)
+        counts.append(len(agains))
+        return Interval(0.9, 0.8, 1.0)
+
+    monkeypatch.setattr(variants_module, "ratio_of", told)
+    assert variant_of(bundle / "model.onnx", 1, lambda _: None).rows
+    monkeypatch.setattr(optimised_module, "ratio_of", told)
+    file = Optimised(bundle / "model.onnx", bundle / "model.onnx", "saved", Interval(1, 1, 1))
+    x = {"input": np.ones((1, 3, 9, 9), np.float32)}
+    file.run_ratio(x, "cpu", OWN, PLAN)
+    assert counts == [2, 2]

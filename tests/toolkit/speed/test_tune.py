@@ -69,7 +69,7 @@ def times(*factors: float, later: float = 1.3) -> Callable[[Sequence[Any], Plan]
             run()
         jitter = np.random.default_rng(0).normal(1, 0.005, (len(runs), 40))
         return [
-            Samples(tuple(int(1e6 * known[id(session)] * j) for j in row), (1,) * 40)
+            Samples(tuple(int(1e7 * known[id(session)] * j) for j in row), (1,) * 40)
             for session, row in zip(sessions, jitter, strict=True)
         ]
 

@@ -138,6 +138,7 @@ _WHERE: dict[str, _Cell] = {
 _MEASURED: dict[str, _Cell] = {
     "computes in": lambda row: row.precision,
     "n": lambda row: row.n,
+    "sessions": lambda row: row.sessions if row.sessions > 1 else "",
     "p50 ms": lambda row: f"{row.p50_ms:.3f}",
     "p95 ms": lambda row: _number(row.p95_ms, ".3f"),
     "p99 ms": lambda row: _number(row.p99_ms, ".3f"),

@@ -15,7 +15,7 @@ from typing import Any
 from netloft.defaults import MAX_BATCH, MAX_THREADS
 from netloft.errors import UsageError
 from netloft.speed.engines import ENGINES
-from netloft.speed.stats import PLACE, SHORT_PLACE, fewest_for
+from netloft.speed.stats import PLACE, fewest_for, place_of
 
 __all__ = [
     "BROKEN",
@@ -288,7 +288,8 @@ def judge_baseline(
         except UsageError as error:
             _refuse(error, problems)
             continue
-        place = max(_place_of(row.p50_ms, row.sessions), _place_of(old["p50_ms"], old["sessions"]))
+        ends = (row.p50_ms, row.sessions), (old["p50_ms"], old["sessions"])
+        place = max(PLACE, *(place_of(ms * 1e6, sessions) for ms, sessions in ends))
         low = row.p50_low / old["p50_high"] * (1 - place)
         high = row.p50_high / old["p50_low"] * (1 + place)
         limit = f"p50_ms over the baseline's <= {1 + most:g}"
@@ -296,11 +297,6 @@ def judge_baseline(
         status = _status(low, high, 1 + most)
         found.append(_judgement(limit, row, (round(value, 4), low, high), status))
     return found
-
-
-def _place_of(p50_ms: float, sessions: int) -> float:
-    """Return by how much another session may differ, for where it lies in memory alone."""
-    return SHORT_PLACE if p50_ms < 1 and sessions == 1 else PLACE
 
 
 def _require_all(limit: str, missing: Sequence[Place], problems: Problems | None) -> None:

@@ -2,13 +2,13 @@
 
 Where memory lies decides by some percent how long a short run takes (Mytkowycz and others,
 "Producing wrong data without doing anything obviously wrong!", 2009), and more rounds of one
-session tell of one place. So each life of a short one lies somewhere else, and how far they lie
-apart is in the interval (Curtsinger and Berger, "STABILIZER", 2013).
+session tell of one place. So each life of a short one is started in memory that is left then, and
+how far they lie apart is in the interval (Curtsinger and Berger, "STABILIZER", 2013).
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -24,8 +24,9 @@ from netloft.speed.rounds import (
     in_rounds,
     named,
     no_collection,
+    quiet,
 )
-from netloft.speed.stats import PLACE, Interval, paired_ratio
+from netloft.speed.stats import SHORT_NS, Interval, median, paired_ratio, place_of
 
 __all__ = [
     "Again",
@@ -42,15 +43,9 @@ __all__ = [
 
 Again = Callable[[], Run]
 
-SHORT_S = 1e-3
-"""A run that takes less is short."""
-
 LIVES = 16
 """Of what has short runs. Half the interval of their mean is 0.74 of the deviation of one: where
 sessions differ by 2 or 3 %, a twentieth is told from 1."""
-
-_ENOUGH = 4
-"""Lives that tell something, where no more can be started."""
 
 _APART = 1 << 16
 """Bytes that lie between what is started, at most: else each life would have the same offsets."""
@@ -80,16 +75,9 @@ def measure(
     Raises:
         RunError: One of them failed.
     """
-    short = _short(runs, agains, plan) if any(agains) else []
-    lives = list[list[Samples]]()
-    if any(short):
-        with no_collection():
-            for number, started in enumerate(_started_anew(runs, short, plan)):
-                lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
-    if len(lives) < _ENOUGH:
-        return in_rounds(runs, plan, clock, ready=ready)
-    each = zip(short, *lives, strict=True)
-    return [_joined(of_one, anew=again is not None) for again, *of_one in each]
+    clock = clock or Clock()
+    lives = _lives(runs, plan, clock, ready, agains) if any(agains) else []
+    return lives or in_rounds(runs, plan, clock, ready=ready)
 
 
 def ratio_of(
@@ -120,62 +108,85 @@ def ratio_between(samples: Samples, baseline: Samples) -> Interval:
         samples: Of one contestant.
         baseline: Of another.
     """
-    anew = bool(samples.lives and baseline.lives)  # else one of them lies where it lies
+    ends = [(median(each.wall_ns), len(each.lives)) for each in (samples, baseline)]
     return paired_ratio(
         samples.wall_ns,
         baseline.wall_ns,
         lives=samples.lives or baseline.lives,
-        place=0.0 if anew else PLACE,
+        place=max(place_of(nanoseconds, lives) for nanoseconds, lives in ends),
     )
 
 
-def _short(runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan) -> list[Again | None]:
+def _lives(
+    runs: Sequence[Run],
+    plan: Plan,
+    clock: Clock,
+    ready: Callable[[], object] | None,
+    agains: Sequence[Again | None],
+) -> list[Samples]:
+    """Return the samples of all lives, one after the other; none where there cannot be so many."""
+    lives = list[list[Samples]]()
+    with quiet(), no_collection():
+        short = _short(runs, agains, plan, clock)
+        for number, started in enumerate(_started_anew(runs, short, plan, clock)):
+            lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
+    if len(lives) < LIVES:
+        return []
+    each = zip(short, *lives, strict=True)
+    return [_joined(of_one, anew=again is not None) for again, *of_one in each]
+
+
+def _short(
+    runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan, clock: Clock
+) -> list[Again | None]:
     """Return what starts those anew whose runs are short, where the lives of all fit the budget."""
     least = list[float]()
     for index, run in enumerate(runs):
         with named(index):
-            least.append(_least(run))
-    if sum(least) * 2 * FEWEST * LIVES > plan.budget_s:  # beside something slow
+            least.append(_least(run, clock))
+    if sum(least) * 2 * FEWEST * LIVES > plan.budget_s * 1e9:  # beside something slow, or many
         return []
     each = zip(agains, least, strict=True)
-    return [again if seconds < SHORT_S else None for again, seconds in each]
+    return [again if nanoseconds < SHORT_NS else None for again, nanoseconds in each]
 
 
-def _least(run: Run) -> float:
-    """Return the least time of five runs, or of fewer that are not short."""
-    least = float("inf")
+def _least(run: Run, clock: Clock) -> float:
+    """Return the least time of five runs, or of fewer that are not short, in nanoseconds."""
+    least = math.inf
     for _ in range(5):
-        start = time.perf_counter()
+        start = clock.wall()
         run()
-        least = min(least, time.perf_counter() - start)
-        if least > 10 * SHORT_S:
+        least = min(least, clock.wall() - start)
+        if least > 10 * SHORT_NS:
             break
     return least
 
 
 def _started_anew(
-    runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan
+    runs: Sequence[Run], agains: Sequence[Again | None], plan: Plan, clock: Clock
 ) -> Iterator[Sequence[Run]]:
     """Start what can be for each life, in an order drawn anew; the life before ends only then.
 
-    It ends early where that takes longer than the budget, and where one cannot be started any more:
-    for want of memory, most likely.
+    It ends early where that takes longer than rounds may in all, and where one cannot be started
+    any more: for want of memory, most likely.
     """
-    generator, between, spent = np.random.default_rng(plan.seed), list[bytearray](), 0.0
-    for _ in range(LIVES):
-        started, start = list(runs), time.perf_counter()
+    generator, between = np.random.default_rng(plan.seed), list[bytearray]()
+    left = plan.budget_s * plan.patience * 1e9
+    for _ in range(LIVES if any(agains) else 0):
+        started, start = list(runs), clock.wall()
         for index in generator.permutation(len(runs)):
             between.append(bytearray(int(generator.integers(_APART))))
             again = agains[index]
             try:
                 with captured_output():
                     started[index] = again() if again else runs[index]
-            except Exception:  # noqa: BLE001 - engines raise anything; how many there were is told
+                    started[index]()  # which takes memory too
+            except Exception:  # noqa: BLE001 - engines raise anything; their first session is measured
                 return
-        spent += time.perf_counter() - start
-        yield started
-        if spent > plan.budget_s:
+        left -= clock.wall() - start
+        if left < 0:
             return
+        yield started
 
 
 def _joined(lives: Sequence[Samples], *, anew: bool) -> Samples:

@@ -26,6 +26,7 @@ __all__ = [
     "in_rounds",
     "named",
     "no_collection",
+    "quiet",
 ]
 
 Run = Callable[[], object]
@@ -151,7 +152,7 @@ def in_rounds(
     taken: list[list[tuple[int, int]]] = [[] for _ in runs]
     if not runs:
         return []
-    with _quiet(), no_collection():
+    with quiet(), no_collection():
         for index, run in enumerate(runs):
             with named(index):
                 _warm_up(run, plan, clock)
@@ -247,7 +248,7 @@ def no_collection() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drop what modules print: around the whole loop, so that no sample pays for it."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         yield

@@ -13,13 +13,14 @@ __all__ = [
     "CONFIDENCE",
     "NORMAL",
     "PLACE",
-    "SHORT_PLACE",
+    "SHORT_NS",
     "Interval",
     "fewest_for",
     "median",
     "median_interval",
     "paired_ratio",
     "percentile",
+    "place_of",
     "tail_interval",
     "verdict",
 ]
@@ -31,10 +32,12 @@ CONFIDENCE = 0.99
 NORMAL = 2.5758293035489
 """The normal distribution's quantile for that: 99 % lie within so many standard deviations."""
 
-PLACE, SHORT_PLACE = 0.01, 0.05
+PLACE, _SHORT_PLACE = 0.01, 0.05
 """By how much two sessions of one file may differ, for where their weights lie in memory, and by
-how much where a run takes less than a millisecond: more rounds do not bring it down (Mytkowycz and
-others, 2009)."""
+how much where a run is short: more rounds do not bring it down (Mytkowycz and others, 2009)."""
+
+SHORT_NS = 1_000_000
+"""A run that takes less is short."""
 
 _AT_ONCE = 1 << 18
 """Samples drawn at once: more would fill the memory, and not be faster."""
@@ -111,7 +114,8 @@ def tail_interval(
     if value is None:
         return None
     if len(lives) > 1:
-        return Interval(value, *_tail_of_lives(_apart(np.asarray(samples, float), lives), percent))
+        each = _apart(np.asarray(samples, float), lives)
+        return Interval(value, *_tail_of_lives(each, percent, value))
     n, share = len(samples), percent / 100
     k = np.arange(n + 1)
     logs = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
@@ -154,6 +158,18 @@ def paired_ratio(
     return Interval(value, low * (1 - place), high * (1 + place))
 
 
+def place_of(nanoseconds: float, lives: int) -> float:
+    """Return by how much another session may differ, for where it lies in memory alone.
+
+    Args:
+        nanoseconds: A run.
+        lives: How many sessions tell of it: of several, their interval tells.
+    """
+    if lives > 1:
+        return 0.0
+    return _SHORT_PLACE if nanoseconds < SHORT_NS else PLACE
+
+
 def _middle(samples: Floats, seed: int, lives: Sequence[int]) -> tuple[float, float, float]:
     """Return the middle and both ends of its interval."""
     if len(lives) < 2:
@@ -171,14 +187,15 @@ def _apart(samples: Floats, lives: Sequence[int]) -> list[Floats]:
     return np.split(samples, np.cumsum(lives)[:-1])
 
 
-def _tail_of_lives(lives: Sequence[Floats], percent: float) -> tuple[float, float]:
+def _tail_of_lives(lives: Sequence[Floats], percent: float, value: float) -> tuple[float, float]:
     """Return both ends of a percentile's interval, by a bootstrap of whole lives."""
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(lives), (RESAMPLES // 4, len(lives)))
+    n, generator = len(lives), np.random.default_rng(0)
+    draws = generator.integers(0, n, (RESAMPLES // 2, n))
     tails = [np.percentile(np.concatenate([lives[i] for i in draw]), percent) for draw in draws]
-    tail = 100 * (1 - CONFIDENCE) / 2
+    tail, wider = 100 * (1 - CONFIDENCE) / 2, _student(max(3.0, n - 1)) / NORMAL
     low, high = np.percentile(tails, [tail, 100 - tail])
-    return float(low), float(high)
+    ends = value * (low / value) ** wider, value * (high / value) ** wider
+    return min(float(ends[0]), value), max(float(ends[1]), value)
 
 
 def _ends(samples: Floats, seed: int) -> tuple[float, float]:
