@@ -25,6 +25,7 @@ WHY = {
     "quantize_static, default": "one step for all channels, and every layer rounded: see its dB",
     "ONNX Runtime, saved": "the kernels of the file as exported",
     "ONNX Runtime, onnxslim": "the kernels of the file as exported, or of fewer nodes",
+    "ONNX Runtime, torch.onnx": "PyTorch's own export, which is mostly the same kernels",
     "netloft, as exported": "the file without what tuning kept",
     "torch.compile": "it fuses across operations, and was compiled for the one batch",
 }
@@ -53,8 +54,8 @@ PyTorch's own export. `of peak` is what netloft reaches of the multiply-adds tha
 do in float32, counted as the plain network has them: a rewritten convolution takes fewer or more,
 and int8 has another peak. Bold is faster than netloft by the whole interval. One thread has one
 processor. dB are the signal to noise of an int8 file beside the float32 one, on eight inputs that
-it was not made with; netloft writes none with less than 20 on
-the inputs of its export. *Alike* is what neither computes in 16 bits nor has less than 20 dB.
+it was not made with; netloft writes none with less than 20 on the inputs of its export. *Alike* is
+what neither computes in 16 bits nor has less than 20 dB.
 """
 
 
