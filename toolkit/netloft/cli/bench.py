@@ -82,7 +82,8 @@ def _percent(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("--budget", "budgets", multiple=True, metavar="METRIC=N,…",
               help="A limit, as p95_ms=20,batch=1; exit code 1 where it is broken.")  # fmt: skip
 @click.option("--baseline", type=click.Path(), metavar="FILE",
-              help="An earlier report: the JSON of this verb, or a bundle's.")  # fmt: skip
+              help="An earlier report: the JSON of this verb, or a bundle's; 5 % slower is allowed."
+              )  # fmt: skip
 @click.option("--max-regression", "most", callback=_percent, metavar="N%",
               help="How much slower than the baseline, or else than the first TARGET, is allowed."
               )  # fmt: skip

@@ -63,6 +63,8 @@ _ON = {True: "on", False: "off"}
 
 def print_tuning(found: TuneResult) -> None:
     """Print what was tried for each batch, and what of that was kept."""
+    from netloft.speed.settings import OWN
+
     if found.kinds:
         print_table(
             "convolutions written in another way; ratio = time over the plain one's",
@@ -77,7 +79,8 @@ def print_tuning(found: TuneResult) -> None:
     columns = ("provider", "batch", "options", "p50 ms", "ratio", "99 % interval", "")
     rows = [
         (row.provider, row.batch, str(row.setting), f"{row.p50_ms:.3f}", f"{row.ratio:.3f}",
-         f"{row.low:.3f} to {row.high:.3f}", "kept" if row.chosen else "")
+         "" if row.setting == OWN else f"{row.low:.3f} to {row.high:.3f}",
+         "kept" if row.chosen else "")
         for row in found.rows
     ]  # fmt: skip
     title = "ratio = time over ONNX Runtime's own choice; kept only where it is surely below 1"

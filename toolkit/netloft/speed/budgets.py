@@ -129,7 +129,8 @@ class Judgement:
             f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         )
         found = f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
-        return f"{where}: {self.limit} is {self.status}, it is {found}"
+        told = "cannot be told" if self.status == UNSURE else f"is {self.status}"
+        return f"{where}: {self.limit} {told}, it is {found}"
 
 
 def parse_budget(text: str) -> Budget:
@@ -380,7 +381,7 @@ def judge_first(
     if not found:
         error = UsageError(
             "there is nothing to compare the first target with",
-            remedy="give two targets that run at the same batch, or --baseline FILE",
+            remedy="give two targets, by two names, that run at the same batch, or --baseline FILE",
         )
         _refuse(error, problems)
     return found

@@ -61,6 +61,8 @@ def read_rows(path: str | os.PathLike[str], cpu: str) -> list[dict[str, Any]]:
             no other run has.
     """
     remedy = "name the JSON of netloft bench, or a bundle's report.json"
+    if not os.path.exists(path):
+        raise InputError(f"there is no file {path}", remedy=remedy)
     try:
         facts = json.loads(bounded_bytes(path))
         rows = [checked_row(row) for row in facts["speed"]]
