@@ -150,3 +150,14 @@ def test_a_run_that_fails_is_named() -> None:
     with pytest.raises(RunError, match="while it was measured: IndexError: pop from") as caught:
         measure([machine.contestant("a", 1), fails], plan, machine.clock)
     assert caught.value.index == 1
+
+
+def test_nobody_runs_after_one_whose_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    monkeypatch.setattr("netloft.speed.rounds.time.sleep", lambda s: machine.log.append(f"{s}"))
+    runs = [machine.contestant(name, 1) for name in "ab"]
+    plan = Plan(budget_s=0.001, rounds=6, patience=1e6)
+    samples = measure(runs, plan, machine.clock, pauses=[0.03, 0.0])
+    told = "".join(machine.log[6:]).replace("0.03", ".")
+    assert told.count("aa.") == told.count(".") == told.count("aa") == told.count("bb") == 6
+    assert {s.wall_ns for s in samples} == {(MS,) * 6}

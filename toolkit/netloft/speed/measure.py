@@ -8,6 +8,7 @@ how far they lie apart is in the interval (Curtsinger and Berger, "STABILIZER", 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -58,6 +59,7 @@ def measure(
     *,
     ready: Callable[[], object] | None = None,
     agains: Sequence[Again | None] = (),
+    pauses: Sequence[float] = (),
 ) -> list[Samples]:
     """Time several contestants side by side, as `in_rounds` does.
 
@@ -68,6 +70,7 @@ def measure(
         ready: Called once all are warm, before the first round of each life.
         agains: What starts each once more, and returns its run; None where that cannot be, and
             nothing where none can be.
+        pauses: As of `in_rounds`.
 
     Returns:
         Samples in the order of `runs`, as many for each.
@@ -76,8 +79,9 @@ def measure(
         RunError: One of them failed.
     """
     clock = clock or Clock()
-    lives = _lives(runs, plan, clock, ready, agains) if any(agains) else []
-    return lives or in_rounds(runs, plan, clock, ready=ready)
+    rounds = functools.partial(in_rounds, clock=clock, ready=ready, pauses=pauses)
+    lives = _lives(runs, plan, clock, agains, rounds) if any(agains) else []
+    return lives or rounds(runs, plan)
 
 
 def ratio_of(
@@ -121,15 +125,15 @@ def _lives(
     runs: Sequence[Run],
     plan: Plan,
     clock: Clock,
-    ready: Callable[[], object] | None,
     agains: Sequence[Again | None],
+    rounds: Callable[[Sequence[Run], Plan], list[Samples]],
 ) -> list[Samples]:
     """Return the samples of all lives, one after the other; none where there cannot be so many."""
     lives = list[list[Samples]]()
     with quiet(), no_collection():
         short = _short(runs, agains, plan, clock)
         for number, started in enumerate(_started_anew(runs, short, plan, clock)):
-            lives.append(in_rounds(started, plan.part(number, LIVES), clock, ready=ready))
+            lives.append(rounds(started, plan.part(number, LIVES)))
     if len(lives) < LIVES:
         return []
     each = zip(short, *lives, strict=True)

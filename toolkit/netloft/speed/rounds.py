@@ -129,6 +129,7 @@ def in_rounds(
     clock: Clock | None = None,
     *,
     ready: Callable[[], object] | None = None,
+    pauses: Sequence[float] = (),
 ) -> list[Samples]:
     """Time several contestants side by side.
 
@@ -141,6 +142,8 @@ def in_rounds(
         plan: How long to measure.
         clock: Of the machine by default.
         ready: Called once all are warm, before the first round.
+        pauses: Seconds that nobody runs after a turn of each, or nothing for none: threads that
+            wait in a loop when it is over would take the processor from the next.
 
     Returns:
         Samples in the order of `runs`, as many for each.
@@ -164,6 +167,8 @@ def in_rounds(
             for index in generator.permutation(len(runs)):
                 with named(index):
                     taken[index].append(_sample(runs[index], clock))
+                if pauses and pauses[index]:
+                    time.sleep(pauses[index])
     return [Samples(tuple(w for w, _ in t), tuple(c for _, c in t)) for t in taken]
 
 
