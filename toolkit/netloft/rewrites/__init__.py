@@ -51,11 +51,11 @@ def rewrite(model: ir.Model, kinds: Collection[Kind] | None = None) -> int:
     Returns:
         How many were rewritten.
     """
-    names, number = Names(model.graph), 0
+    names, number, sites = Names(model.graph), 0, convolutions(model)
     chosen = [
         (way, site.node)
         for way in _WAYS
-        for site in convolutions(model)
+        for site in sites
         if way.suits(site) and (kinds is None or site.kind in kinds)
     ]
     for way, node in chosen:

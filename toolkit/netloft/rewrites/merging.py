@@ -30,7 +30,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from netloft.rewrites.names import Names
-from netloft.rewrites.site import Kind, Site
+from netloft.rewrites.site import Kind, Site, constant_of
 from netloft.rewrites.widening import Widening, widening_of
 
 __all__ = ["suits", "write"]
@@ -66,18 +66,13 @@ def write(site: Site, names: Names) -> None:
     widening = _widening(site, together)
     assert widening is not None
     widening.write(names)
-    added = -site.kind.groups % together
-    weights, old = _padded(site.weights, site.kind, added), node.inputs[1]
+    groups = site.kind.groups + -site.kind.groups % together
+    weights, old = constant_of(node, 1), node.inputs[1]
+    assert weights is not None
     assert old is not None
-    merged = names.own(f"{old.name}/merged", _merged(weights, site.kind.groups + added, together))
+    merged = names.own(f"{old.name}/merged", _merged(weights.numpy(), groups, together))
     node.replace_input_with(1, merged)
-    if site.bias is not None and added:
-        held = node.inputs[2]
-        assert held is not None
-        bias = _padded(site.bias, site.kind, added)
-        node.replace_input_with(2, names.own(f"{held.name}/merged", bias))
-    groups = (site.kind.groups + added) // together
-    node.attributes["group"] = ir.AttrInt64("group", groups)
+    node.attributes["group"] = ir.AttrInt64("group", groups // together)
 
 
 def _together(kind: Kind) -> int:
@@ -97,13 +92,6 @@ def _widening(site: Site, together: int) -> Widening | None:
         return None
     width, filters = kind.channels // kind.groups, kind.filters // kind.groups
     return widening_of(site, added * width, added * filters)
-
-
-def _padded(tensor: ir.TensorProtocol, kind: Kind, added: int) -> npt.NDArray[np.float32]:
-    """Return weights or a bias with zeros for groups that are added."""
-    array: npt.NDArray[np.float32] = tensor.numpy()
-    more = added * kind.filters // kind.groups
-    return np.pad(array, [(0, more), *[(0, 0)] * (array.ndim - 1)])
 
 
 def _merged(

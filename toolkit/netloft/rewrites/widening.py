@@ -2,7 +2,7 @@
 
 The convolutions that give such a value get filters of zeros, and those that read it get weights of
 zeros for them. Between them stand operators that do the same to each channel: whatever comes of a
-zero there is finite, and is multiplied by zero.
+zero there is finite, for finite input, and is multiplied by zero.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Widening:
         giver, alike = value.producer(), list[ir.Value]()
         if giver is None or value.is_graph_output() or not _channels(value):
             return None
-        ends = [(giver, self.giving, _is_open(giver))]
+        ends = [(giver, self.giving, giver is center or _is_open(giver))]
         ends += [
-            (user, self.reading, place == 0 and _is_open(user)) for user, place in value.uses()
+            (user, self.reading, place == 0 and _is_open(user))
+            for user, place in value.uses()
+            if user is not center
         ]
         for node, convolutions, is_open in ends:
-            if node is center:
-                continue
             through = _through(node, value)
             if node.graph is not center.graph or not (is_open or through):
                 return None
@@ -94,7 +94,7 @@ class Widening:
 def widening_of(site: Site, before: int, after: int) -> Widening | None:
     """Return what has to change so that a convolution reads and gives more channels.
 
-    The convolution itself is left to the caller.
+    It gets filters of zeros like its neighbours; what it reads of its input is left to the caller.
 
     Args:
         site: It.

@@ -18,7 +18,7 @@ from netloft.rewrites import Kind, Site, alone, input_of, rewrite, sites_of
 from netloft.runtime.huge_pages import everything_on_huge_pages
 from netloft.runtime.providers import NotRun, process_cpus
 from netloft.runtime.reasons import first_line, reason_of
-from netloft.speed.contestants import timed_session
+from netloft.speed.contestants import run_of, timed_session
 from netloft.speed.measure import Plan, Run, ratio_of
 from netloft.speed.stats import Interval
 
@@ -141,8 +141,7 @@ def _ratio(site: Site, batch: int, plan: Plan) -> Interval:
     x = np.random.default_rng(0).standard_normal(input_of(site, batch), np.float32)
 
     def started(file: bytes) -> Run:
-        session = timed_session(file, "cpu", process_cpus())
-        return functools.partial(session.run, None, {"x": x})
+        return run_of(timed_session(file, "cpu", process_cpus()), {"x": x}, "cpu")
 
     of_rewritten, of_plain = (functools.partial(started, _bytes(m)) for m in (rewritten, plain))
     return ratio_of(
