@@ -31,6 +31,13 @@ CASES: list[tuple[nn.Module, tuple[int, ...]]] = [
     (nn.GroupNorm(2, 4, affine=False), (2, 4, 3)),
     (nn.AdaptiveAvgPool2d((3, 2)), (2, 5, 9, 9)),
     (nn.AdaptiveAvgPool2d(1), (2, 5, 9, 9)),
+    (nn.MaxPool2d(3, 2, 1), (2, 5, 9, 12)),
+    (nn.MaxPool2d((2, 3)), (2, 5, 9, 12)),
+    (nn.MaxPool2d(3, 2, ceil_mode=True), (2, 5, 9, 12)),
+    (nn.MaxPool2d(2, 3, 1, ceil_mode=True), (2, 5, 9, 10)),  # the last window would begin outside
+    (nn.MaxPool2d(3, 1, (0, 1), dilation=(2, 1)), (2, 5, 9, 12)),
+    (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (2, 5, 9, 12)),
+    (nn.AvgPool2d((2, 3), ceil_mode=True), (2, 5, 9, 10)),
     (nn.ReLU(), (2, 3, 4, 5)),
     (nn.Softmax(1), (2, 3)),
     (nn.Softmax(-1), (2, 3, 4, 5)),
@@ -47,6 +54,14 @@ def test_a_rule_gives_the_shape_and_type_that_the_module_gives(
     expected = module.eval()(torch.randn(shape))
     made = SHAPE_RULES[type(module)](module, torch.empty(shape, device="meta"))
     assert (made.shape, made.dtype, made.device.type) == (expected.shape, expected.dtype, "meta")
+
+
+def test_pooling_that_tells_where_is_left_to_pytorch() -> None:
+    module = nn.MaxPool2d(3, 2, return_indices=True)
+    made, where = SHAPE_RULES[nn.MaxPool2d](module, torch.empty((2, 5, 9, 9), device="meta"))
+    assert (made.shape, where.shape, where.dtype) == ((2, 5, 4, 4), (2, 5, 4, 4), torch.int64)
+    made = SHAPE_RULES[nn.MaxPool2d](nn.MaxPool2d(3), torch.empty((5, 9, 9), device="meta"))
+    assert made.shape == (5, 3, 3)
 
 
 def test_a_write_in_place_gives_the_very_tensor() -> None:
@@ -144,6 +159,10 @@ REFUSED: list[tuple[nn.Module, tuple[int, ...], torch.dtype]] = [
     (nn.GroupNorm(2, 4), (2, 6, 3), torch.float32),
     (nn.ReLU(), (2, 3), torch.int64),
     (nn.AdaptiveAvgPool2d((None, 1)), (2, 5, 9, 9), torch.float32),
+    (nn.MaxPool2d(3), (2, 5, 9, 2), torch.float32),
+    (nn.MaxPool2d(3, padding=2), (2, 5, 9, 9), torch.float32),
+    (nn.MaxPool2d(3), (2, 5, 9, 9), torch.int64),
+    (nn.AvgPool2d(3), (2, 5, 2, 9), torch.float32),
 ]
 
 
@@ -197,6 +216,11 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (operator.sub, (1, X)),
     (operator.mul, (X, 2.5)),
     (operator.truediv, (X, 3)),
+    (operator.iadd, (torch.randn(2, 3, 4), Y)),
+    (operator.iadd, (torch.randn(2, 3, 4), torch.randn(4))),
+    (operator.isub, (torch.randn(2, 3, 4), 2)),
+    (operator.imul, (torch.randn(2, 3, 4), Y)),
+    (operator.itruediv, (torch.randn(2, 3, 4), 0.5)),
     (torch.add, (X, Y)),
     (torch.mul, (X, Y)),
     (torch.add, (X, torch.randn(4))),
@@ -226,6 +250,10 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (nn.functional.linear, (X, torch.randn(5, 4), torch.randn(5))),
 ]
 UNLIKE: list[tuple[Any, tuple[Any, ...]]] = [
+    (operator.iadd, (torch.randn(4), Y)),
+    (operator.iadd, (2, torch.randn(4))),
+    (operator.iadd, (X.long(), 2)),
+    (operator.imul, (torch.randn(3, 1).expand(3, 4), torch.randn(3, 4))),
     (operator.add, (X, torch.randn(1, 2, 1, 4))),
     (operator.mul, (torch.randn(2, 3, 1, 1), torch.randn(1, 3, 1, 1))),
     (torch.cat, ([X, Y.double()], 1)),
@@ -268,6 +296,11 @@ def on_meta(values: Sequence[Any]) -> tuple[Any, ...]:
         bare(v) if isinstance(v, torch.Tensor) else on_meta(v) if isinstance(v, list | tuple) else v
         for v in values
     )
+
+
+def test_a_write_of_arithmetic_gives_the_very_tensor() -> None:
+    given, other = on_meta((X, Y))
+    assert FUNCTION_RULES[operator.iadd](given, other) is given
 
 
 @pytest.mark.parametrize(("function", "values"), CALLS, ids=names_of(CALLS))

@@ -106,16 +106,16 @@ _KINDS = ("segmentation", "detection", "video", "optical_flow", "quantization")
 
 def torchvision_names() -> tuple[str, ...]:
     """Return the names that torchvision's registry has, sorted; imports torchvision."""
-    from torchvision.models import list_models
+    from netloft.models.vision import torchvision_models
 
-    return tuple(list_models())
+    return tuple(torchvision_models().list_models())
 
 
 def torchvision_kind(name: str) -> str:
     """Return `classification`, `segmentation`, `detection`, `video`, `optical_flow` or so."""
-    from torchvision.models import get_model_builder
+    from netloft.models.vision import torchvision_models
 
-    home = get_model_builder(name).__module__.split(".")
+    home = torchvision_models().get_model_builder(name).__module__.split(".")
     return next((kind for kind in _KINDS if kind in home), "classification")
 
 

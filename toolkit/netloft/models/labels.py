@@ -34,9 +34,9 @@ def read_labels(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 
 def _imagenet() -> tuple[str, ...]:
-    from torchvision.models import ResNet18_Weights
+    from netloft.models.vision import torchvision_models
 
-    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return tuple(torchvision_models().ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _from_file(path: Path) -> tuple[str, ...]:

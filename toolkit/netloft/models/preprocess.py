@@ -10,6 +10,7 @@ from torch import nn
 from netloft.errors import InputError
 from netloft.models.catalog import torchvision_kind
 from netloft.models.loaded import InputSpec
+from netloft.models.vision import torchvision_models
 
 __all__ = ["from_timm", "from_torchvision"]
 
@@ -33,8 +34,6 @@ def from_torchvision(
     Raises:
         InputError: The model takes a list of pictures (detection).
     """
-    from torchvision.models import get_model_weights
-
     kind = torchvision_kind(name)
     if kind == "detection" and not needed:
         return (), {}
@@ -43,7 +42,7 @@ def from_torchvision(
             f"'{name}' takes a list of pictures of any sizes, and a graph's inputs are tensors",
             remedy="wrap the network in a module of your own whose forward takes one tensor",
         )
-    chosen = weights or getattr(get_model_weights(name), "DEFAULT", None)
+    chosen = weights or getattr(torchvision_models().get_model_weights(name), "DEFAULT", None)
     if kind == "optical_flow":
         shape = (1, 3, _FLOW_SIDE, _FLOW_SIDE)
         flow: dict[str, object] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}

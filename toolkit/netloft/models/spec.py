@@ -15,6 +15,7 @@ from torch import nn
 from netloft.errors import MissingError, SpecError
 from netloft.models.catalog import BUILTINS, Builtin, closest, torchvision_names
 from netloft.models.usercode import import_file, import_module
+from netloft.models.vision import torchvision_models
 from netloft.tracing.source import relative_file
 
 __all__ = ["Target", "resolve"]
@@ -94,14 +95,12 @@ def _unknown(name: str, names: tuple[str, ...], where: str = "") -> SpecError:
 
 
 def _torchvision(name: str, spec: str) -> Target:
-    from torchvision.models import get_model_builder
-
     names = torchvision_names()
     if name not in names:
         if spec == name:
             raise _unknown(name, (*BUILTINS, *names))
         raise _unknown(name, names, " in torchvision")
-    return Target(name, spec, "torchvision", get_model_builder(name))
+    return Target(name, spec, "torchvision", torchvision_models().get_model_builder(name))
 
 
 def _timm(name: str, spec: str) -> Target:

@@ -16,6 +16,7 @@ from netloft.errors import CheckpointError, DownloadError
 from netloft.models.catalog import closest
 from netloft.models.checkpoint import read_state_dict, sha256
 from netloft.models.spec import Target
+from netloft.models.vision import torchvision_models
 
 __all__ = ["fetch", "load_file", "published"]
 
@@ -36,9 +37,7 @@ def published(target: Target, weights: str) -> Any | None:
         return None
     names: Sequence[str] = ()
     if target.origin == "torchvision":
-        from torchvision.models import get_model_weights
-
-        family = get_model_weights(target.name)
+        family = torchvision_models().get_model_weights(target.name)
         names = [member.name for member in family]
         if weights in (*names, "DEFAULT") and names:
             return family[weights]

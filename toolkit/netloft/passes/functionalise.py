@@ -41,6 +41,9 @@ from netloft.passes.views import gives_parts, put_back, repeats_elements
 
 __all__ = ["functionalise"]
 
+_CLOSED = {operator.add, operator.sub, operator.mul, operator.truediv}
+"""Operators that give the floating type of their operands, where these have one."""
+
 _UNKNOWN = -1
 """Version of a node that has to be taken anew once its memory was written to."""
 
@@ -275,7 +278,7 @@ class _Functionaliser:
 
     def _keep_type(self, node: fx.Node, wanted: TensorInfo) -> None:
         """A write keeps the element type of what is written to; a value may be promoted."""
-        given = _given(node)
+        given = _of_one_type(node) or _given(node)
         if given is None or given == (wanted.dtype, len(wanted.shape)):
             return
         if given[1] != len(wanted.shape):
@@ -293,6 +296,23 @@ class _Functionaliser:
 
 def _who(reader: fx.Node) -> str:
     return "the output" if reader.op == "output" else f"%{reader.name}"
+
+
+def _of_one_type(node: fx.Node) -> tuple[str, int] | None:
+    """Return element type and rank of a sum, product … of tensors of one floating type; else None.
+
+    Run without data it is a Python program that imports PyTorch's compiler: most of a second.
+    """
+    if node.target not in _CLOSED:
+        return None
+    infos = [info_of(operand) if isinstance(operand, fx.Node) else None for operand in node.args]
+    known = [info for info in infos if info is not None]
+    dtypes = {info.dtype for info in known}
+    if len(known) < len(infos) or len(dtypes) > 1:
+        return None
+    (dtype,) = dtypes
+    is_floating = getattr(torch, dtype).is_floating_point
+    return (dtype, max(len(info.shape) for info in known)) if is_floating else None
 
 
 def _given(node: fx.Node) -> tuple[str, int] | None:

@@ -141,6 +141,30 @@ def _conv(module: Any, input: Tensor) -> Tensor:
     return _laid_out_like(shape, input, module.weight)
 
 
+def _pooled(module: Any, input: Tensor) -> Any:
+    """Pooling of pictures; PyTorch's own is a program that imports a system for algebra first."""
+    if getattr(module, "return_indices", False) or input.dim() != 4:
+        return module.forward(input)
+    _require(input.dtype.is_floating_point)
+    options = (module.kernel_size, module.stride, module.padding, getattr(module, "dilation", 1))
+    pairs = [value if isinstance(value, tuple) else (value, value) for value in options]
+    sizes = zip(input.shape[2:], *pairs, strict=True)
+    spatial = [_pooled_size(*size, ceil=module.ceil_mode) for size in sizes]
+    return _laid_out_like((*input.shape[:2], *spatial), input)
+
+
+def _pooled_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool
+) -> int:
+    _require(min(kernel, stride, dilation) > 0 and 0 <= 2 * padding <= kernel)
+    left = size + 2 * padding - dilation * (kernel - 1) - 1
+    made = (left + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (made - 1) * stride >= size + padding:  # the last window begins in the picture
+        made -= 1
+    _require(made > 0)
+    return made
+
+
 def _global_pool(module: nn.AdaptiveAvgPool2d, input: Tensor) -> Tensor:
     wanted = module.output_size
     sizes = wanted if isinstance(wanted, tuple) else (wanted, wanted)
@@ -201,6 +225,8 @@ SHAPE_RULES: dict[type[nn.Module], Rule] = {
     nn.Softmax: _softmax,
     nn.Linear: _linear,
     nn.AdaptiveAvgPool2d: _global_pool,
+    nn.MaxPool2d: _pooled,
+    nn.AvgPool2d: _pooled,
     nn.TransformerEncoder: _attended,
     nn.TransformerDecoder: _attended,
     nn.Transformer: _translated,
@@ -227,6 +253,13 @@ def _elementwise(first: Any, second: Any) -> Tensor:
     shape = tuple(broadcast(first.shape, second.shape))
     _require(min(shape, default=0) > 1)  # an axis of length one may lie anywhere in memory
     return _empty(first, shape)
+
+
+def _in_place(first: Any, second: Any) -> Tensor:
+    """`a += b` and the like, which give the very tensor."""
+    made = _elementwise(first, second)
+    _require(isinstance(first, Tensor) and made.shape == first.shape)
+    return first  # type: ignore[no-any-return]
 
 
 def _product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -292,6 +325,10 @@ FUNCTION_RULES: dict[Any, Rule] = {
     operator.sub: _elementwise,
     operator.mul: _elementwise,
     operator.truediv: _elementwise,
+    operator.iadd: _in_place,
+    operator.isub: _in_place,
+    operator.imul: _in_place,
+    operator.itruediv: _in_place,
     torch.add: _elementwise,
     torch.mul: _elementwise,
     torch.cat: _joined,
