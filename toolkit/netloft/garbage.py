@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import threading
 from collections.abc import Iterator
 
-__all__ = ["collector_paused"]
+__all__ = ["collector_paused", "kept_for_good"]
 
 _EVERY = 16
 """Pauses after which all is collected."""
 _pauses = itertools.count(1)
+
+_KEPT = threading.Event()
+"""Something is kept for good: to count how much takes longer than to remember that."""
 
 
 @contextlib.contextmanager
@@ -37,6 +41,23 @@ def collector_paused() -> Iterator[None]:
 def _age() -> None:
     if next(_pauses) % _EVERY == 0:
         gc.collect()
-    elif not gc.get_freeze_count():  # what somebody else has frozen stays so
+    elif not _KEPT.is_set() and not gc.get_freeze_count():  # what is frozen stays so
         gc.freeze()
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def kept_for_good() -> Iterator[None]:
+    """Let the collector take all that is there at the end for what stays to the end of the process.
+
+    Half a million objects of torch and others are made while they are imported, and looked through
+    time and again: a twentieth of the time of a small export. Not for a process that goes on to do
+    other things: circles that nothing refers to any more would stay as well.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        _KEPT.set()

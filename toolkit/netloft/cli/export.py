@@ -15,6 +15,7 @@ from netloft.cli.options import (
     pass_options,
     provider_options,
 )
+from netloft.cli.process import long_lived
 
 if TYPE_CHECKING:
     from netloft.parity.task_level import Criteria
@@ -68,13 +69,14 @@ def export(
     """
     import json
 
-    from netloft.bundle import check_target
-    from netloft.converting import check_precision
-    from netloft.exporting import ExportOptions, export_model
-    from netloft.passes import choose_passes
-    from netloft.report.progress import progress
-    from netloft.report.summary import print_summary
-    from netloft.runtime.providers import available
+    with long_lived():
+        from netloft.bundle import check_target
+        from netloft.converting import check_precision
+        from netloft.exporting import ExportOptions, export_model
+        from netloft.passes import choose_passes
+        from netloft.report.progress import progress
+        from netloft.report.summary import print_summary
+        from netloft.runtime.providers import available
 
     if out is not None:
         check_target(out)  # before the minutes of work
