@@ -99,7 +99,8 @@ def export(
         providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
         seed: Of the inputs that the file is checked on.
         threads: For one operation; None for the machine's cores.
-        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`.
+        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`, and do not
+            time the runs that prove the passes.
         passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
             the default ones.
         without: Names of passes to leave out.
@@ -256,6 +257,7 @@ def _lower(job: _Job) -> None:
             job.file,
             options.opset,
             passes=passes,
+            timed=not options.quick,
             metadata=job.model.metadata,
             functions=options.functions,
         )

@@ -57,6 +57,7 @@ def write_onnx(
     *,
     passes: Sequence[Pass] = DEFAULT,
     prove: bool = True,
+    timed: bool = True,
     metadata: Mapping[str, str] | None = None,
     functions: bool = False,
 ) -> Written:
@@ -70,6 +71,7 @@ def write_onnx(
         opset: ONNX operator set.
         passes: What to run over the graph first, in order.
         prove: Run the graph before and after each pass, and take a pass back that changes a result.
+        timed: Say how long these runs take, which takes twice as long.
         metadata: What the file tells beside its graph, by key.
         functions: Gather the nodes of each module call into an ONNX function.
 
@@ -78,7 +80,7 @@ def write_onnx(
         CheckError: What was written is not right.
     """
     check_opset(opset)
-    lowered = lower(graph, module, inputs, opset, passes, prove)
+    lowered = lower(graph, module, inputs, opset, passes, prove, timed)
     model = name_model(lowered, graph, metadata)
     model.ir_version = IR_VERSION
     parts, own = parts_of(model), _names(module)
@@ -105,6 +107,7 @@ def lower(
     opset: int,
     passes: Sequence[Pass] = DEFAULT,
     prove: bool = True,
+    timed: bool = True,
 ) -> Lowered:
     """Lower a graph by the first route that covers it; the route says why it was not an earlier.
 
@@ -112,7 +115,7 @@ def lower(
         ExportError: No route covers it.
     """
     try:
-        passed = run_passes(graph, passes, example=inputs if prove else None)
+        passed = run_passes(graph, passes, example=inputs if prove else None, timed=timed)
         return replace(lower_directly(passed.graph, opset), passes=passed.rows)
     except (Unsupported, NotFunctionalError) as reason:
         if isinstance(reason, NotFunctionalError) and not prove:

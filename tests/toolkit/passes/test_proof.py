@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from netloft.passes.edit import Edit
 from netloft.passes.proof import Proof, Run, difference
+from netloft.passes.wide import WideInterpreter
 
 
 def run(**outputs: Tensor) -> Run:
@@ -52,8 +53,28 @@ def test_both_are_run_in_float64_on_two_fresh_items() -> None:
     assert old.precision == new.precision == "float64"
     assert old.outputs["output"].shape == (2, 4, 6, 6)
     assert 0 <= difference(old, new) < 1e-15
-    assert old.ms > 0
-    assert new.ms > 0
+    assert old.ms is not None
+    assert new.ms is not None
+    assert min(old.ms, new.ms) > 0
+
+
+@pytest.mark.parametrize(("timed", "runs"), [(True, 4), (False, 2)])
+def test_what_is_not_timed_runs_once(
+    timed: bool, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = list[WideInterpreter]()
+    run = WideInterpreter.run
+
+    def counted(self: WideInterpreter, *inputs: Any) -> Any:
+        ran.append(self)
+        return run(self, *inputs)
+
+    monkeypatch.setattr(WideInterpreter, "run", counted)
+    a, b = edits(lambda m, x: x * 3, lambda m, x: x + x + x)
+    old, new = Proof({"x": torch.randn(1, 4, 6, 6)}, 2, timed=timed).pair(a, b)
+    assert len(ran) == runs
+    assert [each.ms is not None for each in (old, new)] == [timed, timed]
+    assert 0 <= difference(old, new) < 1e-15
 
 
 def test_what_is_known_is_not_run_again() -> None:

@@ -88,6 +88,7 @@ def run_passes(
     passes: Sequence[Pass] = DEFAULT,
     *,
     example: Mapping[str, torch.Tensor] | None = None,
+    timed: bool = True,
 ) -> Passed:
     """Functionalise a graph and run passes over it.
 
@@ -96,13 +97,14 @@ def run_passes(
         passes: What to run, in order.
         example: Inputs by name, of the right shapes: each pass that changed something is proven on
             fresh ones in float64, and taken back where that fails. None leaves the proofs out.
+        timed: Say how long the graph took to run in these proofs, which takes each of them twice.
 
     Raises:
         NotFunctionalError: A write in place cannot be expressed as a value.
     """
     if example is None:
         return _unproven(graph, (functionalise, *passes))
-    return _Proven(graph, Proof(example, graph.batch)).run(passes)
+    return _Proven(graph, Proof(example, graph.batch, timed=timed)).run(passes)
 
 
 def _unproven(graph: Graph, passes: Sequence[Pass]) -> Passed:

@@ -34,12 +34,12 @@ class Run:
     Attributes:
         outputs: By name.
         precision: `float64`, or `float32` where the graph fixes that type inside.
-        ms: Milliseconds, the faster of two runs.
+        ms: Milliseconds, the faster of two runs; None where it ran once.
     """
 
     outputs: Mapping[str, torch.Tensor]
     precision: str
-    ms: float
+    ms: float | None
 
 
 class Proof:
@@ -48,12 +48,15 @@ class Proof:
     Args:
         example: Inputs of the right shapes, by name.
         batch: `dynamic`, or the graph's one size.
+        timed: Run each twice, and say how long it takes.
     """
 
-    def __init__(self, example: Mapping[str, torch.Tensor], batch: str | int) -> None:
+    def __init__(
+        self, example: Mapping[str, torch.Tensor], batch: str | int, *, timed: bool = True
+    ) -> None:
         size = batch if isinstance(batch, int) else BATCH
         self._inputs = fresh_inputs(example, size, SEED)
-        self._wide = True
+        self._wide, self._times = True, 2 if timed else 1
 
     def pair(self, before: Edit, after: Edit, known: Run | None = None) -> tuple[Run, Run]:
         """Run both in float64; in float32 where one of them has no float64 run.
@@ -84,9 +87,9 @@ class Proof:
         return self._timed(fx.Interpreter(edit.finish().module), "float32")
 
     def _timed(self, interpreter: fx.Interpreter, precision: str) -> Run:
-        outputs, first = self._once(interpreter, precision)
-        _, second = self._once(interpreter, precision)
-        return Run(outputs, precision, min(first, second))
+        runs = [self._once(interpreter, precision) for _ in range(self._times)]
+        times = [ms for _, ms in runs]
+        return Run(runs[0][0], precision, min(times) if len(times) > 1 else None)
 
     def _once(
         self, interpreter: fx.Interpreter, precision: str

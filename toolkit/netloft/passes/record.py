@@ -24,7 +24,8 @@ class PassRow:
         proof: What shows that the function is still the same.
         difference: Largest scaled difference of an output, before and after; None where it was not
             run.
-        ms_before: Milliseconds of one run of the proof before the pass, the faster of two.
+        ms_before: Milliseconds of one run of the proof before the pass, the faster of two; None
+            where it was not timed.
         ms_after: Likewise after it.
         seconds: Of the pass itself, without its proof.
         notes: What was done to a node, by its name.
