@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import os
 import statistics
 import subprocess
 import sys
@@ -102,7 +103,11 @@ torch.onnx.export(net, (x,), "plain.onnx", dynamo=True, dynamic_shapes=({0: "bat
 
 
 def commands() -> dict[str, float]:
-    """Return the median seconds of commands, each in a process of its own."""
+    """Return the median seconds of commands, each in a process of its own.
+
+    Python keeps what it compiles, as it does where nobody has told it not to.
+    """
+    usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     python = [sys.executable, "-P"]
     netloft = [*python, "-m", "netloft"]
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +122,12 @@ def commands() -> dict[str, float]:
         for number in range(ROUNDS + 1):
             for name, command in asked.items():
                 run = functools.partial(
-                    subprocess.run, command, cwd=folder, check=True, capture_output=True
+                    subprocess.run,
+                    command,
+                    cwd=folder,
+                    env=usual,
+                    check=True,
+                    capture_output=True,
                 )
                 spent = seconds(run)
                 if number:  # the first round brings files from the disk
