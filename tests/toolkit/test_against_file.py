@@ -82,7 +82,7 @@ def test_another_exporters_file_is_the_same(files: tuple[Path, Path]) -> None:
     for a, b in (files, files[::-1], (files[0], files[0])):
         found = cpu(a, b)
         assert found.status == "pass", found.parity
-        assert {row["batch"] for row in found.parity} == {1, 2, 3}
+        assert {row["batch"] for row in found.parity} == {1, 2, 5}
         assert {row["input"] for row in found.parity} >= {"noise", "extreme", "zeros"}
         assert all(row["ratio"] > 0 for row in found.parity if row["input"] == "noise")
         assert f"{b.name} was run in float64 by onnx.reference" in found.notes

@@ -52,7 +52,7 @@ def file(net: nn.Module, tmp_path: Path) -> Path:
 def test_a_right_file_passes_on_inputs_of_its_own_shapes(net: nn.Module, file: Path) -> None:
     found = assert_parity(net, file, providers=["cpu"])
     fixed = [row for row in found.parity if not row["input"].startswith("stress")]
-    assert {row["batch"] for row in fixed} == {1, 2, 3}
+    assert {row["batch"] for row in fixed} == {1, 2, 5}
     assert found.status == "pass"
 
 

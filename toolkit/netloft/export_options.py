@@ -22,7 +22,8 @@ class ExportOptions:
             starts.
         seed: Of the inputs.
         threads: For one operation; None for the machine's cores.
-        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`.
+        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`, and do not
+            time the runs that prove the passes.
         passes: Names of the passes to run, in order; None for the default ones.
         without: Names of passes to leave out.
         dynamic: Axes beside the batch that stay open, by input, with names for their lengths.

@@ -99,8 +99,7 @@ def export(
         providers: `cpu`, `cuda` …; empty for CPU, and CUDA where it starts.
         seed: Of the inputs that the file is checked on.
         threads: For one operation; None for the machine's cores.
-        quick: Measure at batch 1 alone, with fewer repetitions and no `torch.compile`, and do not
-            time the runs that prove the passes.
+        quick: Measure at batch 1 alone, briefly, without `torch.compile`; do not time the passes.
         passes: Names of the passes to run, in order (`netloft.passes.DEFAULT` has them); None for
             the default ones.
         without: Names of passes to leave out.
@@ -353,7 +352,8 @@ def _measure(job: _Job) -> None:
     report.speed = [dataclasses.asdict(row) for row in result.rows]
     report.not_run += result.not_run
     if options.quick:
-        left_out = ("torch.compile", *(() if isinstance(options.batch, int) else ("batch 8",)))
+        others = () if isinstance(options.batch, int) else ("batch 8",)
+        left_out = ("torch.compile", *others, "the time of each pass")
         report.not_run += [NotRun(what, "--quick leaves it out") for what in left_out]
     report.environment = dict(result.environment)
 

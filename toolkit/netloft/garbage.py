@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-import threading
 from collections.abc import Iterator
 
 __all__ = ["collector_paused", "kept_for_good"]
@@ -14,8 +13,8 @@ _EVERY = 16
 """Pauses after which all is collected."""
 _pauses = itertools.count(1)
 
-_KEPT = threading.Event()
-"""Something is kept for good: to count how much takes longer than to remember that."""
+_kept = False
+"""Something is kept for good here; to ask the collector, it counts all that is, for 0.02 s."""
 
 
 @contextlib.contextmanager
@@ -25,6 +24,7 @@ def collector_paused() -> Iterator[None]:
     With PyTorch loaded, a full collection takes 0.1 to 0.4 s, and building a graph sets off some.
     What was made meanwhile counts as old, since the walk over it that comes first is a tenth of the
     time of a drawing; so that circles among it do not pile up, every 16th time all is collected.
+    Where something is kept for good, it does not.
     Not for code that copies weights: a graph and its module refer to each other in a circle, and
     the copies would stay.
     """
@@ -41,7 +41,7 @@ def collector_paused() -> Iterator[None]:
 def _age() -> None:
     if next(_pauses) % _EVERY == 0:
         gc.collect()
-    elif not _KEPT.is_set() and not gc.get_freeze_count():  # what is frozen stays so
+    elif not _kept and not gc.get_freeze_count():  # what is frozen stays so
         gc.freeze()
         gc.unfreeze()
 
@@ -52,12 +52,16 @@ def kept_for_good() -> Iterator[None]:
 
     Half a million objects of torch and others are made while they are imported, and looked through
     time and again: a twentieth of the time of a small export. Not for a process that goes on to do
-    other things: circles that nothing refers to any more would stay as well.
+    other things, nor for code that makes networks: circles that nothing refers to any more would
+    stay as well.
     """
+    global _kept
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
-        _KEPT.set()
+        _kept = True
+        if was_on:
+            gc.enable()

@@ -39,7 +39,7 @@ def assert_parity(
     """Assert that an ONNX file, or a bundle, computes what a module computes.
 
     The comparison is that of `netloft verify --against`: ONNX Runtime against the module in
-    float64, with PyTorch's own float32 error as the measure, at batches 1, 2 and 3 where the file
+    float64, with PyTorch's own float32 error as the measure, at batches 1, 2 and 5 where the file
     leaves the batch open, on noise, extremes, zeros and the quick stress set (`docs/parity.md`).
 
     Args:

@@ -80,7 +80,7 @@ def write_onnx(
         CheckError: What was written is not right.
     """
     check_opset(opset)
-    lowered = lower(graph, module, inputs, opset, passes, prove, timed)
+    lowered = lower(graph, module, inputs, opset, passes, prove=prove, timed=timed)
     model = name_model(lowered, graph, metadata)
     model.ir_version = IR_VERSION
     parts, own = parts_of(model), _names(module)
@@ -106,6 +106,7 @@ def lower(
     inputs: Mapping[str, torch.Tensor],
     opset: int,
     passes: Sequence[Pass] = DEFAULT,
+    *,
     prove: bool = True,
     timed: bool = True,
 ) -> Lowered:

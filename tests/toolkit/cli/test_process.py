@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_nothing_is_taken_apart() -> None:
 def test_a_thread_is_waited_for() -> None:
     thread = "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()"
     assert _run(f"{thread}; sys.exit(0)").stdout == "work\nthread\nat exit\n"
+
+
+def test_what_a_users_file_leaves_open_is_written(tmp_path: Path) -> None:
+    log, net = tmp_path / "log", tmp_path / "net.py"
+    net.write_text(
+        f"log = open({str(log)!r}, 'w')\nlog.write('built')\n"
+        "class Net(__import__('torch').nn.Module): pass\n"
+    )
+    program = [sys.executable, "-m", "netloft", "trace", f"{net}:Missing"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert log.read_text() == "built"
+
+
+def test_a_stream_that_was_replaced_is_written_too() -> None:
+    done = _run("import io; sys.stdout = io.StringIO(); sys.__stdout__.write('kept'); sys.exit(0)")
+    assert done.stdout == "work\nkept"
 
 
 def test_what_is_no_number_is_told() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 _COMPILER = "torch._dynamo"
 _ASKED = f"""
@@ -63,14 +64,12 @@ def test_a_compiler_that_is_there_is_left_alone() -> None:
     assert _told(work) == {"same": True, "compiler": True, "left": "module"}
 
 
-def test_an_export_of_a_plain_network_needs_no_compiler() -> None:
+def test_a_quick_export_needs_no_compiler_from_end_to_end(tmp_path: Path) -> None:
+    words = ["export", "resnet18", "--input", "1x3x64x64", "--quick", "--quiet"]
+    words += ["--provider", "cpu", "-o", str(tmp_path / "net")]
     work = (
-        f"{_MODELS} import torch, netloft.tracing, netloft_exporters.onnx, pathlib, tempfile;"
-        "x = {'x': torch.randn(2, 3, 64, 64)}; net = models.resnet18().eval();"
-        "graph = netloft.tracing.trace(net, x);"
-        "path = pathlib.Path(tempfile.mkdtemp()) / 'net.onnx';"
-        "netloft_exporters.onnx.write_onnx(graph, net, x, path); told = {'nodes': len(graph)}"
+        f"from netloft.cli import main; main({words!r}, standalone_mode=False);"
+        "told = {'algebra': 'torch.fx.experimental.symbolic_shapes' in sys.modules}"
     )
-    told = _told(work)
-    assert told["nodes"] > 60  # type: ignore[operator]
-    assert told["compiler"] is False
+    assert _told(work) == {"algebra": False, "compiler": False, "left": "NoneType"}
+    assert (tmp_path / "net" / "manifest.json").is_file()

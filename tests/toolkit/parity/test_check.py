@@ -66,6 +66,18 @@ def test_a_right_file_passes_with_room(net: Fixture) -> None:
     assert set(result.tolerances) == {"output", "output before softmax"}
 
 
+def test_noise_has_every_batch_and_what_else_there_is_has_few() -> None:
+    inputs = {"x": torch.randn(2, 3)}
+    assert [(case.kind, case.batch, case.usual) for case in cases(inputs, (1, 2, 5), 0)] == [
+        ("noise", 1, True), ("example", 1, True),
+        ("noise", 2, True), ("example", 2, True), ("extreme", 2, False),
+        ("noise", 5, True), ("zeros", 1, False),
+    ]  # fmt: skip
+    assert [(case.kind, case.batch) for case in cases(inputs, (4,), 0)] == [
+        ("noise", 4), ("example", 4), ("extreme", 4), ("zeros", 4)
+    ]  # fmt: skip
+
+
 def edit(path: Path, target: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
     """Write a copy of a file in which one initializer is changed."""
     model = onnx.load(path)

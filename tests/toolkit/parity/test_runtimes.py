@@ -330,7 +330,7 @@ def test_openvino_computes_in_float32(small: tuple[Path, nn.Module], tmp_path: P
     found = held(*small, second_opinion=["openvino"])
     assert found.status == "pass", found.verdicts
     rows = [row for row in found.parity if row["provider"] == "openvino"]
-    assert {row["batch"] for row in rows} == {1, 2, 3, 5}
+    assert {row["batch"] for row in rows} == {1, 2, 5}
     assert {row["output"] for row in rows} == {"output", "output before softmax"}
     assert "computes in f32, as asked; its default here is" in " ".join(found.notes)
     wrong = one_weight_off(small[0], tmp_path / "net.onnx")

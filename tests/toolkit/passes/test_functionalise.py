@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from netloft.errors import TraceError
 from netloft.graph.graph import Graph, annotation
 from netloft.passes import NotFunctionalError, run_passes
+from netloft.passes.functionalise import functionalise
 from netloft.tracing import trace
 from netloft.tracing.faithful import flatten_outputs
 
@@ -778,3 +780,48 @@ def test_random_programs_stay_the_same_or_are_refused() -> None:
 
     each()
     assert found["right"] > 2 * found["refused"]
+
+
+def runs_without_data(forward: Function) -> int:
+    """Count the calls that `functionalise` has PyTorch run without data."""
+    graph = traced(net(forward))
+    with pytest.MonkeyPatch.context() as patch:
+        asked = list[Any]()
+        module = sys.modules[functionalise.__module__]
+        patch.setattr(module, "_given", lambda node: asked.append(node))
+        functional(graph)
+    return len(asked)
+
+
+def summed(m: Any, x: Tensor) -> Any:
+    y = x * 3
+    y += x
+    y *= 2
+    y -= 0.5
+    return y
+
+
+def rounded(m: Any, x: Tensor) -> Any:
+    y = x * 3
+    y //= 2
+    y.add_(x)
+    return y
+
+
+def mixed(m: Any, x: Tensor) -> Any:
+    y = x.double()
+    y += x
+    return y
+
+
+def whole(m: Any, x: Tensor) -> Any:
+    y = x.long()
+    y += 1
+    return y
+
+
+@pytest.mark.parametrize(("forward", "runs"), [(summed, 0), (rounded, 2), (mixed, 1), (whole, 1)])
+def test_arithmetic_of_one_floating_type_is_not_run(forward: Function, runs: int) -> None:
+    assert runs_without_data(forward) == runs
+    module = net(forward)
+    assert equals(functional(traced(module)), module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,20 @@ from netloft.cli.options import (
     pass_options,
     provider_options,
 )
-from netloft.cli.process import long_lived
+from netloft.cli.own_process import imports_kept
 
 if TYPE_CHECKING:
     from netloft.parity.task_level import Criteria
 
 __all__ = ["export"]
+
+_NEEDED = (
+    "netloft.exporting",
+    "netloft_exporters.onnx",
+    "netloft_diagrams.drawing",
+    "netloft.speed.model",
+)
+"""By every export, sooner or later."""
 
 
 @click.command(short_help="Trace, draw, export, prove and measure MODEL.")
@@ -69,14 +78,14 @@ def export(
     """
     import json
 
-    with long_lived():
-        from netloft.bundle import check_target
-        from netloft.converting import check_precision
-        from netloft.exporting import ExportOptions, export_model
-        from netloft.passes import choose_passes
-        from netloft.report.progress import progress
-        from netloft.report.summary import print_summary
-        from netloft.runtime.providers import available
+    _import_for_good()
+    from netloft.bundle import check_target
+    from netloft.converting import check_precision
+    from netloft.exporting import ExportOptions, export_model
+    from netloft.passes import choose_passes
+    from netloft.report.progress import progress
+    from netloft.report.summary import print_summary
+    from netloft.runtime.providers import available
 
     if out is not None:
         check_target(out)  # before the minutes of work
@@ -107,6 +116,12 @@ def export(
         click.echo(json.dumps({"bundle": str(bundle.path), **report}, indent=2))
     elif not quiet:
         print_summary(bundle.path, report)
+
+
+def _import_for_good() -> None:
+    with imports_kept():
+        for name in _NEEDED:
+            importlib.import_module(name)
 
 
 def _criteria(precision: str, min_sqnr: float | None, min_agreement: float | None) -> Criteria:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netloft.cli.process import long_lived
 from netloft.cli.wrapping import wrapping_options
 from netloft.defaults import DEFAULT_OPSET, MAX_BATCH, MAX_THREADS, OPSETS, PRECISIONS
 from netloft.errors import InputError, UsageError
@@ -71,10 +70,6 @@ class ModelRequest:
                 f"{self.spec} is an ONNX file, and this needs a module",
                 remedy="draw, trace, diff, show, verify and bench take the file itself",
             )
-        with long_lived():
-            return self._loaded()
-
-    def _loaded(self) -> LoadedModel:
         from netloft.models import load_model
         from netloft.models.inputs import parse_input
 

@@ -65,7 +65,7 @@ class Summary:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know to trust the times."""
-        note = "times are of a quick measurement: about a second for each cell"
+        note = "times are of a quick measurement: a third of a second a cell, or eight rounds"
         most = max((cell.at_once for cell in self.cells if cell.p50_ms is not None), default=1)
         if most == 1:
             return (note,)

@@ -17,9 +17,17 @@ from types import ModuleType
 from netloft.errors import SpecError
 from netloft.tracing.source import describe, raised_at, relative_file
 
-__all__ = ["blame", "import_file", "import_module", "prints_to_stderr"]
+__all__ = ["blame", "has_run", "import_file", "import_module", "prints_to_stderr"]
 
 _OURS = "netloft/models/"
+
+_ran = set[str]()
+"""Names of the user's modules that this process has run."""
+
+
+def has_run() -> bool:
+    """Tell whether this process has run code of the user's."""
+    return bool(_ran)
 
 
 @contextlib.contextmanager
@@ -62,6 +70,7 @@ def import_file(path: Path, shown: str) -> ModuleType:
             f"{shown} is not a Python file", remedy="give a file whose name ends in .py"
         )
     linecache.checkcache(str(resolved))
+    _ran.add(name)
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(name)
     # inspect, pickle and dataclasses look a class's module up here
@@ -92,6 +101,8 @@ def import_module(name: str) -> ModuleType:
     Raises:
         SpecError: There is none, or it raises when it is imported.
     """
+    if name.partition(".")[0] != "netloft":
+        _ran.add(name)
     try:
         with _on_path(Path.cwd()), prints_to_stderr():
             return importlib.import_module(name)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
 __all__ = ["torchvision_models"]
 
 _UTILS = "torch._dynamo.utils"
+_one_at_a_time = threading.RLock()
 
 
 class _NotYet(ModuleType):
@@ -37,13 +39,13 @@ class _NotYet(ModuleType):
 
 def torchvision_models() -> ModuleType:
     """Return `torchvision.models`."""
-    if "torchvision" not in sys.modules and _UTILS not in sys.modules:
-        sys.modules[_UTILS] = _NotYet(_UTILS)
+    with _one_at_a_time:
+        if "torchvision" not in sys.modules and _UTILS not in sys.modules:
+            sys.modules[_UTILS] = _NotYet(_UTILS)
         try:
             return importlib.import_module("torchvision.models")
         finally:
             _forget()
-    return importlib.import_module("torchvision.models")
 
 
 def _real() -> ModuleType:
@@ -53,4 +55,4 @@ def _real() -> ModuleType:
 
 def _forget() -> None:
     if isinstance(sys.modules.get(_UTILS), _NotYet):
-        del sys.modules[_UTILS]
+        sys.modules.pop(_UTILS, None)

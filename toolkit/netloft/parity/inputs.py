@@ -56,11 +56,11 @@ def feeds_of(graph: Graph, inputs: Mapping[str, torch.Tensor]) -> dict[str, npt.
 
 
 def parity_batches(batch: str | int) -> tuple[int, ...]:
-    """Return the batch sizes to check: one, two and three, or the fixed one.
+    """Return the batch sizes to check: one, two and an odd one, or the fixed one.
 
-    A batch of five is what stresses the file; whatever is bound to a size is so at one of these.
+    The odd one is not three, which pictures have of colours: batch and channels may be mixed up.
     """
-    return (batch,) if isinstance(batch, int) else (1, 2, 3)
+    return (batch,) if isinstance(batch, int) else (1, 2, 5)
 
 
 def cases(
@@ -71,21 +71,22 @@ def cases(
 ) -> Iterator[Case]:
     """Make the inputs of a parity check, the same for the same seed.
 
+    A proof in float64 costs by the item: noise shows every batch size, what the network is made for
+    the first two, large values the second and zeros the first.
+
     Args:
         example: Inputs of the right shapes, by name.
         batches: Batch sizes.
         seed: Of the noise.
         domain: Real-looking inputs; without them the example itself is used.
     """
+    few = batches[:2]
     for index, batch in enumerate(batches):
         noise = fresh_inputs(example, batch, seed + index)
         yield Case("noise", batch, noise)
-        real = domain(batch, seed + index) if domain else None
-        if real:
-            yield Case(real[1], batch, real[0])
-        else:
-            yield Case("example", batch, {n: _sized(t, batch) for n, t in example.items()})
-        if index == min(1, len(batches) - 1):  # of the second; what is usual shows every size
+        if batch in few:
+            yield _real(example, batch, domain(batch, seed + index) if domain else None)
+        if batch == few[-1]:
             large = {name: _extreme(tensor) for name, tensor in noise.items()}
             yield Case("extreme", batch, large, usual=False)
     zeros = {n: torch.zeros_like(t) for n, t in fresh_inputs(example, batches[0], seed).items()}
@@ -115,6 +116,16 @@ def cases_of(
     longer = stretched(example, graph.axes, others)
     for index, batch in enumerate(batches):
         yield Case(f"noise at {told}", batch, fresh_inputs(longer, batch, seed + index))
+
+
+def _real(
+    example: Mapping[str, torch.Tensor],
+    batch: int,
+    domain: tuple[Mapping[str, torch.Tensor], str] | None,
+) -> Case:
+    if domain:
+        return Case(domain[1], batch, domain[0])
+    return Case("example", batch, {n: _sized(t, batch) for n, t in example.items()})
 
 
 def _sized(tensor: torch.Tensor, batch: int) -> torch.Tensor:

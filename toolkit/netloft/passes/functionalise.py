@@ -299,16 +299,18 @@ def _who(reader: fx.Node) -> str:
 
 
 def _of_one_type(node: fx.Node) -> tuple[str, int] | None:
-    """Return element type and rank of a sum, product … of tensors of one floating type; else None.
+    """Return element type and rank of a sum, product … of tensors of one floating type and numbers.
 
-    Run without data it is a Python program that imports PyTorch's compiler: most of a second.
+    None for any other call. Run without data it is a Python program that imports PyTorch's
+    compiler: most of a second.
     """
     if node.target not in _CLOSED:
         return None
-    infos = [info_of(operand) if isinstance(operand, fx.Node) else None for operand in node.args]
+    tensors = [operand for operand in node.args if type(operand) not in (int, float)]
+    infos = [info_of(operand) if isinstance(operand, fx.Node) else None for operand in tensors]
     known = [info for info in infos if info is not None]
     dtypes = {info.dtype for info in known}
-    if len(known) < len(infos) or len(dtypes) > 1:
+    if len(known) < len(infos) or len(dtypes) != 1:
         return None
     (dtype,) = dtypes
     is_floating = getattr(torch, dtype).is_floating_point

@@ -72,7 +72,7 @@ def bench_model(
         providers: For ONNX Runtime; they have to start here.
         batches: Batch sizes; for a file with a fixed batch that one alone.
         threads: For one operation, for every engine; by default the CPUs of this process.
-        quick: Take a quarter of a second for each batch and device in place of four seconds, and do
+        quick: Take a third of a second for each batch and device in place of four seconds, and do
             not read back what ONNX Runtime computes in.
         compile: Let `torch.compile` take part.
         progress: Told what is measured next.

@@ -78,8 +78,8 @@ class Plan:
 
     @classmethod
     def glance(cls) -> Plan:
-        """Return a plan that costs a quick export little: a quarter of a second, and 6 samples."""
-        return cls(budget_s=0.25, rounds=6, warmup_s=0.1)
+        """Return a plan that costs a quick export little: a third of a second, and 8 samples."""
+        return cls(budget_s=0.3, rounds=8, warmup_s=0.1)
 
     def part(self, number: int, of: int) -> Plan:
         """Return the plan of one of several lives: the interval is what lies between them.

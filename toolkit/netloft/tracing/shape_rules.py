@@ -65,6 +65,8 @@ def has_channels_last(tensor: Tensor) -> bool:
         stride, length = tensor.stride(axis), tensor.shape[axis]
         if length == 0 or stride < least or (axis == 0 and least == tensor.stride(1)):
             return False
+        if axis == 1 and stride == 0:  # repeated channels
+            return False
         least = stride * length
     return True
 
@@ -142,12 +144,23 @@ def _conv(module: Any, input: Tensor) -> Tensor:
 
 
 def _pooled(module: Any, input: Tensor) -> Any:
-    """Pooling of pictures; PyTorch's own is a program that imports a system for algebra first."""
-    if getattr(module, "return_indices", False) or input.dim() != 4:
+    """Pooling of pictures; PyTorch's own is a program that imports a system for algebra first.
+
+    That answers whatever is unusual, and what the module refuses.
+    """
+    try:
+        return _pooled_picture(module, input)
+    except NoAnswer:
         return module.forward(input)
-    _require(input.dtype.is_floating_point)
+
+
+def _pooled_picture(module: Any, input: Tensor) -> Tensor:
+    _require(not getattr(module, "return_indices", False))
+    _require(getattr(module, "divisor_override", None) is None)
+    _require(input.dim() == 4 and input.dtype.is_floating_point and input.shape[1] > 0)
     options = (module.kernel_size, module.stride, module.padding, getattr(module, "dilation", 1))
     pairs = [value if isinstance(value, tuple) else (value, value) for value in options]
+    _require(all(len(pair) == 2 and {*map(type, pair)} == {int} for pair in pairs))
     sizes = zip(input.shape[2:], *pairs, strict=True)
     spatial = [_pooled_size(*size, ceil=module.ceil_mode) for size in sizes]
     return _laid_out_like((*input.shape[:2], *spatial), input)
