@@ -33,12 +33,15 @@ from netloft.parity.inputs import cases_of
 from netloft.parity.stressing.stress import stressed
 from netloft.runtime.providers import process_cpus
 from netloft.speed import describe_environment
+from netloft.speed.stats import paired_ratio
 from netloft.tracing import trace
 from netloft_diagrams import draw
 from netloft_exporters.onnx import write_onnx
 
 MODELS = ("myresnet", "resnet18", "alphago", "mnist", "alexnet", "vgg16")
 ROUNDS = 3
+COMMAND_ROUNDS = 12
+EXPORT, SCRIPT = "`netloft export resnet18 --quick`", "a script of `torch.onnx.export` alone"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -102,8 +105,8 @@ torch.onnx.export(net, (x,), "plain.onnx", dynamo=True, dynamic_shapes=({0: "bat
 """What a user would write without netloft, as a program."""
 
 
-def commands() -> dict[str, float]:
-    """Return the median seconds of commands, each in a process of its own.
+def commands() -> dict[str, list[float]]:
+    """Return the seconds of commands in each round, each in a process of its own.
 
     Python keeps what it compiles, as it does where nobody has told it not to.
     """
@@ -114,12 +117,12 @@ def commands() -> dict[str, float]:
         export = [*netloft, "export", "resnet18", "--quick", "--quiet", "--provider", "cpu"]
         asked = {
             "`netloft --help`": [*netloft, "--help"],
-            "`netloft export resnet18 --quick`": [*export, "-o", "bundle"],
-            "a script of `torch.onnx.export` alone": [*python, "-c", PLAIN],
+            EXPORT: [*export, "-o", "bundle"],
+            SCRIPT: [*python, "-c", PLAIN],
             "`netloft verify BUNDLE`": [*netloft, "verify", "bundle", "--provider", "cpu"],
         }
         took: dict[str, list[float]] = {name: [] for name in asked}
-        for number in range(ROUNDS + 1):
+        for number in range(COMMAND_ROUNDS + 1):
             for name, command in asked.items():
                 run = functools.partial(
                     subprocess.run,
@@ -132,7 +135,26 @@ def commands() -> dict[str, float]:
                 spent = seconds(run)
                 if number:  # the first round brings files from the disk
                     took[name].append(spent)
-    return {name: statistics.median(times) for name, times in took.items()}
+    return took
+
+
+def print_commands() -> None:
+    """Print how long whole commands take."""
+    print("\n## Whole commands\n")
+    print(
+        f"Median of {COMMAND_ROUNDS} rounds, wall seconds, each in a process of its own. The export"
+    )
+    print(
+        "has the diagram, the checks of the file, the proof in float64 on every set of inputs and"
+    )
+    print("the speed beside PyTorch; the script writes a file and looks at nothing.\n")
+    print("| command | seconds |\n|---|---|")
+    spent = commands()
+    for command, each in spent.items():
+        print(f"| {command} | {statistics.median(each):.2f} |")
+    ratio = paired_ratio(spent[EXPORT], spent[SCRIPT], place=0.0)
+    print(f"\nThe export takes {ratio.value:.3f} of the script's time, round by round", end=" ")
+    print(f"({ratio.low:.3f} to {ratio.high:.3f}, a 99 % interval).\n")
 
 
 def main() -> None:
@@ -148,16 +170,7 @@ def main() -> None:
     print("|---|", "---|" * len(columns), sep="")
     for name, took in rows.items():
         print(f"| {name} |", " | ".join(f"{took[c]:.2f}" for c in columns), "|")
-    print("\n## Whole commands\n")
-    print(f"Median of {ROUNDS} rounds, wall seconds, each in a process of its own. The export has")
-    print(
-        "the diagram, the checks of the file, the proof in float64 on every set of inputs and the"
-    )
-    print("speed beside PyTorch; the script writes a file and looks at nothing.\n")
-    print("| command | seconds |\n|---|---|")
-    for command, spent in commands().items():
-        print(f"| {command} | {spent:.2f} |")
-    print()
+    print_commands()
     for key, value in dataclasses.asdict(describe_environment(process_cpus())).items():
         print(f"- {key}: {value}")
 
