@@ -15,7 +15,7 @@ import click
 
 from netloft import __version__
 from netloft.defaults import JSON_FORMAT
-from netloft.errors import MissingError, NetloftError
+from netloft.errors import MissingError, NetloftError, SpecError
 
 __all__ = ["VERBS", "main"]
 
@@ -67,25 +67,72 @@ class _LazyGroup(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminated)
         try:
-            with _mistakes_told(ctx), _packages_named():
+            with _ended_on_sigterm(), _mistakes_told(ctx), _packages_named():
                 return super().invoke(ctx)
         except NetloftError as error:
             report_error(error, as_json=ctx.meta[_AS_JSON])
             ctx.exit(error.exit_code)
+        except _Terminated:
+            ctx.exit(128 + signal.SIGTERM)
+        except SystemExit as end:
+            where = _ended_at(end)
+            if not where:
+                raise
+            report_error(_ended_by_network(end, where), as_json=ctx.meta[_AS_JSON])
+            ctx.exit(SpecError.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; nothing was written", err=True)
             ctx.exit(130)
 
 
 _AS_JSON = "netloft.as_json"
+_OWN_CODE = ("netloft", "netloft_diagrams", "netloft_exporters", "click")
+"""Packages whose ends of the process are meant."""
 
 
-def _terminated(number: int, _: FrameType | None) -> None:
+class _Terminated(BaseException):
+    """The process was asked to end; no network's own end, which is told as a mistake."""
+
+
+def _terminated(_number: int, _: FrameType | None) -> None:
     """End as on Ctrl-C, so that what was staged is swept away."""
-    raise SystemExit(128 + number)
+    raise _Terminated
+
+
+@contextmanager
+def _ended_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a verb as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _ended_at(end: SystemExit) -> str:
+    """Return the line of the user's code that ends the process; empty where something else does."""
+    step = end.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    name = "" if step is None else str(step.tb_frame.f_globals.get("__name__", ""))
+    if name.partition(".")[0] in _OWN_CODE:
+        return ""
+    from netloft.models.usercode import blame
+
+    return blame(end)
+
+
+def _ended_by_network(end: SystemExit, where: str) -> SpecError:
+    """Tell of code of the user's that ends the process: it would look like an end of ours."""
+    return SpecError(
+        f"the network's code ended the process with sys.exit({end.code!r})",
+        source=where,
+        remedy="let it raise an error, or return",
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ by that, so a command that has run a user's code ends in the interpreter's way.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -32,6 +33,7 @@ def run() -> None:
     except SystemExit as end:
         if isinstance(end.code, int | None) and not (_is_waited_for() or _ran_users_code()):
             _leave(end.code or 0)
+        gc.unfreeze()  # what refers to a file that is open may have been kept
         raise
 
 
