@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from tests.toolkit.fresh import told_by
 
 _PROGRAM = """
 import gc, json
@@ -24,10 +22,7 @@ print(json.dumps(told))
 
 
 def _told(work: str) -> dict[str, object]:
-    program = [sys.executable, "-c", _PROGRAM.format(work=work)]
-    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
+    return told_by(_PROGRAM.format(work=work))
 
 
 def test_what_is_made_is_kept_and_what_comes_later_is_collected() -> None:

@@ -23,8 +23,8 @@ process.run()
 """
 
 
-def _run(work: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, *flags, "-c", _PRELUDE.format(work=work)]
+def _run(work: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", _PRELUDE.format(work=work)]
     return subprocess.run(
         program, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
     )

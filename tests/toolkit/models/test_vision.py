@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.toolkit.fresh import told_by
 
 _COMPILER = "torch._dynamo"
 _ASKED = f"""
@@ -19,10 +18,7 @@ print(json.dumps(told))
 
 def _told(work: str) -> dict[str, object]:
     """Run a program in a process of its own, which says what it knows."""
-    program = [sys.executable, "-c", _ASKED.format(work=work)]
-    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=120)
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
+    return told_by(_ASKED.format(work=work))
 
 
 _MODELS = "from netloft.models.vision import torchvision_models; models = torchvision_models();"

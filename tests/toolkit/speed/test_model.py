@@ -53,7 +53,7 @@ def exported(folder: Path, batch: str | int = "batch") -> Path:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is spent on samples that no test looks at."""
-    monkeypatch.setattr(Plan, "glance", lambda: Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
+    monkeypatch.setattr(bench_of_model, "_QUICK", Plan(budget_s=0.0, rounds=5, warmup_s=0.0))
 
 
 def inputs(batch: int) -> dict[str, torch.Tensor]:
@@ -205,7 +205,7 @@ def test_a_plan_is_quick_only_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_pa
             Tiny(), path, inputs, input_names=["input"], providers=["cpu"], batches=(1,),
             quick=quick,
         )  # fmt: skip
-    assert plans == [Plan(), Plan.glance()]
+    assert plans == [Plan(), Plan(budget_s=0.3, rounds=8, warmup_s=0.1)]
 
 
 @pytest.mark.slow

@@ -76,11 +76,11 @@ class _LazyGroup(click.Group):
         except _Terminated:
             ctx.exit(128 + signal.SIGTERM)
         except SystemExit as end:
-            where = _ended_at(end)
-            if not where:
+            mistake = _ended_by_network(end)
+            if mistake is None:
                 raise
-            report_error(_ended_by_network(end, where), as_json=ctx.meta[_AS_JSON])
-            ctx.exit(SpecError.exit_code)
+            report_error(mistake, as_json=ctx.meta[_AS_JSON])
+            ctx.exit(mistake.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; nothing was written", err=True)
             ctx.exit(130)
@@ -113,25 +113,19 @@ def _ended_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _ended_at(end: SystemExit) -> str:
-    """Return the line of the user's code that ends the process; empty where something else does."""
-    step = end.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    name = "" if step is None else str(step.tb_frame.f_globals.get("__name__", ""))
-    if name.partition(".")[0] in _OWN_CODE:
-        return ""
+def _ended_by_network(end: SystemExit) -> SpecError | None:
+    """Tell of code of the user's that ends the process, like an end of ours; None where it is."""
+    import traceback
+
+    *_, (frame, _line) = traceback.walk_tb(end.__traceback__)
+    if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _OWN_CODE:
+        return None
     from netloft.models.usercode import blame
 
-    return blame(end)
-
-
-def _ended_by_network(end: SystemExit, where: str) -> SpecError:
-    """Tell of code of the user's that ends the process: it would look like an end of ours."""
-    return SpecError(
-        f"the network's code ended the process with sys.exit({end.code!r})",
-        source=where,
-        remedy="let it raise an error, or return",
+    where = blame(end)
+    said = f"the network's code ended the process with sys.exit({end.code!r})"
+    return (
+        SpecError(said, source=where, remedy="let it raise an error, or return") if where else None
     )
 
 

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from netloft.models.vision import torchvision_models
+
 __all__ = ["BUILTINS", "Builtin", "closest", "torchvision_kind", "torchvision_names"]
 
 
@@ -106,15 +108,11 @@ _KINDS = ("segmentation", "detection", "video", "optical_flow", "quantization")
 
 def torchvision_names() -> tuple[str, ...]:
     """Return the names that torchvision's registry has, sorted; imports torchvision."""
-    from netloft.models.vision import torchvision_models
-
     return tuple(torchvision_models().list_models())
 
 
 def torchvision_kind(name: str) -> str:
     """Return `classification`, `segmentation`, `detection`, `video`, `optical_flow` or so."""
-    from netloft.models.vision import torchvision_models
-
     home = torchvision_models().get_model_builder(name).__module__.split(".")
     return next((kind for kind in _KINDS if kind in home), "classification")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netloft.errors import InputError
+from netloft.models.vision import torchvision_models
 
 __all__ = ["read_labels"]
 
@@ -34,8 +35,6 @@ def read_labels(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 
 def _imagenet() -> tuple[str, ...]:
-    from netloft.models.vision import torchvision_models
-
     return tuple(torchvision_models().ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 

@@ -36,6 +36,8 @@ __all__ = ["bench_model"]
 Inputs = Mapping[str, "torch.Tensor"]
 Entry = Contestant | NotRun
 
+_QUICK = Plan(budget_s=0.3, rounds=8, warmup_s=0.1)
+
 
 @dataclass(frozen=True)
 class _Setup:
@@ -88,7 +90,7 @@ def bench_model(
     setup = _Setup(
         module, onnx_model, sessions, make_inputs, input_names, threads, compile, read=not quick
     )
-    plan = Plan.glance() if quick else Plan()
+    plan = _QUICK if quick else Plan()
     rows, not_run = list[SpeedRow](), list[NotRun]()
     with torch_settings(threads):
         for batch in dict.fromkeys(batches):

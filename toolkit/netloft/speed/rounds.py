@@ -76,11 +76,6 @@ class Plan:
         """Return a plan for a look: a second, and at least 8 samples."""
         return cls(budget_s=1.0, rounds=8, warmup_s=0.3)
 
-    @classmethod
-    def glance(cls) -> Plan:
-        """Return a plan that costs a quick export little: a third of a second, and 8 samples."""
-        return cls(budget_s=0.3, rounds=8, warmup_s=0.1)
-
     def part(self, number: int, of: int) -> Plan:
         """Return the plan of one of several lives: the interval is what lies between them.
 
